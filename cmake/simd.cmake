@@ -1,0 +1,34 @@
+# kiln_simd_sources(target file...): compiles each file once per instruction set, with KILN_ISA set to
+# the level's name, so that one executable carries all of them and chooses at run time.
+#
+# Such a file keeps everything in namespace kiln::cpu::KILN_ISA and instantiates no standard template:
+# an inline function compiled with AVX-512 must never be the copy that the linker picks for everyone.
+include(CheckCXXCompilerFlag)
+
+set(kiln_isa_flags_baseline "")
+set(kiln_isa_flags_avx2 "-mavx2;-mfma;-mbmi;-mbmi2;-mf16c")
+set(kiln_isa_flags_avx512
+  "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512cd;-mavx2;-mfma;-mbmi;-mbmi2;-mf16c;-mprefer-vector-width=512")
+
+set(KILN_ISA_LEVELS baseline)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  list(APPEND KILN_ISA_LEVELS avx2 avx512)
+endif()
+
+function(kiln_simd_sources target)
+  foreach(level IN LISTS KILN_ISA_LEVELS)
+    set(object ${target}_${level})
+    if(TARGET ${object})  # a later call adds to the same objects
+      target_sources(${object} PRIVATE ${ARGN})
+      continue()
+    endif()
+    add_library(${object} OBJECT ${ARGN})
+    target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR})
+    target_compile_definitions(${object} PRIVATE KILN_ISA=${level} KILN_ISA_${level}=1)
+    target_compile_options(${object} PRIVATE ${kiln_isa_flags_${level}} -O3)
+    target_link_libraries(${object} PRIVATE kiln_warnings kiln_sanitizers)
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
+    string(TOUPPER ${level} upper)
+    target_compile_definitions(${target} PRIVATE KILN_HAVE_${upper}=1)
+  endforeach()
+endfunction()

@@ -1,0 +1,56 @@
+# kiln_library(NAME SOURCES ... LINKS ...): a static library `kiln_NAME` with the alias `kiln::NAME`.
+# Includes are written from the repository root: "engine/core/shape.h".
+# Private links that are headers only stay out of the installed package.
+set(KILN_HEADER_ONLY nlohmann_json::nlohmann_json CLI11::CLI11 tomlplusplus::tomlplusplus)
+function(kiln_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  set_property(GLOBAL APPEND PROPERTY KILN_LIBRARIES kiln_${name})
+  foreach(link IN LISTS KILN_HEADER_ONLY)
+    list(TRANSFORM arg_PRIVATE_LINKS REPLACE "^${link}$" "$<BUILD_INTERFACE:${link}>")
+  endforeach()
+  add_library(kiln_${name} STATIC ${arg_SOURCES})
+  add_library(kiln::${name} ALIAS kiln_${name})
+  set_target_properties(kiln_${name} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(kiln_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include/kiln>)
+  target_compile_features(kiln_${name} PUBLIC cxx_std_20)
+  target_link_libraries(kiln_${name} PUBLIC ${arg_LINKS}
+    PRIVATE ${arg_PRIVATE_LINKS} $<BUILD_INTERFACE:kiln_warnings> $<BUILD_INTERFACE:kiln_sanitizers>)
+endfunction()
+
+# kiln_executable(NAME SOURCES ... LINKS ...): the executable `NAME`, installed into bin/.
+function(kiln_executable name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE ${arg_LINKS} kiln_warnings kiln_sanitizers)
+  install(TARGETS ${name} RUNTIME DESTINATION bin)
+endfunction()
+
+# kiln_labelled(TARGET LABELS...): the target tests_LABEL builds all that the tests of that label run.
+function(kiln_labelled target)
+  foreach(label IN LISTS ARGN)
+    if(NOT TARGET tests_${label})
+      add_custom_target(tests_${label})
+    endif()
+    add_dependencies(tests_${label} ${target})
+  endforeach()
+endfunction()
+
+# kiln_test(NAME SOURCES ... LINKS ... [LABELS ...]): a GoogleTest executable, one CTest test.
+# Exit code 77 is CTest's "skipped"; a GTEST_SKIP inside is counted by tools/test_summary.py.
+function(kiln_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest_main GTest::gmock
+    kiln_warnings kiln_sanitizers)
+  kiln_labelled(${name} ${arg_LABELS})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_test(NAME ${name}
+    COMMAND ${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}.xml)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77
+    LABELS "${arg_LABELS}" ENVIRONMENT "KILN_BIN_DIR=${CMAKE_BINARY_DIR}/bin;KILN_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+endfunction()
