@@ -1,0 +1,43 @@
+#include "kernels/include/linear.h"
+#include "kernels/include/linear_grad.h"
+
+namespace kiln {
+namespace {
+
+void check_float(DType dtype) {
+  if (dtype != DType::f32 && dtype != DType::f64)
+    throw Error(ErrorKind::unsupported, "linear of " + std::string(name_of(dtype)),
+                "is not supported", "use f32 or f64");
+}
+
+void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like) {
+  KILN_CHECK(!tensor.empty() && tensor.shape() == shape);
+  KILN_CHECK(tensor.dtype() == like.dtype() && tensor.device() == like.device());
+}
+
+}  // namespace
+
+void check(const LinearArgs& a) {
+  check_float(a.x.dtype());
+  KILN_CHECK(a.x.shape().rank() == 2 && a.w.shape().rank() == 2);
+  const std::int64_t n = a.x.shape()[0], i = a.x.shape()[1], o = a.w.shape()[0];
+  check_tensor(a.x, {n, i}, a.x);
+  check_tensor(a.w, {o, i}, a.x);
+  check_tensor(a.y, {n, o}, a.x);
+  if (!a.bias.empty()) check_tensor(a.bias, {o}, a.x);
+}
+
+void check(const LinearGradArgs& a) {
+  check_float(a.x.dtype());
+  KILN_CHECK(a.x.shape().rank() == 2 && a.w.shape().rank() == 2);
+  const std::int64_t n = a.x.shape()[0], i = a.x.shape()[1], o = a.w.shape()[0];
+  check_tensor(a.x, {n, i}, a.x);
+  check_tensor(a.w, {o, i}, a.x);
+  check_tensor(a.dy, {n, o}, a.x);
+  check_tensor(a.dw, {o, i}, a.x);
+  if (a.activation == Activation::relu) check_tensor(a.y, {n, o}, a.x);
+  if (a.wants_dx()) check_tensor(a.dx, {n, i}, a.x);
+  if (!a.dbias.empty()) check_tensor(a.dbias, {o}, a.x);
+}
+
+}  // namespace kiln

@@ -1,0 +1,48 @@
+#include "kernels/common/op_check.h"
+
+#include <string>
+
+#include "engine/core/error.h"
+
+namespace kiln {
+namespace {
+
+// Made only for a message: checks run in every step and must not touch the heap.
+std::string subject(std::string_view name) { return "tensor " + std::string(name) + " "; }
+
+}  // namespace
+
+void refuse(std::string_view op, std::string_view wrong) {
+  throw Error(ErrorKind::unsupported, op, wrong);
+}
+
+void require_tensor(std::string_view op, std::string_view name, const Tensor& tensor,
+                    const Shape& shape, DType dtype, Device device) {
+  if (tensor.empty() && shape.element_count() != 0) refuse(op, subject(name) + "is missing");
+  if (tensor.shape() != shape)
+    refuse(op, subject(name) + "has shape " + to_string(tensor.shape()) + " instead of " +
+                   to_string(shape));
+  if (tensor.dtype() != dtype)
+    refuse(op, subject(name) + "has type " + std::string(name_of(tensor.dtype())) + " instead of " +
+                   std::string(name_of(dtype)));
+  if (tensor.device() != device)
+    refuse(op, subject(name) + "lies on " + to_string(tensor.device()) + " instead of " +
+                   to_string(device));
+}
+
+void require_float(std::string_view op, std::string_view name, const Tensor& tensor) {
+  if (tensor.empty() && tensor.element_count() != 0) refuse(op, subject(name) + "is missing");
+  if (tensor.dtype() != DType::f32 && tensor.dtype() != DType::f64)
+    refuse(op, subject(name) + "has type " + std::string(name_of(tensor.dtype())) +
+                   " instead of f32 or f64");
+}
+
+void require_alike(std::string_view op, NamedTensor model,
+                   std::initializer_list<NamedTensor> others) {
+  require_float(op, model.name, model.tensor);
+  for (const NamedTensor& other : others)
+    require_tensor(op, other.name, other.tensor, model.tensor.shape(), model.tensor.dtype(),
+                   model.tensor.device());
+}
+
+}  // namespace kiln

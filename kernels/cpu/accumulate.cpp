@@ -1,0 +1,21 @@
+#include "kernels/include/accumulate.h"
+
+#include "kernels/common/ranges.h"
+#include "kernels/cpu/pointwise_simd.h"
+
+namespace kiln::cpu {
+
+void accumulate(Context& c, const AccumulateArgs& a) {
+  map_ranges(c, a.x.element_count(), kMapGrain, 16, [&](Range range) {
+    if (a.x.dtype() == DType::f32) {
+      float* y = a.y.data<float>() + range.begin;
+      KILN_CALL_ISA(add_f32(a.x.data<float>() + range.begin, y, y, range.count()));
+      return;
+    }
+    const double* x = a.x.data<double>();
+    double* y = a.y.data<double>();
+    for (std::int64_t i = range.begin; i < range.end; ++i) y[i] += x[i];
+  });
+}
+
+}  // namespace kiln::cpu

@@ -1,0 +1,37 @@
+// Passes of batch normalisation over f32 rows of `channels` floats.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/isa.h"
+
+namespace kiln::cpu {
+
+struct BatchnormSums {
+  const float* x;
+  const float* y;  // null without relu
+  const float* dy;
+  const float* mean;
+};
+
+// dx = slope * g + offset + tilt * (x - mean), per channel.
+struct BatchnormTilt {
+  const float* slope;
+  const float* offset;
+  const float* tilt;
+};
+
+}  // namespace kiln::cpu
+
+KILN_DECLARE_ISA(
+    // Per channel the mean and the sum of squared differences from it.
+    void batchnorm_moments_f32(const float* x, std::int64_t rows, std::int64_t channels,
+                               double* mean, double* m2);
+    // y = (x - mean) * scale + beta, through relu where asked.
+    void batchnorm_apply_f32(const float* x, float* y, std::int64_t rows, std::int64_t channels,
+                             const float* mean, const float* scale, const float* beta, bool relu);
+    // dbeta = sum g and dgamma = sum g (x - mean), g = dy where y > 0.
+    void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t channels,
+                            double* dbeta, double* dgamma);
+    void batchnorm_grad_f32(const BatchnormSums& in, const BatchnormTilt& tilt, float* dx,
+                            std::int64_t rows, std::int64_t channels, bool add);)

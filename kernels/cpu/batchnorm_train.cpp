@@ -1,0 +1,140 @@
+#include "kernels/include/batchnorm_train.h"
+
+#include <cmath>
+
+#include "kernels/common/activation_math.h"
+#include "kernels/common/batchnorm_check.h"
+#include "kernels/common/ranges.h"
+#include "kernels/cpu/batchnorm_simd.h"
+
+namespace kiln {
+
+void check(const BatchnormTrainArgs& a) {
+  constexpr std::string_view kOp = "batchnorm_train";
+  require_alike(kOp, {"x", a.x}, {{"y", a.y}});
+  require(a.x.shape().rank() >= 1 && a.x.shape()[-1] >= 1, kOp, "x must be [..., channels]");
+  require(row_count_of(a.x.shape()) >= 2, kOp, "needs at least two rows to have a variance");
+  require_channels(kOp, a.x, {{"saved_mean", a.saved_mean}, {"saved_inv_std", a.saved_inv_std}});
+  require_optional_channels(kOp, a.x,
+                            {{"gamma", a.gamma},
+                             {"beta", a.beta},
+                             {"running_mean", a.running_mean},
+                             {"running_var", a.running_var}});
+  require(a.running_mean.empty() == a.running_var.empty(), kOp,
+          "running_mean and running_var come together");
+  require(a.scratch != nullptr, kOp, "scratch is missing");
+}
+
+// Per part and channel a mean and a sum of squared differences, then the numbers of the map.
+std::size_t batchnorm_train_scratch_bytes(const Context& c, const Shape& x, DType) {
+  const auto parts = static_cast<std::size_t>(c.reduction_parts(row_count_of(x)));
+  return (2 * parts + 3) * static_cast<std::size_t>(x[-1]) * sizeof(double);
+}
+
+namespace cpu {
+namespace {
+
+// Mean and sum of squared differences of rows [range) for every channel (f64: Welford's update).
+void part_moments(const Tensor& x, Range range, std::int64_t channels, double* mean, double* m2) {
+  if (x.dtype() == DType::f32) {
+    KILN_CALL_ISA(batchnorm_moments_f32(x.data<float>() + range.begin * channels, range.count(),
+                                        channels, mean, m2));
+    return;
+  }
+  const double* from = x.data<double>();
+  for (std::int64_t c = 0; c < channels; ++c) mean[c] = m2[c] = 0;
+  for (std::int64_t row = range.begin; row < range.end; ++row)
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const double value = from[row * channels + c];
+      const double difference = value - mean[c];
+      mean[c] += difference / static_cast<double>(row - range.begin + 1);
+      m2[c] += difference * (value - mean[c]);
+    }
+}
+
+struct Moments {
+  double mean, m2;
+};
+
+// The parts of one channel, merged in the order of their numbers.
+Moments merged_moments(const double* parts, int part_count, std::int64_t rows,
+                       std::int64_t channels, std::int64_t channel) {
+  double mean = 0, m2 = 0, count = 0;
+  for (int part = 0; part < part_count; ++part) {
+    const auto part_rows = static_cast<double>(part_of(rows, part_count, part).count());
+    const double* from = parts + 2 * part * channels + channel;
+    const double difference = from[0] - mean, total = count + part_rows;
+    mean += difference * part_rows / total;
+    m2 += from[channels] + difference * difference * count * part_rows / total;
+    count = total;
+  }
+  return {mean, m2};
+}
+
+// What the map over the rows needs per channel: y = (x - mean) * scale + beta.
+template <class T>
+struct MapNumbers {
+  T *mean, *scale, *beta;
+};
+
+template <class T>
+void finish_channel(const BatchnormTrainArgs& a, Moments moments, std::int64_t rows,
+                    std::int64_t channel, const MapNumbers<T>& numbers) {
+  const auto count = static_cast<double>(rows);
+  const double inv_std = 1 / std::sqrt(moments.m2 / count + a.epsilon);
+  a.saved_mean.data<T>()[channel] = static_cast<T>(moments.mean);
+  a.saved_inv_std.data<T>()[channel] = static_cast<T>(inv_std);
+  const double scale = channel_value<T>(a.gamma, channel, 1) * inv_std;
+  // What rounding takes from the mean goes into beta: it can be large against the deviation.
+  const double lost = moments.mean - static_cast<double>(static_cast<T>(moments.mean));
+  numbers.mean[channel] = static_cast<T>(moments.mean);
+  numbers.scale[channel] = static_cast<T>(scale);
+  numbers.beta[channel] = static_cast<T>(channel_value<T>(a.beta, channel, 0) - lost * scale);
+  if (a.running_mean.empty()) return;
+  const auto blend = [&a](T& running, double now) {
+    running = static_cast<T>((1 - a.momentum) * static_cast<double>(running) + a.momentum * now);
+  };
+  blend(a.running_mean.data<T>()[channel], moments.mean);
+  blend(a.running_var.data<T>()[channel], moments.m2 / (count - 1));
+}
+
+template <class T>
+void apply(const BatchnormTrainArgs& a, Range range, std::int64_t channels,
+           const MapNumbers<T>& numbers) {
+  const T* x = a.x.data<T>() + range.begin * channels;
+  T* y = a.y.data<T>() + range.begin * channels;
+  if constexpr (std::is_same_v<T, float>) {
+    KILN_CALL_ISA(batchnorm_apply_f32(x, y, range.count(), channels, numbers.mean, numbers.scale,
+                                      numbers.beta, a.activation == Activation::relu));
+  } else {
+    for (std::int64_t i = 0; i < range.count() * channels; ++i) {
+      const std::int64_t c = i % channels;
+      y[i] = activated((x[i] - numbers.mean[c]) * numbers.scale[c] + numbers.beta[c], a.activation);
+    }
+  }
+}
+
+}  // namespace
+
+void batchnorm_train(Context& c, const BatchnormTrainArgs& a) {
+  const std::int64_t channels = a.x.shape()[-1], rows = row_count_of(a.x.shape());
+  const int parts = c.reduction_parts(rows);
+  auto* moments = reinterpret_cast<double*>(a.scratch);
+  c.pool().parallel_for(parts, [&](std::int64_t part) {
+    double* mean = moments + 2 * part * channels;
+    part_moments(a.x, part_of(rows, parts, part), channels, mean, mean + channels);
+  });
+  visit_float(a.x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* free = reinterpret_cast<T*>(moments + 2 * parts * channels);
+    const MapNumbers<T> numbers{free, free + channels, free + 2 * channels};
+    for (std::int64_t channel = 0; channel < channels; ++channel)
+      finish_channel<T>(a, merged_moments(moments, parts, rows, channels, channel), rows, channel,
+                        numbers);
+    map_ranges(c, rows, kMapGrain / channels + 1, 1,
+               [&](Range range) { apply<T>(a, range, channels, numbers); });
+  });
+}
+
+}  // namespace cpu
+}  // namespace kiln

@@ -1,0 +1,23 @@
+#include "kernels/cpu/conv2d_onednn_provider.h"
+#include "kernels/cpu/conv2d_own_provider.h"
+#include "kernels/include/conv2d_provider.h"
+
+namespace kiln {
+
+CpuConv2dChoice parse_cpu_conv2d_choice(std::string_view name) {
+  if (name == "automatic" || name == "auto") return CpuConv2dChoice::automatic;
+  if (name == "own") return CpuConv2dChoice::own;
+  if (name == "onednn") return CpuConv2dChoice::onednn;
+  throw Error(ErrorKind::usage, printable(name), "is no choice of convolution kernels",
+              "use auto, own or onednn");
+}
+
+Conv2dProviders make_cpu_conv2d_providers(Log& log, CpuConv2dChoice choice) {
+  std::vector<std::unique_ptr<Conv2dProvider>> ordered;
+  if (choice != CpuConv2dChoice::own)
+    ordered.push_back(cpu::make_onednn_conv2d_provider(log, choice));
+  ordered.push_back(cpu::make_own_conv2d_provider());
+  return {Device{}, std::move(ordered), log};
+}
+
+}  // namespace kiln

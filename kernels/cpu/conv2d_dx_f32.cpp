@@ -1,0 +1,86 @@
+// The gradient of a convolution's input: one window pass over dy per phase of the stride, with the
+// weights' two channel axes exchanged. Nothing is multiplied by an inserted zero.
+#include <cstring>
+
+#include "kernels/cpu/conv2d_f32.h"
+
+namespace kiln::cpu {
+namespace {
+
+// Floats of all phases' panels: every tap of the window belongs to one phase.
+std::int64_t panel_count(const Conv2dShape& s) {
+  const std::int64_t columns = gemm_tile().padded(s.c / s.groups);
+  return whole_lines(s.groups * columns * s.r * s.s * (s.k / s.groups));
+}
+
+std::int64_t padded_stride(const Conv2dShape& s) {
+  std::int64_t most = 0;
+  for (std::int64_t i = 0; i < s.stride_h; ++i)
+    for (std::int64_t j = 0; j < s.stride_w; ++j) {
+      const Window window = input_grad_window(s, i, j);
+      if (!window.needs_copy()) continue;
+      if (window.h.outputs == 0 || window.w.outputs == 0) continue;
+      most = std::max(most, window.padded_count(window.band_rows()));
+    }
+  return whole_lines(most);
+}
+
+// panel[(t_h, t_w, k)][c] = w[k][r(t_h)][s(t_w)][c] for the taps of one phase, k in [begin, end).
+void pack_phase(const GemmTile& tile, const Conv2dShape& s, const Window& window, const float* w,
+                std::int64_t begin, std::int64_t end, float* panels) {
+  const std::int64_t group_k = s.k / s.groups, group_c = s.c / s.groups;
+  const std::int64_t depth = window.tap_count() * group_k;
+  for (std::int64_t k = begin; k < end; ++k) {
+    const std::int64_t group = k / group_k;
+    for (std::int64_t tap = 0; tap < window.tap_count(); ++tap) {
+      const std::int64_t r = window.h.weight_first + tap / window.w.taps * window.h.weight_step;
+      const std::int64_t u = window.w.weight_first + tap % window.w.taps * window.w.weight_step;
+      const float* from = w + ((k * s.r + r) * s.s + u) * group_c;
+      float* to = panels + group * depth * tile.padded(group_c);
+      const std::int64_t at = tap * group_k + k % group_k;
+      tile.for_each_block(group_c, [&](std::int64_t column, const GemmColumns& block) {
+        std::memcpy(to + column * depth + at * block.width, from + column,
+                    static_cast<std::size_t>(block.columns) * sizeof(float));
+      });
+    }
+  }
+}
+
+}  // namespace
+
+std::size_t conv2d_dx_f32_scratch_bytes(const Conv2dShape& s, int thread_count) {
+  const std::int64_t count = panel_count(s) + thread_count * padded_stride(s);
+  return static_cast<std::size_t>(count) * sizeof(float);
+}
+
+void conv2d_dx_f32(Context& context, const Conv2dGradArgs& a) {
+  const Conv2dShape& s = a.shape;
+  ThreadPool& pool = context.pool();
+  const GemmTile& tile = gemm_tile();
+  float* panels = reinterpret_cast<float*>(a.scratch);
+  const int pieces = small_job(a.w.element_count()) ? 1 : pool.thread_count();
+  for (std::int64_t phase = 0; phase < s.stride_h * s.stride_w; ++phase) {
+    const Window window = input_grad_window(s, phase / s.stride_w, phase % s.stride_w);
+    if (window.tap_count() == 0 && a.mode == GradWrite::accumulate) continue;
+    pool.parallel_for(pieces, [&](std::int64_t piece) {
+      pack_phase(tile, s, window, a.w.data<float>(), piece * s.k / pieces,
+                 (piece + 1) * s.k / pieces, panels);
+    });
+    run_window_pass(pool, {.window = window,
+                           .image_count = s.n,
+                           .group_count = s.groups,
+                           .depth = s.k / s.groups,
+                           .columns = s.c / s.groups,
+                           .source = a.dy.data<float>(),
+                           .out = a.dx.data<float>(),
+                           .out_height = s.h,
+                           .out_width = s.w,
+                           .out_channels = s.c,
+                           .panels = panels,
+                           .add = a.mode == GradWrite::accumulate,
+                           .padded = panels + panel_count(s),
+                           .padded_stride = padded_stride(s)});
+  }
+}
+
+}  // namespace kiln::cpu

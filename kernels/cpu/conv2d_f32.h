@@ -1,0 +1,53 @@
+// Our own f32 convolution on the micro-kernel of gemm_tile.h: NHWC, no im2col. Weights are packed
+// per call into panels of as many output channels as a register block has columns; each block of
+// output pixels then reads the image in place (or a padded copy of it that fits the cache).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/core/thread_pool.h"
+#include "kernels/cpu/conv2d_window.h"
+#include "kernels/cpu/gemm_tile.h"
+#include "kernels/include/conv2d.h"
+#include "kernels/include/conv2d_grad.h"
+
+namespace kiln::cpu {
+
+// Bytes of scratch, for a number of threads and of partial sums of the weight gradient.
+std::size_t conv2d_f32_scratch_bytes(const Conv2dShape& shape, int thread_count);
+std::size_t conv2d_dx_f32_scratch_bytes(const Conv2dShape& shape, int thread_count);
+std::size_t conv2d_dw_f32_scratch_bytes(const Conv2dShape& shape, int thread_count, int parts);
+
+void conv2d_f32(Context& context, const Conv2dArgs& args);
+void conv2d_dx_f32(Context& context, const Conv2dGradArgs& args);
+void conv2d_dw_f32(Context& context, const Conv2dGradArgs& args);
+
+// One pass of a window over a batch of images. Sums over taps and the channels of one group:
+//   out[n, i, j, group*columns + k] = start[...] + sum source[n, .., group*depth + d] *
+//   panel[..][k]
+struct WindowPass {
+  Window window;
+  std::int64_t image_count = 1, group_count = 1;
+  std::int64_t depth = 0, columns = 0;  // channels per group: summed over, and produced
+  const float* source = nullptr;        // [n, window.h.source, window.w.source, channels]
+  float* out = nullptr;                 // [n, out_height, out_width, out_channels]
+  std::int64_t out_height = 0, out_width = 0, out_channels = 0;
+  const float* panels = nullptr;  // per group and column block: [taps_h][taps_w][depth][width]
+  const float* start = nullptr;   // [out_channels] or null
+  bool add = false, relu = false;
+  float* padded = nullptr;  // per thread: padded_count(band_rows()) floats, or null when inside
+  std::int64_t padded_stride = 0;
+};
+
+void run_window_pass(ThreadPool& pool, const WindowPass& pass);
+
+// Moving this few floats is not worth waking a second thread.
+constexpr bool small_job(std::int64_t float_count) { return float_count < 8192; }
+
+// Rounds up to whole cache lines, so that pieces of scratch stay aligned.
+constexpr std::int64_t whole_lines(std::int64_t float_count) {
+  return (float_count + 15) / 16 * 16;
+}
+
+}  // namespace kiln::cpu

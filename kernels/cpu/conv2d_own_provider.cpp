@@ -1,0 +1,99 @@
+#include "kernels/cpu/conv2d_own_provider.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/conv2d_f32.h"
+#include "kernels/cpu/isa.h"
+
+namespace kiln::cpu {
+namespace {
+
+// Such as "direct 14x32 avx512": the register block that the output channels begin with.
+std::string name_algorithm(DType dtype, std::int64_t columns) {
+  if (dtype != DType::f32) return "plain loops";
+  const GemmColumns block = gemm_tile().block(columns);
+  return "direct " + std::to_string(block.max_rows) + "x" + std::to_string(block.width) + " " +
+         std::string(name_of(isa()));
+}
+
+int parts_of(const Conv2dProblem& problem) {
+  const int parts = problem.deterministic ? Context::kDeterministicParts : problem.thread_count;
+  return static_cast<int>(std::clamp<std::int64_t>(problem.shape.n, 1, parts));
+}
+
+void check_context(const Conv2dProblem& problem, const Context& context) {
+  KILN_CHECK(context.pool().thread_count() == problem.thread_count);
+  KILN_CHECK(context.deterministic() == problem.deterministic);
+}
+
+class OwnForward final : public Conv2dForward {
+ public:
+  explicit OwnForward(const Conv2dProblem& problem)
+      : problem_(problem),
+        algorithm_(name_algorithm(problem.dtype, problem.shape.k / problem.shape.groups)) {}
+  std::size_t scratch_bytes() const override {
+    if (problem_.dtype != DType::f32) return 0;
+    return conv2d_f32_scratch_bytes(problem_.shape, problem_.thread_count);
+  }
+  std::string_view algorithm() const override { return algorithm_; }
+  void run(Context& context, const Conv2dArgs& args) override {
+    KILN_CHECK(args.shape == problem_.shape && args.x.dtype() == problem_.dtype);
+    check_context(problem_, context);
+    kiln::conv2d(context, args);
+  }
+
+ private:
+  Conv2dProblem problem_;
+  std::string algorithm_;
+};
+
+class OwnBackward final : public Conv2dBackward {
+ public:
+  OwnBackward(const Conv2dProblem& problem, bool need_dx)
+      : problem_(problem),
+        need_dx_(need_dx),
+        algorithm_(name_algorithm(problem.dtype, problem.shape.k / problem.shape.groups)) {}
+  std::size_t scratch_bytes() const override {
+    const Conv2dShape& s = problem_.shape;
+    const int parts = parts_of(problem_);
+    if (problem_.dtype != DType::f32)
+      return static_cast<std::size_t>(parts * (s.weights().element_count() + s.k)) *
+             size_of(problem_.dtype);
+    const std::size_t dw = conv2d_dw_f32_scratch_bytes(s, problem_.thread_count, parts);
+    if (!need_dx_) return dw;
+    return std::max(dw, conv2d_dx_f32_scratch_bytes(s, problem_.thread_count));
+  }
+  std::string_view algorithm() const override { return algorithm_; }
+  void run(Context& context, const Conv2dGradArgs& args) override {
+    KILN_CHECK(args.shape == problem_.shape && args.x.dtype() == problem_.dtype);
+    KILN_CHECK(need_dx_ || !args.wants_dx());
+    check_context(problem_, context);
+    kiln::conv2d_grad(context, args);
+  }
+
+ private:
+  Conv2dProblem problem_;
+  bool need_dx_;
+  std::string algorithm_;
+};
+
+class OwnProvider final : public Conv2dProvider {
+ public:
+  std::string_view name() const override { return "own"; }
+  std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) override {
+    if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
+    return std::make_unique<OwnForward>(problem);
+  }
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx) override {
+    if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
+    return std::make_unique<OwnBackward>(problem, need_dx);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Conv2dProvider> make_own_conv2d_provider() {
+  return std::make_unique<OwnProvider>();
+}
+
+}  // namespace kiln::cpu

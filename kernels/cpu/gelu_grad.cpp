@@ -1,0 +1,26 @@
+#include "kernels/include/gelu_grad.h"
+
+#include "kernels/common/activation_math.h"
+#include "kernels/common/ranges.h"
+#include "kernels/cpu/gelu_simd.h"
+
+namespace kiln::cpu {
+
+void gelu_grad(Context& c, const GeluGradArgs& a) {
+  if (a.mode == GradWrite::skip) return;
+  const bool add = a.mode == GradWrite::accumulate;
+  map_ranges(c, a.dx.element_count(), kMapGrain / 4, 16, [&](Range range) {
+    if (a.dx.dtype() == DType::f32) {
+      KILN_CALL_ISA(gelu_grad_f32(a.x.data<float>() + range.begin, a.dy.data<float>() + range.begin,
+                                  a.dx.data<float>() + range.begin, range.count(), add));
+      return;
+    }
+    const double* x = a.x.data<double>();
+    const double* dy = a.dy.data<double>();
+    double* dx = a.dx.data<double>();
+    for (std::int64_t i = range.begin; i < range.end; ++i)
+      dx[i] = (add ? dx[i] : 0.0) + dy[i] * gelu_slope(x[i]);
+  });
+}
+
+}  // namespace kiln::cpu

@@ -1,0 +1,56 @@
+// Loops over flat arrays in whole vectors and one partial one, and a multiply-add that is fused on
+// every level. For files compiled by kiln_simd_sources only.
+#pragma once
+
+#include "kernels/cpu/simd.h"
+
+namespace kiln::cpu::KILN_ISA {
+
+// How the body of a map touches memory: all lanes, or the first few.
+struct AllLanes {
+  Vec load(const float* p) const { return KILN_ISA::load(p); }
+  void store(float* p, Vec v) const { KILN_ISA::store(p, v); }
+};
+struct FirstLanes {
+  int count;
+  Vec load(const float* p) const { return load_first(p, count); }
+  void store(float* p, Vec v) const { store_first(p, v, count); }
+};
+
+// body(lanes, i) for i = 0, kLanes, 2 kLanes, ... below `count`.
+template <class Body>
+inline void map_vectors(std::int64_t count, const Body& body) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) body(AllLanes{}, i);
+  if (i < count) body(FirstLanes{static_cast<int>(count - i)}, i);
+}
+
+// a * b + c rounded once. Without FMA the product is formed in double, where it is exact; the sum
+// is rounded to double and then to float, which differs from one rounding once in 2^29 cases.
+inline Vec fused(Vec a, Vec b, Vec c) {
+#if defined(KILN_ISA_avx512) || defined(KILN_ISA_avx2)
+  return fmadd(a, b, c);
+#else
+  Vec result;
+  for (int i = 0; i < kLanes; ++i)
+    result[i] = static_cast<float>(static_cast<double>(a[i]) * static_cast<double>(b[i]) +
+                                   static_cast<double>(c[i]));
+  return result;
+#endif
+}
+
+inline Vec square_root(Vec v) {
+#if defined(KILN_ISA_avx512)
+  return _mm512_sqrt_ps(v);
+#elif defined(KILN_ISA_avx2)
+  return _mm256_sqrt_ps(v);
+#elif defined(__x86_64__)
+  return _mm_sqrt_ps(v);
+#else
+  Vec result;
+  for (int i = 0; i < kLanes; ++i) result[i] = __builtin_sqrtf(v[i]);
+  return result;
+#endif
+}
+
+}  // namespace kiln::cpu::KILN_ISA

@@ -1,0 +1,45 @@
+// adadelta_step: Adadelta in PyTorch's form, over a flat span.
+//
+//   g = grad + weight_decay w
+//   square_avg = rho square_avg + (1 - rho) g^2
+//   d = sqrt(acc_delta + eps) / sqrt(square_avg + eps) * g
+//   acc_delta = rho acc_delta + (1 - rho) d^2
+//   w = w - lr d
+//
+// Every a + s b and a + s b c is one fused multiply-add, as in PyTorch's vectorised loops; numbers
+// are cast to the tensors' type first. f64 results are PyTorch's bit for bit; so are f32 ones but
+// for its square root, which is MKL's and up to 1 ulp off.
+//
+// Shapes    w, grad, square_avg, acc_delta: f32 or f64, any one shape. Both averages start at 0.
+// Aliasing  none.
+// Writes    w, square_avg and acc_delta, in place.
+// Source    docs/math.md, "Adadelta"; Zeiler, arXiv 1212.5701; torch.optim.Adadelta.
+#pragma once
+
+#include "kernels/common/op_check.h"
+
+namespace kiln {
+
+struct AdadeltaStepArgs {
+  Tensor w, grad, square_avg, acc_delta;
+  double lr = 1.0;
+  double rho = 0.9;
+  double eps = 1e-6;
+  double weight_decay = 0;
+};
+
+inline void check(const AdadeltaStepArgs& a) {
+  require_alike("adadelta_step", {"w", a.w},
+                {{"grad", a.grad}, {"square_avg", a.square_avg}, {"acc_delta", a.acc_delta}});
+}
+
+namespace cpu {
+void adadelta_step(Context&, const AdadeltaStepArgs&);
+}
+
+inline void adadelta_step(Context& c, const AdadeltaStepArgs& a) {
+  check(a);
+  on_device(c, "adadelta_step", [&] { cpu::adadelta_step(c, a); });
+}
+
+}  // namespace kiln

@@ -1,0 +1,48 @@
+// adam_step: Adam, or AdamW where `decoupled`, in PyTorch's form, over a flat span.
+//
+//   g = grad + weight_decay w (Adam),   w = (1 - lr weight_decay) w (AdamW)
+//   exp_avg    = exp_avg + (1 - beta1) (g - exp_avg)
+//   exp_avg_sq = beta2 exp_avg_sq + (1 - beta2) g^2
+//   w = w - lr / (1 - beta1^step) * exp_avg / (sqrt(exp_avg_sq) / sqrt(1 - beta2^step) + eps)
+//
+// Every a + s b and a + s b c is one fused multiply-add, as in PyTorch's vectorised loops; numbers
+// are cast to the tensors' type first. f64 results are PyTorch's bit for bit; so are f32 ones but
+// for its square root, which is MKL's and up to 1 ulp off.
+//
+// Shapes    w, grad, exp_avg, exp_avg_sq: f32 or f64, any one shape. Both averages start at 0.
+//           step >= 1 counts this one. 0 <= beta < 1.
+// Aliasing  none.
+// Writes    w, exp_avg and exp_avg_sq, in place.
+// Source    docs/math.md, "Adam"; Kingma, Ba, arXiv 1412.6980; Loshchilov, Hutter, arXiv
+//           1711.05101; torch.optim.Adam, torch.optim.AdamW.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/op_check.h"
+
+namespace kiln {
+
+struct AdamStepArgs {
+  Tensor w, grad, exp_avg, exp_avg_sq;
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  bool decoupled = false;
+  std::int64_t step = 1;
+};
+
+void check(const AdamStepArgs& a);
+
+namespace cpu {
+void adam_step(Context&, const AdamStepArgs&);
+}
+
+inline void adam_step(Context& c, const AdamStepArgs& a) {
+  check(a);
+  on_device(c, "adam_step", [&] { cpu::adam_step(c, a); });
+}
+
+}  // namespace kiln

@@ -1,0 +1,31 @@
+// add_relu: the end of a residual block, y = act(a + b), elementwise.
+//
+// Shapes    a, b, y: f32 or f64, any one shape.
+// Aliasing  y may be a or b; any other overlap is an error.
+// Source    docs/math.md, "Residual add".
+#pragma once
+
+#include "kernels/common/op_check.h"
+#include "kernels/include/activation.h"
+
+namespace kiln {
+
+struct AddReluArgs {
+  Tensor a, b, y;
+  Activation activation = Activation::relu;
+};
+
+inline void check(const AddReluArgs& a) {
+  require_alike("add_relu", {"a", a.a}, {{"b", a.b}, {"y", a.y}});
+}
+
+namespace cpu {
+void add_relu(Context&, const AddReluArgs&);
+}
+
+inline void add_relu(Context& c, const AddReluArgs& a) {
+  check(a);
+  on_device(c, "add_relu", [&] { cpu::add_relu(c, a); });
+}
+
+}  // namespace kiln

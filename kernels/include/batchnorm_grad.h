@@ -1,0 +1,47 @@
+// batchnorm_grad: gradient of batchnorm_train.
+//
+//   g[m,c]    = dy[m,c] (none), dy[m,c] where y[m,c] > 0, else 0 (relu)
+//   h[m,c]    = (x[m,c] - mean[c]) * inv_std[c]
+//   dbeta[c]  = sum_m g[m,c]            dgamma[c] = sum_m g[m,c] h[m,c]
+//   dx[m,c]   = gamma[c] inv_std[c] (g[m,c] - dbeta[c] / M - h[m,c] dgamma[c] / M)
+//
+// Shapes    x, dy, dx, y: f32 or f64 [..., C]    all others: same type [C]
+//           y only with relu; gamma may be empty (1); dgamma and dbeta may be empty together;
+//           dx may be empty where mode is skip.
+//           scratch: batchnorm_grad_scratch_bytes, aligned to 64.
+// Aliasing  dx may be dy (overwrite only); any other overlap is an error.
+// Writes    dx by `mode`; dgamma and dbeta are replaced, or added to with accumulate_parameters.
+// Order     reduction_parts partial sums over the rows, added in the order of their numbers.
+// Source    docs/math.md, "Batch normalisation".
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/common/op_check.h"
+#include "kernels/include/activation.h"
+#include "kernels/include/grad_write.h"
+
+namespace kiln {
+
+struct BatchnormGradArgs {
+  Tensor x, y, gamma, saved_mean, saved_inv_std;
+  Tensor dy, dx, dgamma, dbeta;
+  Activation activation = Activation::none;
+  GradWrite mode = GradWrite::overwrite;
+  bool accumulate_parameters = false;
+  std::byte* scratch = nullptr;
+};
+
+void check(const BatchnormGradArgs& a);
+std::size_t batchnorm_grad_scratch_bytes(const Context& c, const Shape& x, DType dtype);
+
+namespace cpu {
+void batchnorm_grad(Context&, const BatchnormGradArgs&);
+}
+
+inline void batchnorm_grad(Context& c, const BatchnormGradArgs& a) {
+  check(a);
+  on_device(c, "batchnorm_grad", [&] { cpu::batchnorm_grad(c, a); });
+}
+
+}  // namespace kiln

@@ -1,0 +1,51 @@
+// conv2d: 2-d convolution (cross-correlation, as everywhere in deep learning) with bias and an
+// optional pointwise function, the mathematics of kernels/include/conv2d_shape.h.
+//
+// Shapes    x [N,H,W,C]; w [K,R,S,C/groups]; bias [K] or empty; y [N,P,Q,K]
+// Types     f32 (vectorised) and f64 (plain, for gradient checks); all tensors alike
+// Aliasing  none.
+// Writes    y is replaced.
+// Order     each element of y is one sum in a fixed order, so neither the batch it stands in nor
+// the
+//           thread count changes its bits.
+// Source    docs/math.md, "Convolution".
+//
+// This is the portable body. Layers go through kernels/include/conv2d_provider.h, which may choose
+// a library instead.
+#pragma once
+
+#include <cstddef>
+
+#include "engine/core/context.h"
+#include "engine/core/tensor.h"
+#include "kernels/include/activation.h"
+#include "kernels/include/conv2d_shape.h"
+
+namespace kiln {
+
+struct Conv2dArgs {
+  Conv2dShape shape;
+  Tensor x, w, bias, y;
+  Activation activation = Activation::none;
+  std::byte* scratch = nullptr;  // conv2d_scratch_bytes of it, 64-byte aligned
+};
+
+std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shape, DType dtype);
+
+// Throws Error (unsupported) for an element type other than f32 and f64 and for a shape that is no
+// convolution; std::logic_error where a tensor does not fit the shape.
+void check(const Conv2dShape& shape);
+void check(const Conv2dArgs& args);
+
+namespace cpu {
+void conv2d(Context& context, const Conv2dArgs& args);
+}
+
+inline void conv2d(Context& context, const Conv2dArgs& args) {
+  check(args);
+  if (context.device().type == DeviceType::cpu) return cpu::conv2d(context, args);
+  throw Error(ErrorKind::unsupported, "conv2d on " + to_string(context.device()),
+              "is not in this build");
+}
+
+}  // namespace kiln

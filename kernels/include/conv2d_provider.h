@@ -1,0 +1,99 @@
+// Convolutions by provider. A provider is one way to compute a convolution: our own kernels, or a
+// library. What it returns is an object, because libraries keep primitives and packed weights.
+//
+//   Conv2dProviders providers = make_cpu_conv2d_providers(log);
+//   auto forward = providers.forward(problem);            // at plan time: may allocate
+//   planner books forward->scratch_bytes();
+//   forward->run(context, {.shape = ..., .scratch = ...}); // in a step: never allocates
+//
+// The choice follows a fixed rule per problem (docs/decisions.md), never a timing at run time:
+// equal seeds must give equal bits.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/context.h"
+#include "engine/core/log.h"
+#include "kernels/include/conv2d.h"
+#include "kernels/include/conv2d_grad.h"
+
+namespace kiln {
+
+// All that a choice may depend on. The context that runs an object must have the same thread count
+// and determinism, and the arguments the same shape, dtype, activation and bias.
+struct Conv2dProblem {
+  Conv2dShape shape;
+  DType dtype = DType::f32;
+  Activation activation = Activation::none;  // of the forward pass
+  bool has_bias = true;
+  bool deterministic = false;
+  int thread_count = 1;
+};
+
+class Conv2dForward {
+ public:
+  virtual ~Conv2dForward() = default;
+  virtual std::size_t scratch_bytes() const = 0;
+  // Such as "direct 12x32 avx512".
+  virtual std::string_view algorithm() const = 0;
+  virtual void run(Context& context, const Conv2dArgs& args) = 0;
+};
+
+// dx (unless skipped), dw and dbias in one call; contract: kernels/include/conv2d_grad.h.
+class Conv2dBackward {
+ public:
+  virtual ~Conv2dBackward() = default;
+  virtual std::size_t scratch_bytes() const = 0;
+  virtual std::string_view algorithm() const = 0;
+  virtual void run(Context& context, const Conv2dGradArgs& args) = 0;
+};
+
+class Conv2dProvider {
+ public:
+  virtual ~Conv2dProvider() = default;
+  virtual std::string_view name() const = 0;
+  // nullptr: the problem is not taken.
+  virtual std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) = 0;
+  virtual std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx) = 0;
+};
+
+// An ordered list: the first provider that takes a problem computes it.
+class Conv2dProviders {
+ public:
+  // `log` must outlive the list.
+  Conv2dProviders(Device device, std::vector<std::unique_ptr<Conv2dProvider>> ordered, Log& log);
+
+  // Logs shape, provider and algorithm once per shape. Throws Error (unsupported) naming shape,
+  // dtype and device where nobody takes the problem. The result may outlive this list.
+  std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem);
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx);
+
+ private:
+  void log_choice(const Conv2dProblem& problem, std::string_view pass, std::string_view provider,
+                  std::string_view algorithm);
+  [[noreturn]] void refuse(const Conv2dProblem& problem) const;
+
+  Device device_;
+  std::vector<std::unique_ptr<Conv2dProvider>> ordered_;
+  Log* log_;
+};
+
+enum class CpuConv2dChoice {
+  automatic,  // the rule of docs/decisions.md
+  own,        // own kernels for everything
+  onednn,     // oneDNN wherever it can; own kernels for the rest
+};
+
+// Throws Error (usage) for a name other than automatic (or auto), own and onednn.
+CpuConv2dChoice parse_cpu_conv2d_choice(std::string_view name);
+
+// The providers of this build for the CPU. The oneDNN plug-in is looked for only when a problem
+// comes that is oneDNN's to compute; where it is absent one line says so and own kernels take over.
+Conv2dProviders make_cpu_conv2d_providers(Log& log,
+                                          CpuConv2dChoice choice = CpuConv2dChoice::automatic);
+
+}  // namespace kiln

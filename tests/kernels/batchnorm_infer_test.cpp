@@ -1,0 +1,59 @@
+#include "kernels/include/batchnorm_infer.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/kernels/batchnorm_inputs.h"
+#include "tests/reference/batchnorm_infer.h"
+#include "tests/reference/relu.h"
+#include "tests/support/check_op.h"
+
+namespace kiln::test {
+namespace {
+
+constexpr double kEpsilon = 1e-5;
+
+TEST(BatchnormInfer, MatchesTheOracle) {
+  for (const Shape& shape : batchnorm_shapes())
+    for (const Activation activation : {Activation::none, Activation::relu}) {
+      SCOPED_TRACE(to_string(shape));
+      const auto run = [&](Context& c, DType dtype) {
+        const BatchnormInputs in(shape, dtype);
+        OwnedTensor y(shape, dtype);
+        batchnorm_infer(c, {.x = in.x,
+                            .gamma = in.gamma,
+                            .beta = in.beta,
+                            .running_mean = in.running_mean,
+                            .running_var = in.running_var,
+                            .y = y,
+                            .epsilon = kEpsilon,
+                            .activation = activation});
+        return results_of(std::move(y));
+      };
+      const BatchnormInputs in(shape, DType::f64);
+      Values wanted = reference::batchnorm_infer(
+          in.x.values(), {in.running_mean.values(), in.running_var.values()}, in.gamma.values(),
+          in.beta.values(), kEpsilon);
+      if (activation == Activation::relu) wanted = reference::relu(wanted);
+      // A rounded scale and shift and one fused multiply-add: 3 roundings of the largest.
+      check_op(run, {wanted}, {3e-7, 1e-15});
+    }
+}
+
+TEST(BatchnormInfer, WorksWithoutScaleAndShiftAndInPlace) {
+  TestContext c(2);
+  BatchnormInputs in({50, 6}, DType::f32);
+  const Values wanted =
+      reference::batchnorm_infer(in.x.values(), {in.running_mean.values(), in.running_var.values()},
+                                 Values(6, 1.0), Values(6, 0.0), kEpsilon);
+  batchnorm_infer(c, {.x = in.x,
+                      .gamma = {},
+                      .beta = {},
+                      .running_mean = in.running_mean,
+                      .running_var = in.running_var,
+                      .y = in.x,
+                      .epsilon = kEpsilon});
+  EXPECT_TRUE(close_to(in.x, wanted, 3e-7));
+}
+
+}  // namespace
+}  // namespace kiln::test

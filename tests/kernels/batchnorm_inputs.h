@@ -1,0 +1,31 @@
+// Inputs that the batch normalisation ops are tested on.
+#pragma once
+
+#include <vector>
+
+#include "tests/support/random_tensor.h"
+
+namespace kiln::test {
+
+inline std::vector<Shape> batchnorm_shapes() {
+  return {{2, 1},        {5, 3},         {4, 3, 3, 6},   {7, 10},         {3, 5, 5, 16},
+          {2, 7, 5, 17}, {2, 4, 4, 64},  {1, 9, 9, 100}, {6, 31, 31, 24}, {33, 512},
+          {2, 3, 3, 1},  {9, 8, 8, 130}, {3000, 2},      {20, 20, 20, 8}};
+}
+
+// x, gamma, beta and so on of one shape; the mean of x is far from 0, which naive sums of squares
+// would not survive.
+struct BatchnormInputs {
+  OwnedTensor x, gamma, beta, running_mean, running_var;
+
+  BatchnormInputs(const Shape& shape, DType dtype)
+      : x(random_tensor(shape, dtype, 1, 9, 11)),
+        gamma(random_tensor({shape[-1]}, dtype, 2, 0.5, 2)),
+        beta(random_tensor({shape[-1]}, dtype, 3)),
+        running_mean(random_tensor({shape[-1]}, dtype, 4)),
+        running_var(random_tensor({shape[-1]}, dtype, 5, 0.5, 2)) {}
+};
+
+inline std::size_t channels_of(const Shape& shape) { return static_cast<std::size_t>(shape[-1]); }
+
+}  // namespace kiln::test

@@ -1,0 +1,218 @@
+#include "kernels/include/conv2d_provider.h"
+
+#include <cstdio>
+#include <gtest/gtest.h>
+
+#include "tests/kernels/conv2d_cases.h"
+#include "tests/reference/conv2d.h"
+#include "tests/support/compare.h"
+
+namespace kiln::test {
+namespace {
+
+// What a Log wrote.
+class LogText {
+ public:
+  LogText() : file_(std::tmpfile()), log(file_) {}
+  ~LogText() { std::fclose(file_); }
+  LogText(const LogText&) = delete;
+  LogText& operator=(const LogText&) = delete;
+  std::string text() const {
+    std::string all(static_cast<std::size_t>(std::ftell(file_)), '\0');
+    std::rewind(file_);
+    const std::size_t read = std::fread(all.data(), 1, all.size(), file_);
+    return read == all.size() ? all : "unreadable";
+  }
+
+ private:
+  std::FILE* file_;
+
+ public:
+  Log log;
+};
+
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Whether the plug-in is there; a skip says why not.
+bool onednn_present(std::string& why) {
+  LogText log;
+  auto providers = make_cpu_conv2d_providers(log.log, CpuConv2dChoice::onednn);
+  providers.forward({.shape = {.n = 1, .h = 4, .w = 4, .c = 16, .k = 16, .r = 3, .s = 3}});
+  why = log.text();
+  return !contains(why, "oneDNN is not used");
+}
+
+class ConvProviderTest : public testing::TestWithParam<CpuConv2dChoice> {
+ protected:
+  void SetUp() override {
+    std::string why;
+    if (GetParam() == CpuConv2dChoice::onednn && !onednn_present(why)) GTEST_SKIP() << why;
+  }
+};
+
+TEST_P(ConvProviderTest, ForwardEqualsTheOracle) {
+  for (const Conv2dShape& s : conv2d_cases()) {
+    const OwnedTensor x = random_tensor(s.input(), DType::f32, 1);
+    const OwnedTensor w = random_tensor(s.weights(), DType::f32, 2);
+    const OwnedTensor bias = random_tensor({s.k}, DType::f32, 3);
+    for (const bool has_bias : {false, true})
+      for (const int threads : kThreadCounts) {
+        const Activation activation = has_bias ? Activation::relu : Activation::none;
+        TestContext c(threads);
+        auto providers = make_cpu_conv2d_providers(c.get().log(), GetParam());
+        auto conv = providers.forward(problem_of(s, DType::f32, activation, has_bias, c));
+        const Scratch scratch(conv->scratch_bytes());
+        const OwnedTensor y(s.output(), DType::f32);
+        conv->run(c, {s, x, w, has_bias ? bias.view() : Tensor{}, y, activation, scratch.data()});
+        const Values wanted = reference::conv2d(s, x.values(), w.values(),
+                                                has_bias ? bias.values() : Values{}, activation);
+        EXPECT_TRUE(close_to(y, wanted, 2e-6)) << to_string(s) << " by " << conv->algorithm();
+        EXPECT_TRUE(scratch.guards_intact());
+      }
+  }
+}
+
+struct Gradients {
+  explicit Gradients(const Conv2dShape& s)
+      : dx(s.input(), DType::f32), dw(s.weights(), DType::f32), dbias({s.k}, DType::f32) {}
+  OwnedTensor dx, dw, dbias;
+};
+
+struct GradProblem {
+  explicit GradProblem(const Conv2dShape& shape)
+      : s(shape),
+        x(random_tensor(s.input(), DType::f32, 1)),
+        w(random_tensor(s.weights(), DType::f32, 2)),
+        dy(random_tensor(s.output(), DType::f32, 3)) {}
+  void run(Context& c, CpuConv2dChoice choice, Gradients& g, GradWrite mode, bool accumulate) {
+    auto providers = make_cpu_conv2d_providers(c.log(), choice);
+    auto conv = providers.backward(problem_of(s, DType::f32, Activation::none, true, c),
+                                   mode != GradWrite::skip);
+    const Scratch scratch(conv->scratch_bytes());
+    conv->run(c, {s, x, w, dy, mode == GradWrite::skip ? Tensor{} : g.dx.view(), g.dw, g.dbias,
+                  mode, accumulate, scratch.data()});
+    EXPECT_TRUE(scratch.guards_intact());
+  }
+  Conv2dShape s;
+  OwnedTensor x, w, dy;
+};
+
+TEST_P(ConvProviderTest, BackwardEqualsTheOracleAndAddsWhereAskedTo) {
+  for (const Conv2dShape& s : conv2d_cases()) {
+    GradProblem problem(s);
+    const auto wanted =
+        reference::conv2d_grad(s, problem.x.values(), problem.w.values(), problem.dy.values());
+    const auto twice = [](Values v) {
+      for (double& value : v) value *= 2;
+      return v;
+    };
+    for (const int threads : kThreadCounts) {
+      TestContext c(threads, threads == 3);
+      Gradients g(s);
+      problem.run(c, GetParam(), g, GradWrite::skip, false);
+      EXPECT_TRUE(std::isnan(g.dx.at(0)));
+      problem.run(c, GetParam(), g, GradWrite::overwrite, false);
+      EXPECT_TRUE(close_to(g.dx, wanted.dx, 4e-6)) << to_string(s);
+      EXPECT_TRUE(close_to(g.dw, wanted.dw, 4e-6)) << to_string(s);
+      EXPECT_TRUE(close_to(g.dbias, wanted.dbias, 4e-6)) << to_string(s);
+      problem.run(c, GetParam(), g, GradWrite::accumulate, true);
+      EXPECT_TRUE(close_to(g.dx, twice(wanted.dx), 4e-6)) << to_string(s);
+      EXPECT_TRUE(close_to(g.dw, twice(wanted.dw), 4e-6)) << to_string(s);
+      EXPECT_TRUE(close_to(g.dbias, twice(wanted.dbias), 4e-6)) << to_string(s);
+    }
+  }
+}
+
+TEST_P(ConvProviderTest, DeterministicBitsDependOnNoThreadCount) {
+  for (const Conv2dShape& s : conv2d_cases()) {
+    GradProblem problem(s);
+    Gradients first(s);
+    TestContext one(1, true);
+    problem.run(one, GetParam(), first, GradWrite::overwrite, false);
+    for (const int threads : {1, 2, 3}) {
+      TestContext c(threads, true);
+      Gradients again(s);
+      problem.run(c, GetParam(), again, GradWrite::overwrite, false);
+      EXPECT_TRUE(bitwise_equal(first.dx, again.dx)) << to_string(s) << ", " << threads;
+      EXPECT_TRUE(bitwise_equal(first.dw, again.dw)) << to_string(s) << ", " << threads;
+      EXPECT_TRUE(bitwise_equal(first.dbias, again.dbias)) << to_string(s) << ", " << threads;
+    }
+  }
+}
+
+TEST_P(ConvProviderTest, ReluKeepsNan) {
+  const Conv2dShape s{.n = 2, .h = 5, .w = 5, .c = 16, .k = 16, .r = 3, .s = 3};
+  OwnedTensor x = random_tensor(s.input(), DType::f32, 1);
+  x.set(0, std::numeric_limits<double>::quiet_NaN());
+  const OwnedTensor w = random_tensor(s.weights(), DType::f32, 2), y(s.output(), DType::f32);
+  TestContext c(1);
+  auto providers = make_cpu_conv2d_providers(c.get().log(), GetParam());
+  auto conv = providers.forward(problem_of(s, DType::f32, Activation::relu, false, c));
+  const Scratch scratch(conv->scratch_bytes());
+  conv->run(c, {s, x, w, {}, y, Activation::relu, scratch.data()});
+  for (int k = 0; k < 16; ++k) EXPECT_TRUE(std::isnan(y.at(k)));
+  EXPECT_FALSE(std::isnan(y.at(16)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Choices, ConvProviderTest,
+                         testing::Values(CpuConv2dChoice::automatic, CpuConv2dChoice::own,
+                                         CpuConv2dChoice::onednn));
+
+TEST(ConvProviders, LogTheirChoiceOncePerShape) {
+  LogText log;
+  auto providers = make_cpu_conv2d_providers(log.log, CpuConv2dChoice::own);
+  const Conv2dProblem problem{.shape = {.n = 4, .h = 9, .w = 9, .c = 3, .k = 6, .r = 3, .s = 3}};
+  providers.forward(problem);
+  providers.forward(problem);
+  const std::string text = log.text();
+  EXPECT_TRUE(contains(text, "4x9x9x3 -> 6, 3x3")) << text;
+  EXPECT_TRUE(contains(text, "own")) << text;
+  EXPECT_TRUE(contains(text, "direct")) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+}
+
+TEST(ConvProviders, NameShapeTypeAndDeviceWhereNobodyTakesTheProblem) {
+  Log log(stderr, LogLevel::quiet);
+  Conv2dProviders none(Device{}, {}, log);
+  auto own = make_cpu_conv2d_providers(log, CpuConv2dChoice::own);
+  Conv2dProblem problem{.shape = {.n = 1, .h = 4, .w = 4, .c = 2, .k = 2, .r = 3, .s = 3}};
+  const auto message = [&](Conv2dProviders& providers) -> std::string {
+    try {
+      providers.backward(problem, true);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_TRUE(contains(message(none), "1x4x4x2 -> 2, 3x3")) << message(none);
+  EXPECT_TRUE(contains(message(none), "f32")) << message(none);
+  EXPECT_TRUE(contains(message(none), "cpu")) << message(none);
+  EXPECT_EQ(message(own), "");
+  problem.dtype = DType::i32;
+  EXPECT_TRUE(contains(message(own), "i32")) << message(own);
+}
+
+TEST(ConvProviders, ParseTheirNames) {
+  EXPECT_EQ(parse_cpu_conv2d_choice("auto"), CpuConv2dChoice::automatic);
+  EXPECT_EQ(parse_cpu_conv2d_choice("own"), CpuConv2dChoice::own);
+  EXPECT_EQ(parse_cpu_conv2d_choice("onednn"), CpuConv2dChoice::onednn);
+  EXPECT_THROW(parse_cpu_conv2d_choice("cudnn"), Error);
+}
+
+TEST(ConvProviders, RefuseAnotherContextThanTheyPlannedFor) {
+  const Conv2dShape s{.n = 2, .h = 4, .w = 4, .c = 2, .k = 2, .r = 3, .s = 3};
+  TestContext one(1), two(2);
+  auto providers = make_cpu_conv2d_providers(one.get().log(), CpuConv2dChoice::own);
+  auto conv = providers.forward(problem_of(s, DType::f32, Activation::none, false, one));
+  const OwnedTensor x = random_tensor(s.input(), DType::f32, 1);
+  const OwnedTensor w = random_tensor(s.weights(), DType::f32, 2), y(s.output(), DType::f32);
+  const Scratch scratch(conv->scratch_bytes());
+  const Conv2dArgs args{s, x, w, {}, y, Activation::none, scratch.data()};
+  EXPECT_NO_THROW(conv->run(one, args));
+  EXPECT_THROW(conv->run(two, args), std::logic_error);
+}
+
+}  // namespace
+}  // namespace kiln::test

@@ -1,0 +1,119 @@
+#include "kernels/include/sgd_step.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/golden/golden.h"
+#include "tests/reference/sgd_step.h"
+#include "tests/support/check_op.h"
+
+namespace kiln::test {
+namespace {
+
+// w, momentum buffer
+Results run_sgd(Context& c, DType dtype, const Shape& shape, const reference::SgdSettings& s) {
+  Results results;
+  results.push_back(random_tensor(shape, dtype, 1));
+  results.push_back(random_tensor(shape, dtype, 2));
+  const OwnedTensor grad = random_tensor(shape, dtype, 3);
+  // The first step must not read the buffer.
+  if (s.first_step && s.momentum != 0) results[1].spoil();
+  sgd_step(c, {.w = results[0],
+               .grad = grad,
+               .momentum_buffer = s.momentum != 0 ? results[1].view() : Tensor{},
+               .lr = s.lr,
+               .momentum = s.momentum,
+               .dampening = s.dampening,
+               .weight_decay = s.weight_decay,
+               .nesterov = s.nesterov,
+               .first_step = s.first_step});
+  return results;
+}
+
+TEST(SgdStep, MatchesTheOracle) {
+  const reference::SgdSettings settings[] = {
+      {.lr = 0.1},
+      {.lr = 0.1, .weight_decay = 0.01},
+      {.lr = 0.1, .momentum = 0.9, .first_step = true},
+      {.lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4},
+      {.lr = 0.1, .momentum = 0.9, .dampening = 0.5},
+      {.lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true},
+      {.lr = 0.1, .momentum = 0.9, .nesterov = true, .first_step = true}};
+  for (const Shape& shape : elementwise_shapes())
+    for (const auto& s : settings) {
+      SCOPED_TRACE(to_string(shape));
+      Values w = random_tensor(shape, DType::f32, 1).values();
+      Values buffer = random_tensor(shape, DType::f32, 2).values();
+      reference::sgd(s, w, random_tensor(shape, DType::f32, 3).values(), buffer);
+      // Four fused roundings, numbers such as 0.1 rounded to float.
+      check_op([&](Context& c, DType dtype) { return run_sgd(c, dtype, shape, s); }, {w, buffer},
+               {4e-7, 1e-15});
+    }
+}
+
+double number(const golden::GoldenCase& k, const char* name, double absent = 0,
+              std::size_t place = 0) {
+  const auto found = k.numbers.find(name);
+  return found == k.numbers.end() ? absent : found->second.at(place);
+}
+
+void run_golden(const golden::GoldenCase& k, DType dtype, const Values& start,
+                const Values& gradients, const Values& after) {
+  const Shape shape{static_cast<std::int64_t>(start.size())};
+  TestContext c;
+  OwnedTensor w(shape, dtype, start), buffer(shape, dtype);
+  const double momentum = number(k, "momentum");
+  for (std::size_t step = 0; step * start.size() < after.size(); ++step) {
+    const auto begin = static_cast<std::ptrdiff_t>(step * start.size());
+    const auto end = begin + static_cast<std::ptrdiff_t>(start.size());
+    const OwnedTensor grad(shape, dtype,
+                           Values(gradients.begin() + begin, gradients.begin() + end));
+    sgd_step(c, {.w = w,
+                 .grad = grad,
+                 .momentum_buffer = momentum != 0 ? buffer.view() : Tensor{},
+                 .lr = number(k, "lr"),
+                 .momentum = momentum,
+                 .dampening = number(k, "dampening"),
+                 .weight_decay = number(k, "weight_decay"),
+                 .nesterov = number(k, "nesterov") != 0,
+                 .first_step = step == 0});
+    const OwnedTensor wanted(shape, dtype, Values(after.begin() + begin, after.begin() + end));
+    EXPECT_TRUE(bitwise_equal(w, wanted)) << name_of(dtype) << ", step " << step;
+  }
+}
+
+// PyTorch's own runs: ten steps from the same start, every bit alike in both precisions.
+TEST(SgdStep, EqualsPyTorchBitForBit) {
+  const golden::GoldenFile file("optimizers");
+  const Values start = file.at("start").values, gradients = file.at("gradients").values;
+  int case_count = 0;
+  for (const golden::GoldenCase& k : file.cases()) {
+    if (k.name.rfind("sgd.", 0) != 0) continue;
+    SCOPED_TRACE(k.name);
+    ++case_count;
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const Values after =
+          file.at(k.name + (dtype == DType::f32 ? "/after_f32" : "/after_f64")).values;
+      run_golden(k, dtype, start, gradients, after);
+    }
+  }
+  EXPECT_GE(case_count, 7);
+}
+
+TEST(SgdStep, KeepsNan) {
+  TestContext c;
+  OwnedTensor w({3}, DType::f32, {1, 2, 3});
+  const OwnedTensor grad({3}, DType::f32, {0, std::nan(""), 0});
+  sgd_step(c, {.w = w, .grad = grad, .momentum_buffer = {}, .lr = 0.1});
+  EXPECT_TRUE(elementwise_close_to(w, {1, std::nan(""), 3}, 0));
+}
+
+TEST(SgdStep, RefusesWhatDoesNotFit) {
+  TestContext c;
+  const OwnedTensor w({4}, DType::f32), grad({5}, DType::f32);
+  EXPECT_THROW(sgd_step(c, {.w = w, .grad = grad, .momentum_buffer = {}}), Error);
+  EXPECT_THROW(sgd_step(c, {.w = w, .grad = w, .momentum_buffer = {}, .momentum = 0.9}), Error);
+  EXPECT_THROW(sgd_step(c, {.w = w, .grad = w, .momentum_buffer = w, .nesterov = true}), Error);
+}
+
+}  // namespace
+}  // namespace kiln::test
