@@ -1,0 +1,126 @@
+#include "models/zoo.h"
+
+#include "engine/core/error.h"
+#include "engine/core/file.h"
+
+namespace kiln {
+namespace {
+
+LayerSpec conv(std::string name, std::int64_t out_channels, std::int64_t kernel,
+               std::int64_t stride = 1, std::int64_t padding = 0, bool bias = true) {
+  return {.kind = LayerKind::conv2d,
+          .name = std::move(name),
+          .out_features = out_channels,
+          .kernel_h = kernel,
+          .kernel_w = kernel,
+          .stride_h = stride,
+          .stride_w = stride,
+          .padding_h = padding,
+          .padding_w = padding,
+          .bias = bias};
+}
+
+LayerSpec linear(std::string name, std::int64_t out_features) {
+  return {.kind = LayerKind::linear, .name = std::move(name), .out_features = out_features};
+}
+
+LayerSpec plain(LayerKind kind, std::string name) {
+  return {.kind = kind, .name = std::move(name)};
+}
+
+LayerSpec pool(LayerKind kind, std::string name, std::int64_t window) {
+  return {.kind = kind,
+          .name = std::move(name),
+          .kernel_h = window,
+          .kernel_w = window,
+          .stride_h = window,
+          .stride_w = window};
+}
+
+LayerSpec dropout(std::string name, bool channel) {
+  return {.kind = LayerKind::dropout, .name = std::move(name), .channel = channel};
+}
+
+// relu(bn(conv(relu(bn(conv(x))))) + shortcut(x)); the shortcut is projected where shapes change.
+LayerSpec basic_block(const std::string& name, std::int64_t in_channels, std::int64_t channels,
+                      std::int64_t stride) {
+  LayerSpec block = plain(LayerKind::residual, name);
+  block.body = {
+      conv(name + ".conv1", channels, 3, stride, 1, false),
+      plain(LayerKind::batch_norm, name + ".bn1"), plain(LayerKind::relu, name + ".relu1"),
+      conv(name + ".conv2", channels, 3, 1, 1, false), plain(LayerKind::batch_norm, name + ".bn2")};
+  if (stride != 1 || in_channels != channels)
+    block.shortcut = {conv(name + ".shortcut.0", channels, 1, stride, 0, false),
+                      plain(LayerKind::batch_norm, name + ".shortcut.1")};
+  return block;
+}
+
+}  // namespace
+
+ModelSpec lenet(std::int64_t class_count) {
+  return {.name = "lenet",
+          .class_count = class_count,
+          .layers = {conv("conv1", 6, 5), plain(LayerKind::relu, "relu1"),
+                     pool(LayerKind::max_pool, "pool1", 2), conv("conv2", 16, 5),
+                     plain(LayerKind::relu, "relu2"), pool(LayerKind::max_pool, "pool2", 2),
+                     plain(LayerKind::flatten, "flatten"), linear("fc1", 120),
+                     plain(LayerKind::relu, "relu3"), linear("fc2", 84),
+                     plain(LayerKind::relu, "relu4"), linear("fc3", class_count)}};
+}
+
+ModelSpec mnist(std::int64_t class_count) {
+  return {.name = "mnist",
+          .height = 28,
+          .width = 28,
+          .channels = 1,
+          .class_count = class_count,
+          .layers = {conv("conv1", 10, 5), pool(LayerKind::max_pool, "pool1", 2),
+                     plain(LayerKind::relu, "relu1"), conv("conv2", 20, 5),
+                     dropout("conv2_drop", true), pool(LayerKind::max_pool, "pool2", 2),
+                     plain(LayerKind::relu, "relu2"), plain(LayerKind::flatten, "flatten"),
+                     linear("fc1", 50), plain(LayerKind::relu, "relu3"), dropout("drop", false),
+                     linear("fc2", class_count), plain(LayerKind::log_softmax, "log_softmax")}};
+}
+
+ModelSpec resnet18(std::int64_t class_count) {
+  ModelSpec spec{.name = "resnet18",
+                 .class_count = class_count,
+                 .layers = {conv("conv1", 64, 3, 1, 1, false), plain(LayerKind::batch_norm, "bn1"),
+                            plain(LayerKind::relu, "relu")}};
+  std::int64_t channels = 64;
+  for (int stage = 1; stage <= 4; ++stage) {
+    const std::int64_t wider = std::int64_t{64} << (stage - 1);
+    for (int block = 0; block < 2; ++block) {
+      const std::string name = "layer" + std::to_string(stage) + "." + std::to_string(block);
+      spec.layers.push_back(basic_block(name, channels, wider, stage > 1 && block == 0 ? 2 : 1));
+      channels = wider;
+    }
+  }
+  spec.layers.push_back(pool(LayerKind::avg_pool, "avgpool", 4));
+  spec.layers.push_back(plain(LayerKind::flatten, "flatten"));
+  spec.layers.push_back(linear("linear", class_count));
+  return spec;
+}
+
+std::vector<std::string> model_names() { return {"lenet", "mnist", "resnet18"}; }
+
+ModelSpec find_model(std::string_view name_or_path, std::int64_t class_count) {
+  const std::int64_t classes = class_count == 0 ? 10 : class_count;
+  if (name_or_path == "lenet") return lenet(classes);
+  if (name_or_path == "mnist") return mnist(classes);
+  if (name_or_path == "resnet18") return resnet18(classes);
+  const bool path = name_or_path.find('/') != name_or_path.npos || name_or_path.ends_with(".json");
+  if (!path)
+    throw Error(ErrorKind::usage, "--model " + printable(name_or_path), "is no known network",
+                "use lenet, mnist, resnet18 or the path of a spec file (.json)");
+  ModelSpec spec =
+      parse_spec(read_text_file(Path(name_or_path), std::uint64_t{1} << 22), name_or_path);
+  if (class_count != 0 && spec.class_count != class_count)
+    throw Error(ErrorKind::input, name_or_path,
+                "has " + std::to_string(spec.class_count) + " classes but the data set has " +
+                    std::to_string(class_count),
+                "set \"classes\" in the spec");
+  return spec;
+}
+
+}  // namespace kiln
