@@ -1,0 +1,138 @@
+#include "engine/train/checkpoint.h"
+
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+
+#include "engine/core/error.h"
+#include "engine/train/finite.h"
+#include "engine/train/model_io.h"
+
+namespace kiln {
+namespace {
+
+constexpr std::string_view kFormat = "kiln-checkpoint";
+constexpr std::string_view kVersion = "1";
+constexpr std::string_view kStatePrefix = "optimizer.";
+constexpr std::string_view kSettingPrefix = "setting:";
+
+// Doubles travel as hexadecimal text, which is exact.
+std::string exact(double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%a", value);
+  return text;
+}
+
+// One list of the position's fields, for writing and for reading.
+template <class Position, class Visit>
+void visit_fields(Position& p, const Visit& visit) {
+  visit("epoch", p.epoch);
+  visit("epoch_step", p.epoch_step);
+  visit("step", p.step);
+  visit("epoch_loss_sum", p.epoch_loss_sum);
+  visit("epoch_hit_count", p.epoch_hit_count);
+  visit("epoch_image_count", p.epoch_image_count);
+  visit("epoch_seconds", p.epoch_seconds);
+  visit("interval_loss_sum", p.interval_loss_sum);
+  visit("interval_step_count", p.interval_step_count);
+}
+
+std::string text_of(double value) { return exact(value); }
+std::string text_of(std::int64_t value) { return std::to_string(value); }
+
+bool parse(const std::string& text, double& value) {
+  char* end = nullptr;
+  value = std::strtod(text.c_str(), &end);
+  return !text.empty() && end == text.c_str() + text.size();
+}
+bool parse(const std::string& text, std::int64_t& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value >= 0;
+}
+
+// The state of one parameter: the same bytes of the flat buffer as the parameter's value has.
+Tensor state_of(const Optimizer::State& state, const Parameter& parameter,
+                const ParameterStore& parameters) {
+  const auto offset = static_cast<std::byte*>(parameter.value.raw()) -
+                      static_cast<std::byte*>(parameters.flat_values().raw());
+  return {static_cast<std::byte*>(state.flat.raw()) + offset, parameter.shape, state.flat.dtype(),
+          state.flat.device()};
+}
+
+std::string state_name(const Optimizer::State& state, const Parameter& parameter) {
+  return std::string(kStatePrefix) + state.name + "." + parameter.name;
+}
+
+const std::string& metadata_at(const SafetensorsFile& file, std::string_view key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end())
+    throw Error(ErrorKind::input, file.path().string(), "lacks \"" + std::string(key) + "\"",
+                "name a checkpoint that kiln train wrote");
+  return found->second;
+}
+
+void check_settings(const SafetensorsFile& file, const TrainSettings& settings) {
+  for (const auto& [name, value] : settings) {
+    const std::string& saved = metadata_at(file, std::string(kSettingPrefix) + name);
+    if (saved != value)
+      throw Error(
+          ErrorKind::input, file.path().string(),
+          "was written with --" + name + " " + printable(saved) + ", not " + printable(value),
+          "resume with the same setting, or start anew without --resume");
+  }
+}
+
+}  // namespace
+
+void save_checkpoint(const Path& path, const ParameterStore& parameters, const Optimizer& optimizer,
+                     const TrainPosition& position, const TrainSettings& settings) {
+  if (!all_finite(parameters.flat_values()))
+    throw Error(ErrorKind::diverged, "step " + std::to_string(position.step),
+                "left a weight that is not finite", "lower the learning rate");
+  TensorBundle bundle;
+  bundle.add_all(parameters);
+  for (const Optimizer::State& state : optimizer.states())
+    for (const Parameter& p : parameters.all())
+      if (p.trainable())
+        bundle.add_parameter(state_name(state, p), p, state_of(state, p, parameters));
+  SafetensorsMetadata metadata{{"format", std::string(kFormat)},
+                               {"version", std::string(kVersion)},
+                               {"optimizer_steps", std::to_string(optimizer.step_count())}};
+  visit_fields(position, [&](const char* name, const auto& value) {
+    metadata.emplace(name, text_of(value));
+  });
+  for (const auto& [name, value] : settings)
+    metadata.emplace(std::string(kSettingPrefix) + name, value);
+  write_safetensors(path, bundle.entries(), metadata);
+}
+
+TrainPosition load_checkpoint(const Path& path, ParameterStore& parameters, Optimizer& optimizer,
+                              const TrainSettings& settings) {
+  const SafetensorsFile file(path);
+  if (metadata_at(file, "format") != kFormat || metadata_at(file, "version") != kVersion)
+    throw Error(ErrorKind::input, path.string(), "is no kiln checkpoint of version 1",
+                "name a checkpoint that this version wrote");
+  check_settings(file, settings);
+  TrainPosition position;
+  const auto read = [&](const char* name, auto& value) {
+    if (!parse(metadata_at(file, name), value))
+      throw Error(ErrorKind::input, path.string(), "has a bad \"" + std::string(name) + "\"");
+  };
+  visit_fields(position, read);
+  std::int64_t optimizer_steps = 0;
+  read("optimizer_steps", optimizer_steps);
+  read_parameters(file, parameters, {{kStatePrefix}});
+  for (const Optimizer::State& state : optimizer.states())
+    for (const Parameter& p : parameters.all()) {
+      if (!p.trainable()) continue;
+      const SafetensorsEntry& entry =
+          file.at(state_name(state, p), parameters.dtype(), p.file_shape);
+      to_memory_order(p, Tensor(const_cast<std::byte*>(entry.bytes.data()), p.shape, entry.dtype),
+                      state_of(state, p, parameters));
+    }
+  optimizer.set_step_count(optimizer_steps);
+  return position;
+}
+
+}  // namespace kiln

@@ -1,0 +1,33 @@
+#include "engine/train/layer.h"
+
+#include "engine/core/check.h"
+
+namespace kiln {
+
+Slot Layer::plan_forward(Planner& p, Slot x) {
+  forward_ops_.begin = p.op_count();
+  output_ = do_plan_forward(p, x);
+  forward_ops_.end = p.op_count();
+  return output_;
+}
+
+void Layer::plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
+  KILN_CHECK(forward_ops_.end >= 0);
+  KILN_CHECK(static_cast<bool>(dx) == (mode != GradWrite::skip));
+  backward_ops_.begin = p.op_count();
+  do_plan_backward(p, dy, dx, mode);
+  backward_ops_.end = p.op_count();
+}
+
+void Layer::forward(Context& c, const Memory& m) {
+  do_forward(c, m);
+  m.after_ops(forward_ops_.begin, forward_ops_.end);
+}
+
+void Layer::backward(Context& c, const Memory& m) {
+  KILN_CHECK(backward_ops_.end >= 0);
+  do_backward(c, m);
+  m.after_ops(backward_ops_.begin, backward_ops_.end);
+}
+
+}  // namespace kiln

@@ -1,0 +1,88 @@
+#include "engine/train/layers/batch_norm.h"
+
+#include "kernels/include/batchnorm_grad.h"
+#include "kernels/include/batchnorm_infer.h"
+#include "kernels/include/batchnorm_train.h"
+
+namespace kiln {
+
+std::string BatchNorm::description() const {
+  return activation_ == Activation::relu ? "batch_norm + relu" : "batch_norm";
+}
+
+Slot BatchNorm::do_plan_forward(Planner& p, Slot x) {
+  const Shape per_channel{p.shape(x)[-1]};
+  x_ = x;
+  y_ = p.define(name() + ".y", p.shape(x));
+  mean_ = p.define(name() + ".mean", per_channel);
+  inv_std_ = p.define(name() + ".inv_std", per_channel);
+  p.op({.name = name(),
+        .reads = {x},
+        .writes = {y_, mean_, inv_std_},
+        .scratch_bytes = batchnorm_train_scratch_bytes(p.context(), p.shape(x), p.dtype())});
+  return y_;
+}
+
+void BatchNorm::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
+  dy_ = dy;
+  dx_ = dx;
+  mode_ = mode;
+  const std::size_t scratch = batchnorm_grad_scratch_bytes(p.context(), p.shape(x_), p.dtype());
+  const std::string op = name() + ".grad";
+  const Slot mask = activation_ == Activation::relu ? y_ : x_;  // y is needed for the relu alone
+  if (mode == GradWrite::overwrite)
+    p.op({.name = op,
+          .reads = {dy, x_, mask, mean_, inv_std_},
+          .writes = {dx},
+          .scratch_bytes = scratch});
+  else if (mode == GradWrite::accumulate)
+    p.op({.name = op,
+          .reads = {dy, x_, mask, mean_, inv_std_},
+          .updates = {dx},
+          .scratch_bytes = scratch});
+  else
+    p.op({.name = op, .reads = {dy, x_, mask, mean_, inv_std_}, .scratch_bytes = scratch});
+}
+
+void BatchNorm::do_forward(Context& c, const Memory& m) {
+  if (c.mode == Mode::eval) {
+    batchnorm_infer(c, {.x = m[x_],
+                        .gamma = weights_.scale.value,
+                        .beta = weights_.shift.value,
+                        .running_mean = weights_.running_mean.value,
+                        .running_var = weights_.running_variance.value,
+                        .y = m[y_],
+                        .epsilon = epsilon_,
+                        .activation = activation_});
+    return;
+  }
+  batchnorm_train(c, {.x = m[x_],
+                      .gamma = weights_.scale.value,
+                      .beta = weights_.shift.value,
+                      .y = m[y_],
+                      .saved_mean = m[mean_],
+                      .saved_inv_std = m[inv_std_],
+                      .running_mean = weights_.running_mean.value,
+                      .running_var = weights_.running_variance.value,
+                      .momentum = momentum_,
+                      .epsilon = epsilon_,
+                      .activation = activation_,
+                      .scratch = m.scratch()});
+}
+
+void BatchNorm::do_backward(Context& c, const Memory& m) {
+  batchnorm_grad(c, {.x = m[x_],
+                     .y = activation_ == Activation::relu ? m[y_] : Tensor{},
+                     .gamma = weights_.scale.value,
+                     .saved_mean = m[mean_],
+                     .saved_inv_std = m[inv_std_],
+                     .dy = m[dy_],
+                     .dx = mode_ == GradWrite::skip ? Tensor{} : m[dx_],
+                     .dgamma = weights_.scale.gradient,
+                     .dbeta = weights_.shift.gradient,
+                     .activation = activation_,
+                     .mode = mode_,
+                     .scratch = m.scratch()});
+}
+
+}  // namespace kiln

@@ -1,0 +1,87 @@
+#include "engine/train/network.h"
+
+#include <algorithm>
+
+#include "engine/core/check.h"
+#include "engine/train/build_layers.h"
+#include "engine/train/finite.h"
+#include "kernels/include/normalize_image.h"
+#include "kernels/include/softmax_xent.h"
+
+namespace kiln {
+
+Network::Network(const ModelSpec& spec, const ParameterStore& parameters, const Context& context,
+                 Conv2dProviders& providers, const NetworkOptions& options)
+    : options_(options) {
+  const Shape input{options.batch_size, spec.height, spec.width, spec.channels};
+  chain_ = build_chain(spec.name, spec.layers, input, parameters, providers,
+                       {.fuse = options.fuse, .batch_size = options.batch_size});
+  Planner p(parameters.dtype(), &context);
+  x_ = p.define("input", input);
+  labels_ = p.define("labels", {options.batch_size}, DType::i32);
+  for (const Slot slot : {x_, labels_}) p.pin(slot);
+  logits_ = chain_->plan_forward(p, x_);
+  losses_ = p.define("loss", {options.batch_size});
+  hits_ = p.define("hit", {options.batch_size}, DType::i32);
+  for (const Slot slot : {logits_, losses_, hits_}) p.pin(slot);
+  if (!options.training) {
+    p.op({.name = "softmax_xent", .reads = {logits_, labels_}, .writes = {losses_, hits_}});
+  } else {
+    dlogits_ = p.define("dlogits", p.shape(logits_));
+    p.op({.name = "softmax_xent",
+          .reads = {logits_, labels_},
+          .writes = {losses_, hits_, dlogits_}});
+    if (options.input_gradient) {
+      dx_ = p.define("dinput", input);
+      p.pin(dx_);
+    }
+    chain_->plan_backward(p, dlogits_, dx_,
+                          options.input_gradient ? GradWrite::overwrite : GradWrite::skip);
+  }
+  memory_ = std::make_unique<Memory>(p.finish(options.arena), context.device());
+}
+
+void Network::set_input(Context& c, std::span<const std::uint8_t> images,
+                        std::span<const std::int32_t> labels, const Normalisation& normalisation) {
+  const Tensor x = input(), t = this->labels();
+  KILN_CHECK(static_cast<std::int64_t>(labels.size()) == t.element_count());
+  std::ranges::copy(labels, t.data<std::int32_t>());
+  NormalizeImageArgs args{.x = Tensor(images, x.shape()), .y = x};
+  if (normalisation.mode == Normalisation::Mode::per_image) args.mode = NormalizeMode::per_image;
+  for (std::size_t channel = 0; channel < normalisation.mean.size(); ++channel) {
+    args.mean[channel] = static_cast<double>(normalisation.mean[channel]);
+    args.inv_std[channel] = 1.0 / static_cast<double>(normalisation.std[channel]);
+  }
+  normalize_image(c, args);
+}
+
+void Network::forward(Context& c) { chain_->forward(c, *memory_); }
+
+BatchResult Network::loss(Context& c) {
+  softmax_xent(c, {.z = logits(),
+                   .t = labels(),
+                   .loss = losses(),
+                   .hit = hits(),
+                   .dz = dlogits_ ? (*memory_)[dlogits_] : Tensor{},
+                   .label_smoothing = options_.label_smoothing,
+                   .scale = 1.0 / static_cast<double>(options_.batch_size)});
+  BatchResult result;
+  visit_float(losses().dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (const T loss : losses().elements<T>()) result.loss_sum += static_cast<double>(loss);
+  });
+  for (const std::int32_t hit : hits().elements<std::int32_t>()) result.hit_count += hit;
+  return result;
+}
+
+std::string Network::first_layer_not_finite(Context& c) {
+  for (const auto& layer : chain_->layers()) {
+    layer->forward(c, *memory_);
+    if (!all_finite((*memory_)[layer->output()])) return layer->name();
+  }
+  return {};
+}
+
+void Network::backward(Context& c) { chain_->backward(c, *memory_); }
+
+}  // namespace kiln

@@ -1,0 +1,217 @@
+#include "engine/train/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/core/check.h"
+#include "engine/core/error.h"
+#include "engine/core/rng.h"
+
+namespace kiln {
+namespace {
+
+std::size_t aligned(std::size_t size_bytes) {
+  return (size_bytes + Buffer::kAlignment - 1) / Buffer::kAlignment * Buffer::kAlignment;
+}
+
+std::size_t size_bytes(const Parameter& parameter, DType dtype) {
+  return static_cast<std::size_t>(parameter.shape.element_count()) * size_of(dtype);
+}
+
+void fill(const Tensor& tensor, double value) {
+  visit_float(tensor.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    std::ranges::fill(tensor.elements<T>(), static_cast<T>(value));
+  });
+}
+
+// Every element gets the same 24 random bits in f32 and in f64.
+void fill_uniform(const Tensor& tensor, float bound, std::uint64_t seed, std::uint32_t place) {
+  RandomSequence numbers(seed, RandomStream::initialise, place);
+  visit_float(tensor.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (T& element : tensor.elements<T>())
+      element = static_cast<T>(numbers.next_uniform(-bound, bound));
+  });
+}
+
+// out[o][b][a] = in[o][a][b]
+void transpose_inner(const std::byte* in, std::byte* out, std::int64_t outer, std::int64_t a_count,
+                     std::int64_t b_count, std::size_t element_bytes) {
+  for (std::int64_t o = 0; o < outer; ++o)
+    for (std::int64_t a = 0; a < a_count; ++a)
+      for (std::int64_t b = 0; b < b_count; ++b) {
+        const std::int64_t from = (o * a_count + a) * b_count + b;
+        const std::int64_t to = (o * b_count + b) * a_count + a;
+        std::memcpy(out + static_cast<std::size_t>(to) * element_bytes,
+                    in + static_cast<std::size_t>(from) * element_bytes, element_bytes);
+      }
+}
+
+}  // namespace
+
+ParameterStore::ParameterStore(const ModelSpec& spec, DType dtype, Device device)
+    : dtype_(dtype), device_(device) {
+  check_spec(spec);
+  Shape shape{1, spec.height, spec.width, spec.channels}, before_flatten = shape;
+  for (const LayerSpec& layer : spec.layers) {
+    declare(layer, shape, before_flatten);
+    shape = output_shape(layer, shape);
+    if (shape.rank() == 4) before_flatten = shape;
+    if (layer.kind == LayerKind::linear) before_flatten = Shape{1, 1, 1, shape[1]};
+  }
+  allocate();
+}
+
+void ParameterStore::declare(const LayerSpec& layer, const Shape& input,
+                             const Shape& before_flatten) {
+  switch (layer.kind) {
+    case LayerKind::conv2d:
+    case LayerKind::linear:
+      declare_weight(layer, input, before_flatten);
+      break;
+    case LayerKind::batch_norm:
+      declare_norm(layer, input[-1]);
+      break;
+    case LayerKind::residual:
+      for (const auto* path : {&layer.body, &layer.shortcut}) {
+        Shape shape = input;
+        for (const LayerSpec& inner : *path) {
+          declare(inner, shape, shape);
+          shape = output_shape(inner, shape);
+        }
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+void ParameterStore::declare_weight(const LayerSpec& layer, const Shape& input,
+                                    const Shape& before_flatten) {
+  const std::int64_t out = layer.out_features;
+  Parameter weight{.name = layer.name + ".weight"};
+  if (layer.kind == LayerKind::conv2d) {
+    const std::int64_t channels = input[3] / layer.groups;
+    weight.shape = {out, layer.kernel_h, layer.kernel_w, channels};
+    weight.file_shape = {out, channels, layer.kernel_h, layer.kernel_w};
+    weight.pixels = layer.kernel_h * layer.kernel_w;
+    weight.channels = channels;
+  } else {
+    const std::int64_t in = input.element_count();
+    weight.shape = weight.file_shape = {out, in};
+    weight.pixels = before_flatten[1] * before_flatten[2];
+    weight.channels = before_flatten[3];
+    KILN_CHECK(weight.pixels * weight.channels == in);
+  }
+  weight.outer = out;
+  weight.fan_in = weight.pixels * weight.channels;
+  const std::int64_t fan_in = weight.fan_in;
+  add(std::move(weight));
+  if (layer.bias)
+    add({.name = layer.name + ".bias",
+         .role = ParameterRole::bias,
+         .shape = {out},
+         .file_shape = {out},
+         .outer = out,
+         .fan_in = fan_in});
+}
+
+void ParameterStore::declare_norm(const LayerSpec& layer, std::int64_t channels) {
+  const auto vector = [&](const char* suffix, ParameterRole role) {
+    add({.name = layer.name + suffix,
+         .role = role,
+         .shape = {channels},
+         .file_shape = {channels},
+         .outer = channels});
+  };
+  vector(".weight", ParameterRole::norm_scale);
+  vector(".bias", ParameterRole::norm_shift);
+  vector(".running_mean", ParameterRole::running_mean);
+  vector(".running_var", ParameterRole::running_variance);
+}
+
+void ParameterStore::add(Parameter parameter) {
+  if (contains(parameter.name))
+    throw Error(ErrorKind::input, "model", "has two parameters named " + parameter.name,
+                "give each layer its own name");
+  parameters_.push_back(std::move(parameter));
+}
+
+void ParameterStore::allocate() {
+  std::size_t trainable_bytes = 0, statistics_bytes = 0;
+  for (const Parameter& p : parameters_)
+    (p.trainable() ? trainable_bytes : statistics_bytes) += aligned(size_bytes(p, dtype_));
+  values_ = Buffer(device_, trainable_bytes);
+  gradients_ = Buffer(device_, trainable_bytes);
+  statistics_ = Buffer(device_, statistics_bytes);
+  std::size_t trainable_at = 0, statistics_at = 0;
+  for (auto p = parameters_.rbegin(); p != parameters_.rend(); ++p) {
+    std::size_t& at = p->trainable() ? trainable_at : statistics_at;
+    const Buffer& home = p->trainable() ? values_ : statistics_;
+    p->value = Tensor(home.data() + at, p->shape, dtype_, device_);
+    if (p->trainable()) p->gradient = Tensor(gradients_.data() + at, p->shape, dtype_, device_);
+    at += aligned(size_bytes(*p, dtype_));
+  }
+  const Shape flat{static_cast<std::int64_t>(trainable_bytes / size_of(dtype_))};
+  flat_values_ = Tensor(values_.data(), flat, dtype_, device_);
+  flat_gradients_ = Tensor(gradients_.data(), flat, dtype_, device_);
+}
+
+Parameter& ParameterStore::find(std::string_view name) {
+  return const_cast<Parameter&>(std::as_const(*this).find(name));
+}
+
+const Parameter& ParameterStore::find(std::string_view name) const {
+  for (const Parameter& parameter : parameters_)
+    if (parameter.name == name) return parameter;
+  throw Error(ErrorKind::input, "parameter " + printable(name), "is not in this network");
+}
+
+bool ParameterStore::contains(std::string_view name) const {
+  return std::ranges::any_of(parameters_, [&](const Parameter& p) { return p.name == name; });
+}
+
+std::int64_t ParameterStore::trainable_count() const {
+  std::int64_t count = 0;
+  for (const Parameter& p : parameters_)
+    if (p.trainable()) count += p.shape.element_count();
+  return count;
+}
+
+void ParameterStore::initialise(std::uint64_t seed) {
+  std::uint32_t place = 0;
+  for (const Parameter& p : parameters_) {
+    switch (p.role) {
+      case ParameterRole::weight:
+      case ParameterRole::bias:
+        fill_uniform(p.value, static_cast<float>(1.0 / std::sqrt(static_cast<double>(p.fan_in))),
+                     seed, place);
+        break;
+      case ParameterRole::norm_scale:
+      case ParameterRole::running_variance:
+        fill(p.value, 1.0);
+        break;
+      case ParameterRole::norm_shift:
+      case ParameterRole::running_mean:
+        fill(p.value, 0.0);
+        break;
+    }
+    ++place;
+  }
+}
+
+void to_file_order(const Parameter& p, const Tensor& memory, const Tensor& file) {
+  KILN_CHECK(memory.size_bytes() == file.size_bytes());
+  transpose_inner(static_cast<const std::byte*>(memory.raw()), static_cast<std::byte*>(file.raw()),
+                  p.outer, p.pixels, p.channels, size_of(memory.dtype()));
+}
+
+void to_memory_order(const Parameter& p, const Tensor& file, const Tensor& memory) {
+  KILN_CHECK(memory.size_bytes() == file.size_bytes());
+  transpose_inner(static_cast<const std::byte*>(file.raw()), static_cast<std::byte*>(memory.raw()),
+                  p.outer, p.channels, p.pixels, size_of(memory.dtype()));
+}
+
+}  // namespace kiln

@@ -1,0 +1,108 @@
+// Trainer: the order of operations of a training run, its metrics and its checkpoints. It does no
+// arithmetic and prints nothing; an observer is told what happened.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/data/augment.h"
+#include "engine/data/dataset.h"
+#include "engine/data/loader.h"
+#include "engine/train/checkpoint.h"
+#include "engine/train/evaluator.h"
+#include "engine/train/network.h"
+#include "engine/train/optimizer.h"
+#include "engine/train/schedule.h"
+
+namespace kiln {
+
+struct TrainOptions {
+  std::int64_t epoch_count = 1;
+  std::int64_t batch_size = 64;
+  std::uint64_t seed = 1;
+  OptimizerOptions optimizer;
+  ScheduleOptions schedule;
+  double label_smoothing = 0.0;
+  Augmentation augmentation;
+  Normalisation normalisation;
+  int worker_count = 0;                  // threads that prefetch batches; 0: assembled in the step
+  std::int64_t log_interval = 100;       // steps between two reports of the loss; 0: none
+  std::int64_t checkpoint_interval = 0;  // steps between checkpoints inside an epoch; 0: none
+  Path checkpoint;                       // empty: none are written
+  TrainSettings settings;                // what a resumed run must share
+};
+
+struct EpochReport {
+  std::int64_t epoch = 0;  // from 1
+  std::int64_t step = 0;   // steps since the start, after this epoch
+  double train_loss = 0.0, train_accuracy = 0.0;
+  double test_loss = 0.0, test_accuracy = 0.0;  // NaN without a test set
+  double images_per_second = 0.0;
+  double learning_rate = 0.0;
+  double seconds = 0.0;
+  double waited_seconds = 0.0;
+};
+
+// Told from the training thread, between steps.
+class TrainObserver {
+ public:
+  virtual ~TrainObserver() = default;
+  virtual void epoch_began(std::int64_t /*epoch*/, std::int64_t /*batch_count*/) {}
+  // After every step: batch number in the epoch (from 0), running means of the epoch.
+  virtual void step_done(std::int64_t /*batch*/, double /*loss*/, double /*accuracy*/,
+                         double /*images_per_second*/) {}
+  // Every log_interval steps: mean loss of the steps since the last report.
+  virtual void loss_logged(std::int64_t /*step*/, double /*loss*/) {}
+  virtual void epoch_ended(const EpochReport&) {}
+  virtual void checkpoint_saved(const Path&, const TrainPosition&) {}
+};
+
+enum class TrainEnd { finished, stopped };
+
+class Trainer {
+ public:
+  // All references must outlive the trainer. `test` may be empty. Everything that a step needs is
+  // planned and allocated here.
+  Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainOptions& options,
+          const Dataset& train, const Dataset& test, Context& context, Conv2dProviders& providers);
+
+  // Goes on from a checkpoint instead of from the start. Throws Error (input).
+  void resume(const Path& checkpoint);
+  const TrainPosition& position() const { return position_; }
+  const Network& network() const { return *whole_; }
+  std::int64_t batch_count() const { return loader_.batch_count(); }
+
+  // Trains until the epochs are done or `stop_requested` (asked after every step) says so; then a
+  // checkpoint is written first. Throws Error (diverged) naming step, layer and learning rate when
+  // a loss is not finite; the last good checkpoint stays.
+  TrainEnd run(TrainObserver& observer, const std::function<bool()>& stop_requested);
+
+  // One evaluation of the test set as it stands.
+  Evaluation evaluate(const Evaluator::Visitor& visitor = {});
+
+ private:
+  bool run_epoch(TrainObserver& observer, const std::function<bool()>& stop_requested);
+  void take_step(const Batch& batch, TrainObserver& observer);
+  void finish_epoch(TrainObserver& observer);
+  void save(TrainObserver& observer);
+  [[noreturn]] void diverged(Network& network, double rate);
+  Network& network_for(std::int64_t count);
+  double rate() const;
+
+  const TrainOptions options_;
+  ParameterStore& parameters_;
+  const Dataset& train_;
+  Context& context_;
+  Optimizer optimizer_;
+  Loader loader_;
+  std::unique_ptr<Network> whole_, rest_;
+  std::optional<Evaluator> evaluator_;
+  TrainPosition position_;
+  double last_rate_ = 0.0;
+  double waited_before_ = 0.0;
+};
+
+}  // namespace kiln

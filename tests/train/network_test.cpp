@@ -1,0 +1,394 @@
+// Whole networks: against PyTorch, against finite differences, and against themselves under every
+// arrangement of memory.
+#include "engine/train/network.h"
+
+#include <algorithm>
+#include <cmath>
+#include <gtest/gtest.h>
+
+#include "engine/train/optimizer.h"
+#include "models/zoo.h"
+#include "tests/golden/golden.h"
+#include "tests/train/fixture.h"
+
+namespace kiln {
+namespace {
+
+using test::RandomBatch;
+using test::Workbench;
+
+ModelSpec without_dropout(ModelSpec spec) {
+  std::erase_if(spec.layers, [](const LayerSpec& l) { return l.kind == LayerKind::dropout; });
+  return spec;
+}
+
+LayerSpec renamed_shortcut(LayerSpec block) {
+  for (LayerSpec& layer : block.shortcut)
+    layer.name.replace(layer.name.find("shortcut"), 8, "downsample");
+  return block;
+}
+
+// The golden miniature: stem of 8 channels, an identity block, a projected block, head.
+ModelSpec mini_resnet(std::int64_t extent) {
+  const ModelSpec big = resnet18();
+  ModelSpec spec{.name = "mini", .height = extent, .width = extent};
+  spec.layers = {big.layers[0], big.layers[1], big.layers[2]};
+  spec.layers[0].out_features = 8;
+  for (const std::size_t block : {3u, 5u})
+    spec.layers.push_back(renamed_shortcut(big.layers[block]));
+  for (LayerSpec& layer : spec.layers[3].body)
+    if (layer.kind == LayerKind::conv2d) layer.out_features = 8;
+  for (auto* path : {&spec.layers[4].body, &spec.layers[4].shortcut})
+    for (LayerSpec& layer : *path)
+      if (layer.kind == LayerKind::conv2d) layer.out_features = 16;
+  LayerSpec pool = big.layers[big.layers.size() - 3], head = big.layers.back();
+  pool.kernel_h = pool.kernel_w = pool.stride_h = pool.stride_w = extent / 2;
+  head.name = "fc";
+  spec.layers.push_back(pool);
+  spec.layers.push_back(big.layers[big.layers.size() - 2]);
+  spec.layers.push_back(head);
+  return spec;
+}
+
+void set_file_order(const Parameter& parameter, const std::vector<double>& values) {
+  visit_float(parameter.value.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    std::vector<T> typed(values.begin(), values.end());
+    to_memory_order(parameter, Tensor(std::span<T>(typed), parameter.shape), parameter.value);
+  });
+}
+
+std::vector<double> in_file_order(const Parameter& parameter, const Tensor& tensor) {
+  return visit_float(tensor.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    std::vector<T> typed(static_cast<std::size_t>(tensor.element_count()));
+    to_file_order(parameter, tensor, Tensor(std::span<T>(typed), parameter.shape));
+    return std::vector<double>(typed.begin(), typed.end());
+  });
+}
+
+class Golden {
+ public:
+  Golden(const std::string& file, const ModelSpec& spec, DType dtype, std::int64_t batch,
+         int thread_count, bool fuse)
+      : golden_(file), bench_(thread_count), parameters_(spec, dtype, Device{}) {
+    parameters_.initialise(1);
+    for (const std::string& name : golden_.parameters())
+      set_file_order(parameters_.find(name), golden_.initial(name).values);
+    network_ = std::make_unique<Network>(spec, parameters_, bench_.context, bench_.providers,
+                                         NetworkOptions{.batch_size = batch, .fuse = fuse});
+  }
+
+  // Batch `which` of the golden file becomes the input: bytes as (byte/255 - 0.5)/0.5 in double,
+  // or "images" as they are.
+  void load(std::int64_t which) {
+    const bool bytes = golden_.contains("pixels");
+    const golden::GoldenArray images = golden_.at(bytes ? "pixels" : "images");
+    const golden::GoldenArray labels = golden_.at("labels");
+    const Tensor x = network_->input();
+    const std::int64_t n = x.shape()[0], h = x.shape()[1], w = x.shape()[2], c = x.shape()[3];
+    for (std::int64_t i = 0; i < n * h * w * c; ++i) {
+      const std::int64_t channel = i % c, pixel = i / c % (h * w), image = i / (c * h * w);
+      const std::int64_t from = ((which * n + image) * c + channel) * h * w + pixel;
+      const double raw = images.values.at(static_cast<std::size_t>(from));
+      visit_float(x.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        x.data<T>()[i] = static_cast<T>(bytes ? (raw / 255.0 - 0.5) / 0.5 : raw);
+      });
+    }
+    for (std::int64_t i = 0; i < n; ++i)
+      network_->labels().data<std::int32_t>()[i] =
+          static_cast<std::int32_t>(labels.values.at(static_cast<std::size_t>(which * n + i)));
+  }
+
+  // The largest relative error of what `tensor_of` picks, over the parameters that `prefix` has.
+  template <class TensorOf>
+  void expect_close(const std::string& prefix, double bar, const TensorOf& tensor_of) const {
+    int compared = 0;
+    for (const Parameter& p : parameters_.all()) {
+      if (!golden_.contains(prefix + p.name)) continue;
+      ++compared;
+      EXPECT_LE(golden::relative_error(in_file_order(p, tensor_of(p)),
+                                       golden_.at(prefix + p.name).values),
+                std::max(bar, is_rounded(prefix, p) ? kRoundedToFloat : 0.0))
+          << p.name;
+    }
+    EXPECT_GT(compared, 0);
+  }
+
+  // The one gradient that the golden files keep as float, to save room.
+  static constexpr double kRoundedToFloat = 6e-8;
+  static bool is_rounded(const std::string& prefix, const Parameter& p) {
+    return prefix.starts_with("gradient") && p.name == "fc1.weight";
+  }
+
+  golden::GoldenFile golden_;
+  Workbench bench_;
+  ParameterStore parameters_;
+  std::unique_ptr<Network> network_;
+};
+
+struct GoldenParam {
+  DType dtype;
+  int thread_count;
+  bool fuse;
+};
+
+class GoldenNetwork : public testing::TestWithParam<GoldenParam> {
+ protected:
+  double bar() const { return GetParam().dtype == DType::f32 ? 1e-5 : 1e-12; }
+  static Tensor value_of(const Parameter& p) { return p.value; }
+  static Tensor gradient_of(const Parameter& p) { return p.gradient; }
+};
+
+TEST_P(GoldenNetwork, LenetFollowsPyTorchForAHundredSteps) {
+  const auto [dtype, threads, fuse] = GetParam();
+  Golden g("lenet", lenet(), dtype, 16, threads, fuse);
+  Optimizer optimizer({.momentum = 0.9}, g.parameters_);
+  const std::vector<double> losses = g.golden_.at("loss_f64").values;
+  ASSERT_EQ(losses.size(), 100u);
+  for (std::size_t step = 0; step < losses.size(); ++step) {
+    g.load(static_cast<std::int64_t>(step % 4));
+    const double loss = test::forward_loss(*g.network_, g.bench_.context);
+    EXPECT_NEAR(loss, losses[step], bar() * losses[step]) << "step " << step;
+    g.network_->backward(g.bench_.context);
+    if (step == 0) g.expect_close("gradient_of_step_1/", bar(), gradient_of);
+    optimizer.step(g.bench_.context, 0.001);
+  }
+  g.expect_close("after_100_steps/", bar(), value_of);
+}
+
+TEST_P(GoldenNetwork, MnistAgreesWithPyTorch) {
+  const auto [dtype, threads, fuse] = GetParam();
+  Golden g("mnist", without_dropout(mnist()), dtype, 8, threads, fuse);
+  g.load(0);
+  const double truth = g.golden_.at("loss_f64").values.at(0);
+  EXPECT_NEAR(test::forward_loss(*g.network_, g.bench_.context), truth, bar() * truth);
+  g.network_->backward(g.bench_.context);
+  g.expect_close("gradient_of_step_1/", bar(), gradient_of);
+}
+
+TEST_P(GoldenNetwork, ResidualBlocksAgreeWithPyTorch) {
+  const auto [dtype, threads, fuse] = GetParam();
+  Golden g("mini_resnet", mini_resnet(12), dtype, 4, threads, fuse);
+  Optimizer optimizer({.momentum = 0.9, .weight_decay = 0.0005}, g.parameters_);
+  g.load(0);
+  const double truth = g.golden_.at("loss_f64").values.at(0);
+  EXPECT_NEAR(test::forward_loss(*g.network_, g.bench_.context), truth, bar() * truth);
+  g.network_->backward(g.bench_.context);
+  g.expect_close("gradient_of_step_1/", bar(), gradient_of);
+  optimizer.step(g.bench_.context, 0.1);
+  g.expect_close("after_1_step/", bar(), value_of);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, GoldenNetwork,
+                         testing::Values(GoldenParam{DType::f32, 1, true},
+                                         GoldenParam{DType::f32, 2, true},
+                                         GoldenParam{DType::f32, 2, false},
+                                         GoldenParam{DType::f64, 2, true},
+                                         GoldenParam{DType::f64, 1, false}),
+                         [](const auto& tested) {
+                           return std::string(name_of(tested.param.dtype)) + "_threads" +
+                                  std::to_string(tested.param.thread_count) +
+                                  (tested.param.fuse ? "_fused" : "_separate");
+                         });
+
+// dL/dw of a random direction against the difference quotient, in double, for every parameter.
+double worst_gradient_error(const ModelSpec& spec, std::int64_t batch, bool fuse,
+                            double label_smoothing) {
+  Workbench bench(2);
+  ParameterStore parameters(spec, DType::f64, Device{});
+  parameters.initialise(3);
+  Network network(spec, parameters, bench.context, bench.providers,
+                  {.batch_size = batch,
+                   .fuse = fuse,
+                   .input_gradient = true,
+                   .label_smoothing = label_smoothing});
+  const RandomBatch data(spec, batch, 5);
+  network.set_input(bench.context, data.images, data.labels, {});
+  test::forward_loss(network, bench.context);
+  network.backward(bench.context);
+
+  std::vector<std::pair<Tensor, std::vector<double>>> checked;
+  const auto keep = [&](const Tensor& value, const Tensor& gradient) {
+    const auto g = gradient.elements<double>();
+    checked.emplace_back(value, std::vector<double>(g.begin(), g.end()));
+  };
+  for (const Parameter& p : parameters.all())
+    if (p.trainable()) keep(p.value, p.gradient);
+  keep(network.input(), network.input_gradient());
+
+  double worst = 0.0;
+  for (auto& [value, gradient] : checked) {
+    RandomSequence numbers(11, RandomStream::synthesise, 1);
+    std::vector<double> start(value.elements<double>().begin(), value.elements<double>().end());
+    std::vector<double> direction(start.size());
+    double slope = 0.0, norm = 0.0;
+    for (std::size_t i = 0; i < start.size(); ++i) {
+      direction[i] = numbers.next_u32() % 2 == 0 ? 1.0 : -1.0;
+      slope += direction[i] * gradient[i];
+      norm += gradient[i] * gradient[i];
+    }
+    // Small enough that no relu and no maximum changes sides on these inputs.
+    const double h = 1e-7;
+    double* const moved = value.data<double>();
+    const auto at = [&](double distance) {
+      for (std::size_t i = 0; i < start.size(); ++i) moved[i] = start[i] + distance * direction[i];
+      return test::forward_loss(network, bench.context);
+    };
+    const double quotient = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+    std::ranges::copy(start, moved);
+    worst = std::max(worst, std::fabs(quotient - slope) / std::sqrt(norm));
+  }
+  return worst;
+}
+
+TEST(NetworkGradient, LenetAsAWhole) {
+  for (const bool fuse : {true, false})
+    EXPECT_LE(worst_gradient_error(lenet(), 3, fuse, 0.0), 1e-6) << (fuse ? "fused" : "separate");
+}
+
+TEST(NetworkGradient, MnistWithDropoutAndLogSoftmax) {
+  EXPECT_LE(worst_gradient_error(mnist(), 3, true, 0.1), 1e-6);
+}
+
+TEST(NetworkGradient, ResidualBlocksWithBatchNormalisation) {
+  for (const bool fuse : {true, false})
+    EXPECT_LE(worst_gradient_error(mini_resnet(8), 4, fuse, 0.1), 1e-6);
+}
+
+// One training step; returns every value, gradient and the loss.
+std::vector<float> one_step(const ModelSpec& spec, const ArenaOptions& arena, int thread_count,
+                            bool deterministic) {
+  Workbench bench(thread_count, deterministic);
+  ParameterStore parameters(spec, DType::f32, Device{});
+  parameters.initialise(3);
+  Network network(spec, parameters, bench.context, bench.providers,
+                  {.batch_size = 6, .arena = arena});
+  Optimizer optimizer({.momentum = 0.9}, parameters);
+  std::vector<float> all;
+  for (std::uint64_t step = 0; step < 3; ++step) {
+    bench.context.counter.step = step;
+    const RandomBatch data(spec, 6, step);
+    network.set_input(bench.context, data.images, data.labels, {});
+    all.push_back(static_cast<float>(test::forward_loss(network, bench.context)));
+    network.backward(bench.context);
+    optimizer.step(bench.context, 0.05);
+  }
+  for (const Tensor& flat : {parameters.flat_values(), parameters.flat_gradients()})
+    all.insert(all.end(), flat.data<float>(), flat.data<float>() + flat.element_count());
+  return all;
+}
+
+class EveryNetwork : public testing::TestWithParam<std::string> {
+ protected:
+  ModelSpec spec() const {
+    return GetParam() == "mini_resnet" ? mini_resnet(8) : find_model(GetParam(), 10);
+  }
+};
+
+TEST_P(EveryNetwork, PackedAndSeparateMemoryGiveTheSameBits) {
+  const std::vector<float> packed = one_step(spec(), {}, 2, false);
+  EXPECT_EQ(packed, one_step(spec(), {.share = false}, 2, false));
+  EXPECT_EQ(packed, one_step(spec(), {.share = false, .poison = true, .guards = true}, 2, false));
+}
+
+TEST_P(EveryNetwork, SameSeedAndThreadsGiveTheSameBits) {
+  EXPECT_EQ(one_step(spec(), {}, 2, false), one_step(spec(), {}, 2, false));
+}
+
+TEST_P(EveryNetwork, DeterministicTrainingDoesNotDependOnTheThreadCount) {
+  const std::vector<float> one = one_step(spec(), {}, 1, true);
+  EXPECT_EQ(one, one_step(spec(), {}, 2, true));
+  EXPECT_EQ(one, one_step(spec(), {}, 3, true));
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, EveryNetwork, testing::Values("lenet", "mnist", "mini_resnet"),
+                         [](const auto& tested) { return tested.param; });
+
+// Batches of every size class of the kernels: the fused f32 network against the same network with
+// one layer per spec entry, in double.
+TEST(Network, LargeBatchesAgreeWithDouble) {
+  for (const std::int64_t batch : {1, 3, 17, 64, 130, 512}) {
+    std::vector<std::vector<double>> gradients[2];
+    for (const bool fast : {true, false}) {
+      Workbench bench(2);
+      ParameterStore parameters(lenet(), fast ? DType::f32 : DType::f64, Device{});
+      parameters.initialise(4);
+      Network network(lenet(), parameters, bench.context, bench.providers,
+                      {.batch_size = batch, .fuse = fast});
+      const RandomBatch data(lenet(), batch, 9);
+      network.set_input(bench.context, data.images, data.labels, {});
+      test::forward_loss(network, bench.context);
+      network.backward(bench.context);
+      for (const Parameter& p : parameters.all())
+        gradients[fast].push_back(in_file_order(p, p.gradient));
+    }
+    for (std::size_t i = 0; i < gradients[0].size(); ++i)
+      EXPECT_LE(golden::relative_error(gradients[1][i], gradients[0][i]), 1e-5)
+          << "batch " << batch << ", parameter " << i;
+  }
+}
+
+TEST(Network, PackedArenaIsSmallerThanSeparate) {
+  Workbench bench;
+  ParameterStore parameters(lenet(), DType::f32, Device{});
+  Network network(lenet(), parameters, bench.context, bench.providers, {.batch_size = 64});
+  const MemoryPlan& plan = network.memory().plan();
+  EXPECT_LT(plan.arena_bytes, plan.separate_bytes);
+}
+
+TEST(Network, EvaluationAndTrainingForwardAgreeWithoutDropoutAndNorm) {
+  Workbench bench(2);
+  ParameterStore parameters(lenet(), DType::f32, Device{});
+  parameters.initialise(4);
+  const RandomBatch data(lenet(), 5, 9);
+  double losses[2];
+  for (const bool training : {true, false}) {
+    Network network(lenet(), parameters, bench.context, bench.providers,
+                    {.batch_size = 5, .training = training});
+    network.set_input(bench.context, data.images, data.labels, {});
+    losses[training] = test::forward_loss(network, bench.context);
+  }
+  EXPECT_EQ(losses[0], losses[1]);
+}
+
+TEST(Network, NamesTheLayerThatProducedAnInfinity) {
+  Workbench bench;
+  ParameterStore parameters(lenet(), DType::f32, Device{});
+  parameters.initialise(4);
+  Network network(lenet(), parameters, bench.context, bench.providers, {.batch_size = 2});
+  const RandomBatch data(lenet(), 2, 9);
+  network.set_input(bench.context, data.images, data.labels, {});
+  EXPECT_EQ(network.first_layer_not_finite(bench.context), "");
+  parameters.find("fc2.weight").value.data<float>()[5] = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(network.first_layer_not_finite(bench.context), "fc2");
+}
+
+TEST(ParameterStore, CountsTheWorkshopsParameters) {
+  const auto count = [](const ModelSpec& spec) {
+    return ParameterStore(spec, DType::f32, Device{}).trainable_count();
+  };
+  EXPECT_EQ(count(lenet()), 62006);
+  EXPECT_EQ(count(mnist()), 21840);
+  EXPECT_EQ(count(resnet18()), 11173962);
+}
+
+TEST(ParameterStore, InitialiserKeepsPyTorchsBounds) {
+  ParameterStore parameters(lenet(), DType::f32, Device{});
+  parameters.initialise(1);
+  const auto largest = [&](const char* name) {
+    float worst = 0;
+    for (const float v : parameters.find(name).value.elements<float>())
+      worst = std::max(worst, std::fabs(v));
+    return static_cast<double>(worst);
+  };
+  EXPECT_LE(largest("conv1.weight"), 1 / std::sqrt(75.0));
+  EXPECT_GE(largest("conv1.weight"), 0.98 / std::sqrt(75.0));
+  EXPECT_LE(largest("fc1.weight"), 1 / std::sqrt(400.0));
+  EXPECT_GE(largest("fc1.weight"), 0.999 / std::sqrt(400.0));
+  EXPECT_LE(largest("fc3.bias"), 1 / std::sqrt(84.0));
+}
+
+}  // namespace
+}  // namespace kiln
