@@ -1,0 +1,50 @@
+#include "apps/common/app_main.h"
+
+#include <CLI/Error.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "engine/core/error.h"
+
+namespace kiln {
+namespace {
+
+int fail(std::string_view name, std::string_view what, int code) {
+  std::fflush(stdout);
+  const std::string line = std::string(name) + ": " + printable(what, 4096) + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);
+  return code;
+}
+
+int guarded(std::string_view name, int argc, char** argv, int (*body)(int, char**)) {
+  try {
+    return body(argc, argv);
+  } catch (const ExitEarly& exit) {
+    return exit.code;
+  } catch (const Error& error) {
+    return fail(name, error.what(), error.exit_code());
+  } catch (const CLI::ParseError& error) {
+    return fail(name, std::string(error.what()) + "; see " + std::string(name) + " --help", 2);
+  } catch (const std::bad_alloc&) {
+    return fail(name, "memory: not enough for this; use a smaller --batch-size or data set", 1);
+  } catch (const std::exception& error) {
+    return fail(name, std::string("internal error: ") + error.what(), 1);
+  } catch (...) {
+    return fail(name, "internal error of an unknown kind", 1);
+  }
+}
+
+}  // namespace
+
+int run_app(std::string_view name, int argc, char** argv, int (*body)(int, char**)) {
+  const int code = guarded(name, argc, argv, body);
+  errno = 0;
+  const bool flushed = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (flushed || code != 0) return code;
+  return fail(name, "standard output: cannot write: " + errno_text(errno == 0 ? EIO : errno), 1);
+}
+
+}  // namespace kiln

@@ -1,0 +1,24 @@
+// The frame of every program: run a body, turn what it throws into one line and an exit code.
+//
+//   0    done
+//   1    bad data, a bad model file, or the system refused
+//   2    a flag or an argument
+//   3    training diverged
+//   130  Ctrl-C, where a program ends by it
+#pragma once
+
+#include <string_view>
+
+namespace kiln {
+
+// Thrown where a program is done before it began, as behind --help.
+struct ExitEarly {
+  int code = 0;
+};
+
+// Calls body(argc, argv) and returns its exit code. `name` is what a person typed: "kiln train".
+// Every exception becomes the line "kiln train: thing: what is wrong; what to do" on stderr. What
+// the body printed is flushed; a standard output that cannot be written to is an error.
+int run_app(std::string_view name, int argc, char** argv, int (*body)(int, char**));
+
+}  // namespace kiln

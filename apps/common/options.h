@@ -1,0 +1,54 @@
+// Flags that all programs share, and how a command line is read. CLI11 stays in .cpp files:
+//
+//   CLI::App app("Trains a network", "kiln train");
+//   CommonOptions common;
+//   add_common_options(app, common);
+//   parse_flags(app, argc, argv);
+//   Log log(stderr, log_level(common));
+//   ThreadPool pool(thread_count(common));
+//   Context context(choose_device(common, log), pool, log, common.deterministic);
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/core/device.h"
+#include "engine/core/log.h"
+#include "kernels/include/conv2d_provider.h"
+
+namespace CLI {
+class App;
+}
+
+namespace kiln {
+
+struct CommonOptions {
+  int thread_count = 0;  // 0: as many as the process has CPUs
+  std::string device = "auto";
+  bool deterministic = false;
+  std::string log_level = "info";
+  std::string conv = "auto";
+};
+
+// --threads, --device, --deterministic, --log-level, --conv and --version.
+void add_common_options(CLI::App& app, CommonOptions& options);
+
+// "--batch_size=4" becomes "--batch-size=4"; values, and all words behind "--", stay as they are.
+std::vector<std::string> normalise_flags(int argc, char** argv);
+
+// Reads the command line into the variables that `app` is bound to. Prints the text of --help and
+// --version on stdout and throws ExitEarly. Throws Error (usage) naming the flag; for an unknown
+// one it names the nearest that there is.
+void parse_flags(CLI::App& app, int argc, char** argv);
+
+int thread_count(const CommonOptions& options);
+LogLevel log_level(const CommonOptions& options);
+
+// Where work will run; logs the device and why. Throws Error (unsupported) for a device that was
+// asked for and that this build or machine does not have.
+Device choose_device(const CommonOptions& options, Log& log);
+
+// The convolution providers that --conv names.
+Conv2dProviders make_conv2d_providers(const CommonOptions& options, Log& log);
+
+}  // namespace kiln

@@ -1,0 +1,262 @@
+#include "apps/train/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <toml++/toml.h>
+
+#include "engine/core/error.h"
+
+namespace kiln {
+namespace {
+
+constexpr const char* kFooter = R"(Examples:
+  kiln train --data DIR --epochs 10                 the workshop's LeNet on CIFAR-10
+  kiln train --model resnet18 --data DIR --lr 0.1 --batch-size 128 --weight-decay 5e-4 \
+      --schedule cosine --flip random --crop-padding 4
+  kiln train --config run.toml --resume             go on after a stop, bit for bit
+  kiln train --model my_net.json --data DIR         a network of your own (docs/models.md)
+
+DIR holds CIFAR-10 (binary or Python), an image folder or MNIST files (docs/data.md); `kiln data
+synth DIR` draws a stand-in set. Ctrl-C and SIGTERM write a checkpoint and leave: 130 and 0.
+Exit codes: 0 done, 1 bad input or I/O, 2 wrong usage, 3 the loss diverged.)";
+
+void add_network_flags(CLI::App& app, TrainFlags& f) {
+  app.add_option("--model", f.model, "lenet, mnist, resnet18, or the path of a spec file (.json)");
+  app.add_option("--data", f.data, "folder or archive of the data set (also $KILN_DATA)")
+      ->envname("KILN_DATA");
+  app.add_option("--model-dir", f.model_dir, "where everything that the run makes is written");
+  app.add_option("--epochs", f.epochs, "passes over the training set");
+  app.add_option("--batch-size", f.batch_size, "pictures in a step");
+  app.add_option("--seed", f.seed, "of weights, order, augmentation and dropout");
+}
+
+void add_optimizer_flags(CLI::App& app, TrainFlags& f) {
+  app.add_option("--optimizer", f.optimizer, "sgd, adadelta, adam or adamw");
+  app.add_option("--lr", f.lr, "base learning rate");
+  app.add_option("--momentum", f.momentum, "sgd");
+  app.add_option("--dampening", f.dampening, "sgd");
+  app.add_option("--weight-decay", f.weight_decay, "L2 penalty; decoupled with adamw");
+  app.add_flag("--nesterov", f.nesterov, "sgd with Nesterov momentum");
+  app.add_option("--beta1", f.beta1, "adam, adamw");
+  app.add_option("--beta2", f.beta2, "adam, adamw");
+  app.add_option("--rho", f.rho, "adadelta");
+  app.add_option("--epsilon", f.epsilon, "adam, adamw: 1e-8; adadelta: 1e-6");
+  app.add_option("--schedule", f.schedule, "constant, step, cosine or linear");
+  app.add_option("--gamma", f.gamma, "factor of the step schedule");
+  app.add_option("--step-epochs", f.step_epochs, "epochs between two steps of the step schedule");
+  app.add_option("--warmup-epochs", f.warmup_epochs, "epochs of linear warm-up, any schedule");
+  app.add_option("--warmup-start-ratio", f.warmup_start_ratio, "first rate over base rate");
+  app.add_option("--final-lr-ratio", f.final_lr_ratio, "last rate over base rate: cosine, linear");
+  app.add_option("--label-smoothing", f.label_smoothing, "0 to 1");
+}
+
+void add_data_flags(CLI::App& app, TrainFlags& f) {
+  app.add_option("--crop-padding", f.crop_padding, "random crop after padding by this many pixels");
+  app.add_option("--crop-fill", f.crop_fill, "what the padding holds: zero or reflect");
+  app.add_option("--flip", f.flip, "none, random, or alternating (every other epoch)");
+  app.add_option("--cutout", f.cutout, "side of a blanked square; 0: none");
+  app.add_option("--normalisation", f.normalisation,
+                 "chosen (--mean, --std), measured, per-image; auto: per-image for mnist, else "
+                 "mean and std 0.5");
+  app.add_option("--mean", f.mean, "per channel, on the scale 0 to 1")->expected(1, 3);
+  app.add_option("--std", f.std, "per channel")->expected(1, 3);
+  app.add_option("--workers", f.workers,
+                 "threads that prepare batches ahead; 0: the training threads do it themselves");
+}
+
+void add_run_flags(CLI::App& app, TrainFlags& f) {
+  add_common_options(app, f.common);
+  app.add_flag("--resume", f.resume, "go on from the checkpoint; there must be one");
+  app.add_flag("--resume-if-present", f.resume_if_present, "go on if there is a checkpoint");
+  app.add_option("--checkpoint-path", f.checkpoint_path,
+                 "folder of checkpoint.safetensors; default:"
+                 " the model directory");
+  app.add_option("--checkpoint-interval", f.checkpoint_interval,
+                 "steps between checkpoints inside an epoch; 0: at its end only");
+  app.add_option("--log-interval", f.log_interval,
+                 "steps between two reports of the loss; 0: none");
+  app.add_flag("--no-report", f.no_report, "write no report.html");
+  app.add_flag("--no-tensorboard", f.no_tensorboard, "write no TensorBoard events");
+}
+
+void declare(CLI::App& app, TrainFlags& f) {
+  app.footer(kFooter);
+  add_network_flags(app, f);
+  add_optimizer_flags(app, f);
+  add_data_flags(app, f);
+  add_run_flags(app, f);
+  for (CLI::Option* option : app.get_options())
+    if (option->get_items_expected_max() <= 1) option->take_last();
+}
+
+std::string toml_value(const toml::node& node, const std::string& where) {
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* number = node.as_integer()) return std::to_string(number->get());
+  if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
+  if (const auto* number = node.as_floating_point()) {
+    char text[40];
+    std::snprintf(text, sizeof text, "%.17g", number->get());
+    return text;
+  }
+  throw Error(ErrorKind::usage, where, "is no text, number, true, false or list of them");
+}
+
+// The file as arguments that stand before those of the command line, which therefore win.
+std::vector<std::string> read_config(const std::string& path, const CLI::App& app) {
+  toml::table table;
+  try {
+    table = toml::parse(read_text_file(path, std::uint64_t{1} << 20), path);
+  } catch (const toml::parse_error& error) {
+    throw Error(ErrorKind::usage, path + ", line " + std::to_string(error.source().begin.line),
+                "is not valid TOML: " + printable(error.description()));
+  }
+  std::vector<std::string> arguments;
+  for (const auto& [key, node] : table) {
+    std::string name = "--" + std::string(key.str());
+    std::replace(name.begin(), name.end(), '_', '-');
+    const std::string where =
+        path + ", line " + std::to_string(node.source().begin.line) + ": " + printable(key.str());
+    const CLI::Option* option = app.get_option_no_throw(name);
+    if (option == nullptr || name == "--config" || name == "--help")
+      throw Error(ErrorKind::usage, where, "is no setting", "see kiln train --help");
+    if (const toml::array* list = node.as_array()) {
+      arguments.push_back(name);
+      for (const toml::node& item : *list) arguments.push_back(toml_value(item, where));
+    } else {
+      arguments.push_back(name + "=" + toml_value(node, where));
+    }
+  }
+  return arguments;
+}
+
+void parse(CLI::App& app, std::vector<std::string> arguments) {
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  parse_flags(app, static_cast<int>(argv.size()), argv.data());
+}
+
+void require(bool holds, std::string_view flag, std::string_view wrong) {
+  if (!holds) throw Error(ErrorKind::usage, flag, wrong, "see kiln train --help");
+}
+
+void check(const TrainFlags& f) {
+  require(!f.data.empty(), "--data",
+          "is missing: name a data set, or draw one with kiln data synth DIR");
+  require(f.epochs >= 1 && f.epochs <= 1000000, "--epochs", "must be 1 to 1000000");
+  require(f.batch_size >= 1 && f.batch_size <= 1 << 20, "--batch-size", "must be 1 to 1048576");
+  require(f.lr >= 0.0 && f.lr <= 1e6, "--lr", "must be 0 to 1e6");
+  require(f.step_epochs >= 1, "--step-epochs", "must be 1 or more");
+  require(f.warmup_epochs >= 0.0 && f.warmup_epochs <= 1e6, "--warmup-epochs", "must be 0 to 1e6");
+  require(f.warmup_start_ratio >= 0.0 && f.warmup_start_ratio <= 1.0, "--warmup-start-ratio",
+          "must be 0 to 1");
+  require(f.final_lr_ratio >= 0.0 && f.final_lr_ratio <= 1.0, "--final-lr-ratio", "must be 0 to 1");
+  require(f.gamma >= 0.0 && f.gamma <= 1e6, "--gamma", "must be 0 to 1e6");
+  require(f.label_smoothing >= 0.0 && f.label_smoothing < 1.0, "--label-smoothing",
+          "must be 0 to 1, 1 excluded");
+  require(f.workers >= 0 && f.workers <= 256, "--workers", "must be 0 to 256");
+  require(f.log_interval >= 0, "--log-interval", "must be 0 or more");
+  require(f.checkpoint_interval >= 0, "--checkpoint-interval", "must be 0 or more");
+  require(f.crop_padding >= 0 && f.crop_padding <= 1024, "--crop-padding", "must be 0 to 1024");
+  require(f.cutout >= 0 && f.cutout <= 1024, "--cutout", "must be 0 to 1024");
+  for (const double s : f.std) require(s > 0.0, "--std", "must be above zero");
+  require(f.mean.empty() == f.std.empty() && f.mean.size() == f.std.size(), "--mean and --std",
+          "belong together, one value a channel each");
+}
+
+std::string number(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.12g", value);
+  return text;
+}
+
+std::string list(const std::vector<double>& values) {
+  std::string text = "[";
+  for (const double value : values) text += (text.size() > 1 ? ", " : "") + number(value);
+  return text + "]";
+}
+
+std::string quoted(const std::string& value) {
+  std::string text = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text + "\"";
+}
+
+std::string truth(bool value) { return value ? "true" : "false"; }
+
+}  // namespace
+
+TrainFlags parse_train_flags(int argc, char** argv) {
+  const std::vector<std::string> line(argv, argv + argc);
+  TrainFlags flags;
+  CLI::App app("Trains a network and writes a model directory.", "kiln train");
+  declare(app, flags);
+  std::string config;
+  app.add_option("--config", config, "TOML file of these settings; flags win over it");
+  parse(app, line);
+  if (!config.empty()) {
+    std::vector<std::string> all = read_config(config, app);
+    all.insert(all.begin(), line.front());
+    all.insert(all.end(), line.begin() + 1, line.end());
+    flags = TrainFlags{};
+    parse(app, all);
+  }
+  check(flags);
+  return flags;
+}
+
+KeyValues resolved(const TrainFlags& f) {
+  const auto whole = [](std::int64_t value) { return std::to_string(value); };
+  KeyValues values = {
+      {"model", quoted(f.model)},
+      {"data", quoted(f.data)},
+      {"model-dir", quoted(f.model_dir)},
+      {"epochs", whole(f.epochs)},
+      {"batch-size", whole(f.batch_size)},
+      {"seed", std::to_string(f.seed)},
+      {"optimizer", quoted(f.optimizer)},
+      {"lr", number(f.lr)},
+      {"momentum", number(f.momentum)},
+      {"dampening", number(f.dampening)},
+      {"weight-decay", number(f.weight_decay)},
+      {"nesterov", truth(f.nesterov)},
+      {"beta1", number(f.beta1)},
+      {"beta2", number(f.beta2)},
+      {"rho", number(f.rho)},
+      {"schedule", quoted(f.schedule)},
+      {"gamma", number(f.gamma)},
+      {"step-epochs", whole(f.step_epochs)},
+      {"warmup-epochs", number(f.warmup_epochs)},
+      {"warmup-start-ratio", number(f.warmup_start_ratio)},
+      {"final-lr-ratio", number(f.final_lr_ratio)},
+      {"label-smoothing", number(f.label_smoothing)},
+      {"crop-padding", whole(f.crop_padding)},
+      {"crop-fill", quoted(f.crop_fill)},
+      {"flip", quoted(f.flip)},
+      {"cutout", whole(f.cutout)},
+      {"normalisation", quoted(f.normalisation)},
+      {"workers", whole(f.workers)},
+      {"device", quoted(f.common.device)},
+      {"threads", whole(f.common.thread_count)},
+      {"deterministic", truth(f.common.deterministic)},
+      {"conv", quoted(f.common.conv)},
+      {"checkpoint-interval", whole(f.checkpoint_interval)},
+      {"log-interval", whole(f.log_interval)},
+  };
+  if (f.epsilon) values.emplace_back("epsilon", number(*f.epsilon));
+  if (!f.mean.empty()) values.emplace_back("mean", list(f.mean));
+  if (!f.std.empty()) values.emplace_back("std", list(f.std));
+  if (!f.checkpoint_path.empty()) values.emplace_back("checkpoint-path", quoted(f.checkpoint_path));
+  return values;
+}
+
+std::string to_toml(const TrainFlags& flags) {
+  std::string text = "# Every setting of this run. `kiln train --config` takes this file.\n";
+  for (const auto& [key, value] : resolved(flags)) text += key + " = " + value + "\n";
+  return text;
+}
+
+}  // namespace kiln

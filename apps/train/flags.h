@@ -1,0 +1,52 @@
+// The flags of kiln train, from the command line and a TOML file, resolved into values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apps/common/options.h"
+#include "engine/core/file.h"
+
+namespace kiln {
+
+struct TrainFlags {
+  std::string model = "lenet", data, model_dir = "kiln-model";
+  std::int64_t epochs = 10, batch_size = 64;
+  double lr = 0.001;
+  std::string optimizer = "sgd";
+  double momentum = 0.9, dampening = 0.0, weight_decay = 0.0;
+  bool nesterov = false;
+  double beta1 = 0.9, beta2 = 0.999, rho = 0.9;
+  std::optional<double> epsilon;  // the optimizer's own default
+  std::string schedule = "constant";
+  double gamma = 0.7;
+  std::int64_t step_epochs = 1;
+  double warmup_epochs = 0.0, warmup_start_ratio = 0.0, final_lr_ratio = 0.0;
+  double label_smoothing = 0.0;
+  std::uint64_t seed = 1;
+  std::int64_t workers = 0, log_interval = 100;
+  CommonOptions common;
+  bool resume = false, resume_if_present = false;
+  std::string checkpoint_path;
+  std::int64_t checkpoint_interval = 0;
+  std::int64_t crop_padding = 0, cutout = 0;
+  std::string crop_fill = "zero", flip = "none";
+  std::string normalisation = "auto";
+  std::vector<double> mean, std;
+  bool no_report = false, no_tensorboard = false;
+};
+
+using KeyValues = std::vector<std::pair<std::string, std::string>>;
+
+// Throws Error (usage) naming the flag or the line of the file; ExitEarly behind --help.
+TrainFlags parse_train_flags(int argc, char** argv);
+
+// Every flag with its value, in the order of --help.
+KeyValues resolved(const TrainFlags& flags);
+// The same as a TOML file that --config takes.
+std::string to_toml(const TrainFlags& flags);
+
+}  // namespace kiln

@@ -1,0 +1,17 @@
+// kiln train: flags in, model directory out.
+#include "apps/common/app_main.h"
+#include "apps/train/flags.h"
+#include "apps/train/run.h"
+#include "apps/train/signals.h"
+
+namespace {
+
+int train(int argc, char** argv) {
+  const kiln::TrainFlags flags = kiln::parse_train_flags(argc, argv);
+  kiln::SignalWatch signals;
+  return kiln::run_training(flags, signals);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return kiln::run_app("kiln train", argc, argv, train); }

@@ -1,0 +1,21 @@
+// From flags to the options of the engine.
+#pragma once
+
+#include "apps/train/flags.h"
+#include "engine/data/dataset.h"
+#include "engine/train/trainer.h"
+#include "models/spec.h"
+
+namespace kiln {
+
+// Throws Error (usage) for names and combinations that do not exist.
+TrainOptions train_options(const TrainFlags& flags, const Normalisation& normalisation);
+
+// The constants that `flags` ask for; measures the training set where they say so.
+Normalisation choose_normalisation(const TrainFlags& flags, const Dataset& train, ThreadPool& pool);
+
+// What a resumed run must share with the run that wrote the checkpoint.
+TrainSettings shared_settings(const TrainFlags& flags, const ModelSpec& spec, const Dataset& train,
+                              const Normalisation& normalisation);
+
+}  // namespace kiln

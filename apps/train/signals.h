@@ -1,0 +1,41 @@
+// Ctrl-C and SIGTERM as something to ask about between two steps, without a handler and without a
+// global: the signals are blocked, and asking takes the pending one off the queue.
+#pragma once
+
+#include <csignal>
+#include <ctime>
+
+namespace kiln {
+
+class SignalWatch {
+ public:
+  // Blocks both signals for this thread and every thread that it starts from now on.
+  // A signal that the parent made us ignore (nohup, a shell's background job) stays ignored.
+  SignalWatch() {
+    ::sigemptyset(&set_);
+    for (const int signal : {SIGINT, SIGTERM}) {
+      struct sigaction action {};
+      ::sigaction(signal, nullptr, &action);
+      if (action.sa_handler != SIG_IGN) ::sigaddset(&set_, signal);
+    }
+    ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
+  }
+  ~SignalWatch() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalWatch(const SignalWatch&) = delete;
+  SignalWatch& operator=(const SignalWatch&) = delete;
+
+  // The first signal that came, or 0. Remembers it.
+  int pending() {
+    if (signal_ != 0) return signal_;
+    const timespec at_once{};
+    const int got = ::sigtimedwait(&set_, nullptr, &at_once);
+    if (got > 0) signal_ = got;
+    return signal_;
+  }
+
+ private:
+  sigset_t set_{}, before_{};
+  int signal_ = 0;
+};
+
+}  // namespace kiln
