@@ -1,0 +1,198 @@
+// kiln-step-bench: images per second of whole training steps, and where the time goes.
+//
+// Pictures are drawn once and lie in memory as bytes; a step is normalise, forward, loss, backward,
+// update, exactly what kiln train runs. Before anything is timed, a hundred steps on one batch must
+// bring its loss down: a step that computes nonsense is not worth timing.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "apps/common/app_main.h"
+#include "apps/common/environment.h"
+#include "apps/common/options.h"
+#include "engine/core/error.h"
+#include "engine/core/rng.h"
+#include "engine/train/network.h"
+#include "engine/train/optimizer.h"
+#include "models/zoo.h"
+
+namespace kiln {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+struct StepFlags {
+  std::string model = "lenet";
+  std::int64_t batch = 64;
+  double seconds = 2.0;
+  bool profile = false;
+  bool inference = false;
+  CommonOptions common;
+};
+
+class StepBench {
+ public:
+  explicit StepBench(const StepFlags& flags)
+      : flags_(flags),
+        log_(stderr, log_level(flags.common)),
+        pool_(thread_count(flags.common)),
+        context_(choose_device(flags.common, log_), pool_, log_, flags.common.deterministic),
+        spec_(find_model(flags.model, 10)),
+        parameters_(spec_, DType::f32, context_.device()),
+        providers_(make_conv2d_providers(flags.common, log_)),
+        network_(spec_, parameters_, context_, providers_,
+                 {.batch_size = flags.batch, .training = !flags.inference}),
+        optimizer_({.momentum = 0.9}, parameters_) {
+    parameters_.initialise(1);
+    context_.mode = flags.inference ? Mode::eval : Mode::train;
+    draw_pictures();
+  }
+
+  // Small steps on one batch: the loss must fall.
+  void verify() {
+    if (flags_.inference) return;
+    const double before = step();
+    for (int i = 0; i < 100; ++i) step();
+    const double after = step();
+    if (!(after < 0.999 * before))
+      throw Error(ErrorKind::diverged, "verification",
+                  "a hundred steps took the loss from " + std::to_string(before) + " to " +
+                      std::to_string(after));
+  }
+
+  // Steps for `seconds`, timed in rounds of about 50 ms; returns images/s of every round.
+  std::vector<double> time() {
+    const auto first = Clock::now();
+    step();
+    const auto per_round = std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(0.05 / std::max(seconds_since(first), 1e-7)));
+    std::vector<double> rates;
+    for (const auto begin = Clock::now(); seconds_since(begin) < flags_.seconds;) {
+      const auto round = Clock::now();
+      for (std::int64_t i = 0; i < per_round; ++i) step();
+      rates.push_back(static_cast<double>(per_round * flags_.batch) / seconds_since(round));
+    }
+    std::ranges::sort(rates);
+    return rates;
+  }
+
+  // Mean microseconds of each part of a step.
+  std::vector<std::pair<std::string, double>> profile() {
+    std::vector<std::pair<std::string, double>> parts;
+    const auto& layers = network_.chain().layers();
+    const Memory& memory = network_.memory();
+    const auto measure = [&](const std::string& name, const auto& run) {
+      const auto begin = Clock::now();
+      run();
+      const double us = seconds_since(begin) * 1e6;
+      for (auto& [known, sum] : parts)
+        if (known == name) {
+          sum += us;
+          return;
+        }
+      parts.emplace_back(name, us);
+    };
+    int rounds = 0;
+    for (const auto begin = Clock::now(); seconds_since(begin) < flags_.seconds; ++rounds) {
+      measure("normalise", [&] { set_input(); });
+      for (const auto& layer : layers)
+        measure(layer->name() + " forward", [&] { layer->forward(context_, memory); });
+      measure("loss", [&] { network_.loss(context_); });
+      if (flags_.inference) continue;
+      for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
+        measure((*layer)->name() + " backward", [&] { (*layer)->backward(context_, memory); });
+      measure("optimizer", [&] { optimizer_.step(context_, 0.0); });
+    }
+    for (auto& [name, us] : parts) us /= std::max(rounds, 1);
+    return parts;
+  }
+
+  int used_threads() const { return pool_.thread_count(); }
+
+ private:
+  void draw_pictures() {
+    RandomSequence numbers(1, RandomStream::synthesise, 1);
+    images_.resize(
+        static_cast<std::size_t>(flags_.batch * spec_.height * spec_.width * spec_.channels));
+    for (std::int64_t i = 0; i < flags_.batch; ++i)
+      labels_.push_back(static_cast<std::int32_t>(
+          numbers.next_below(static_cast<std::uint32_t>(spec_.class_count))));
+    // Half noise, half a grey that tells the class, so that there is something to learn.
+    const std::size_t picture = images_.size() / labels_.size();
+    for (std::size_t i = 0; i < images_.size(); ++i)
+      images_[i] = static_cast<std::uint8_t>(numbers.next_below(128) +
+                                             12 * static_cast<unsigned>(labels_[i / picture]));
+  }
+  void set_input() { network_.set_input(context_, images_, labels_, {}); }
+  double step() {
+    set_input();
+    network_.forward(context_);
+    const double loss = network_.loss(context_).loss_sum;
+    if (flags_.inference) return loss;
+    network_.backward(context_);
+    optimizer_.step(context_, 0.002);
+    return loss;
+  }
+
+  const StepFlags& flags_;
+  Log log_;
+  ThreadPool pool_;
+  Context context_;
+  ModelSpec spec_;
+  ParameterStore parameters_;
+  Conv2dProviders providers_;
+  Network network_;
+  Optimizer optimizer_;
+  std::vector<std::uint8_t> images_;
+  std::vector<std::int32_t> labels_;
+};
+
+int run(int argc, char** argv) {
+  StepFlags flags;
+  CLI::App app("Times whole training steps; prints one JSON object.", "kiln-step-bench");
+  app.add_option("--model", flags.model, "lenet, mnist, resnet18 or a spec file");
+  app.add_option("--batch", flags.batch, "pictures in a step")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--seconds", flags.seconds, "how long to measure")
+      ->check(CLI::Range(0.01, 3600.0));
+  app.add_flag("--profile", flags.profile, "also print the mean time of every part");
+  app.add_flag("--inference", flags.inference, "forward only");
+  flags.common.log_level = "quiet";
+  add_common_options(app, flags.common);
+  parse_flags(app, argc, argv);
+
+  StepBench bench(flags);
+  bench.verify();
+  const std::vector<double> rates = bench.time();
+  nlohmann::ordered_json json{{"model", flags.model},
+                              {"batch", flags.batch},
+                              {"threads", bench.used_threads()},
+                              {"deterministic", flags.common.deterministic},
+                              {"mode", flags.inference ? "inference" : "training"},
+                              {"isa", instruction_set()},
+                              {"images_per_second", rates[rates.size() / 2]},
+                              {"low", rates.front()},
+                              {"high", rates.back()},
+                              {"rounds", rates.size()}};
+  if (flags.profile) {
+    double sum = 0;
+    for (const auto& [name, us] : bench.profile()) {
+      std::fprintf(stderr, "%-24s %10.1f us\n", name.c_str(), us);
+      sum += us;
+    }
+    std::fprintf(stderr, "%-24s %10.1f us\n", "sum", sum);
+  }
+  std::printf("%s\n", json.dump().c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace kiln
+
+int main(int argc, char** argv) { return kiln::run_app("kiln-step-bench", argc, argv, kiln::run); }
