@@ -1,0 +1,2 @@
+// Linking is the test.
+int main() { return 0; }
