@@ -2,6 +2,7 @@
 
 #include <CLI/Error.hpp>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -24,6 +25,11 @@ int guarded(std::string_view name, int argc, char** argv, int (*body)(int, char*
     return body(argc, argv);
   } catch (const ExitEarly& exit) {
     return exit.code;
+  } catch (const Stopped& stopped) {
+    return fail(name,
+                std::string("stopped by ") + (stopped.signal == SIGINT ? "Ctrl-C" : "SIGTERM") +
+                    "; nothing was written",
+                128 + stopped.signal);
   } catch (const Error& error) {
     return fail(name, error.what(), error.exit_code());
   } catch (const CLI::ParseError& error) {

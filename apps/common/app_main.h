@@ -4,7 +4,8 @@
 //   1    bad data, a bad model file, or the system refused
 //   2    a flag or an argument
 //   3    training diverged
-//   130  Ctrl-C, where a program ends by it
+//   130  Ctrl-C
+//   143  SIGTERM, where it lost the work (kiln train saves it and returns 0)
 #pragma once
 
 #include <string_view>
@@ -14,6 +15,12 @@ namespace kiln {
 // Thrown where a program is done before it began, as behind --help.
 struct ExitEarly {
   int code = 0;
+};
+
+// Thrown between two pieces of work after a signal; what was half done is taken back on the way
+// out.
+struct Stopped {
+  int signal = 0;
 };
 
 // Calls body(argc, argv) and returns its exit code. `name` is what a person typed: "kiln train".

@@ -6,6 +6,7 @@
 
 #include "apps/common/app_main.h"
 #include "apps/common/options.h"
+#include "apps/common/signals.h"
 #include "apps/data/describe.h"
 #include "apps/data/progress.h"
 #include "engine/core/error.h"
@@ -127,16 +128,19 @@ int run_import(int argc, char** argv) {
       "  kiln data import photos/ --to data/photos32 --size 32\n");
   parse_flags(app, argc, argv);
   const DatasetFormat to = parse_dataset_format(format);
-  const LoadOptions options{.resize = parse_size(size)};
   refuse_existing(target);
+  SignalWatch signals;
+  const LoadOptions options{.resize = parse_size(size), .pause = [&] { signals.stop_if_asked(); }};
   Log log(stderr, common.level());
   ThreadPool pool(common.threads());
   DatasetPair data = load_dataset_pair(source, log, pool, options);
   data = {thinned(std::move(data.train), limit), thinned(std::move(data.test), limit)};
   {
     ProgressLine line("writing");
-    write_dataset(target, to, data, pool, {},
-                  [&line](std::int64_t done, std::int64_t total) { line.show(done, total); });
+    write_dataset(target, to, data, pool, {}, [&](std::int64_t done, std::int64_t total) {
+      signals.stop_if_asked();
+      line.show(done, total);
+    });
   }
   std::printf("wrote %lld training and %lld test pictures to %s (%s)%s\n",
               static_cast<long long>(data.train.size()), static_cast<long long>(data.test.size()),
@@ -165,18 +169,23 @@ int run_synth(int argc, char** argv) {
       "  kiln data synth data/small --train-count 5000 --test-count 1000 --seed 7\n");
   parse_flags(app, argc, argv);
   refuse_existing(target);
+  SignalWatch signals;
   ThreadPool pool(common.threads());
   DatasetPair data;
   {
     ProgressLine line("drawing");
     const std::int64_t all = options.train_count + options.test_count;
-    data.train = draw_synthetic(options, Split::train, pool,
-                                [&](std::int64_t done, std::int64_t) { line.show(done, all); });
-    data.test = draw_synthetic(options, Split::test, pool, [&](std::int64_t done, std::int64_t) {
-      line.show(options.train_count + done, all);
-    });
+    std::int64_t before = 0;
+    const auto show = [&](std::int64_t done, std::int64_t) {
+      signals.stop_if_asked();
+      line.show(before + done, all);
+    };
+    data.train = draw_synthetic(options, Split::train, pool, show);
+    before = options.train_count;
+    data.test = draw_synthetic(options, Split::test, pool, show);
   }
-  write_dataset(target, DatasetFormat::cifar10_binary, data, pool, synthetic_note(options));
+  write_dataset(target, DatasetFormat::cifar10_binary, data, pool, synthetic_note(options),
+                [&](std::int64_t, std::int64_t) { signals.stop_if_asked(); });
   std::printf("drew %lld training and %lld test pictures into %s: synthetic stand-in, seed %llu\n",
               static_cast<long long>(options.train_count),
               static_cast<long long>(options.test_count), printable(target, 4096).c_str(),

@@ -91,7 +91,8 @@ void print_help() {
       "  kiln eval kiln-model --data data/synth\n"
       "  kiln predict kiln-model picture.png photos/\n"
       "  kiln inspect resnet18\n"
-      "\nexit codes: 0 done, 1 data, model or system, 2 usage, 3 training diverged, 130 Ctrl-C\n",
+      "\nexit codes: 0 done, 1 data, model or system, 2 usage, 3 training diverged, 130 Ctrl-C,\n"
+      "            143 SIGTERM\n",
       stdout);
 }
 

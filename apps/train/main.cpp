@@ -1,8 +1,8 @@
 // kiln train: flags in, model directory out.
 #include "apps/common/app_main.h"
+#include "apps/common/signals.h"
 #include "apps/train/flags.h"
 #include "apps/train/run.h"
-#include "apps/train/signals.h"
 
 namespace {
 

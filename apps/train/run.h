@@ -1,8 +1,8 @@
 // One training run, from resolved flags to the files of the model directory.
 #pragma once
 
+#include "apps/common/signals.h"
 #include "apps/train/flags.h"
-#include "apps/train/signals.h"
 
 namespace kiln {
 

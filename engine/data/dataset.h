@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -81,6 +82,8 @@ struct LoadOptions {
   // when they grow. Empty: all pictures must have one size, and the first that differs is an
   // error. Pictures of the other formats have a fixed size and are resized likewise when asked.
   std::optional<ImageSize> resize = {};
+  // Called often, from any thread, while pictures are read: what it throws ends the reading.
+  std::function<void()> pause = {};
 };
 
 // Recognises the layout of `path`, reads one split of it and logs one line: format, counts, decoder

@@ -89,6 +89,7 @@ Dataset resized(Dataset dataset, ThreadPool& pool, const LoadOptions& options) {
   Buffer images = formats::image_buffer(info.name, dataset.size(), image_bytes);
   std::vector<Resizer> resizers(static_cast<std::size_t>(pool.thread_count()));
   parallel_try(pool, dataset.size(), [&](std::int64_t i, int thread) {
+    if (options.pause && i % 64 == 0) options.pause();
     Image image{.width = static_cast<int>(old.width),
                 .height = static_cast<int>(old.height),
                 .channels = static_cast<int>(old.channels),
@@ -129,6 +130,7 @@ DatasetPair load_dataset_pair(const Path& path, Log& log, ThreadPool& pool,
     pair = {std::move(*archive.train), std::move(*archive.test)};
   } else {
     pair.train = read_split(found, path, Split::train, log, pool, options);
+    if (options.pause) options.pause();
     pair.test = read_split(found, path, Split::test, log, pool, options);
   }
   pair.train = resized(std::move(pair.train), pool, options);

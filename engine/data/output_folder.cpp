@@ -5,9 +5,12 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <string>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 #include "engine/core/error.h"
 
@@ -27,6 +30,32 @@ Path without_slash(const Path& path) {
 
 Path parent_of(const Path& path) { return path.has_parent_path() ? path.parent_path() : Path("."); }
 
+UniqueFd open_folder(const Path& path) {
+  return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+}
+
+// A temporary folder of a process that is gone, held by the lock that it lost with its life.
+struct Leftover {
+  Path path;
+  UniqueFd lock;
+};
+
+// Those of the folders `prefix`XXXXXX in `parent` that nobody holds any more.
+std::vector<Leftover> find_leftovers(const Path& parent, const std::string& prefix) {
+  std::vector<Leftover> found;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(parent, error), end; !error && at != end;
+       at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (name.size() != prefix.size() + 6 || !name.starts_with(prefix)) continue;
+    UniqueFd fd = open_folder(at->path());
+    struct stat info {};
+    if (!fd || ::fstat(fd.get(), &info) != 0 || info.st_uid != ::geteuid()) continue;
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) found.push_back({at->path(), std::move(fd)});
+  }
+  return found;
+}
+
 }  // namespace
 
 OutputFolder::OutputFolder(const Path& target) : target_(without_slash(target)) {
@@ -36,12 +65,23 @@ OutputFolder::OutputFolder(const Path& target) : target_(without_slash(target)) 
       !(std::filesystem::is_directory(target_, error) && std::filesystem::is_empty(target_, error)))
     throw Error(ErrorKind::usage, printable(target_.string(), 4096), "exists already",
                 "name another folder or remove it");
-  make_directories(parent_of(target_));
-  std::string name =
-      (parent_of(target_) / ("." + target_.filename().string())).string() + ".XXXXXX";
-  if (::mkdtemp(name.data()) == nullptr) fail(target_, "make the folder", errno);
-  temporary_ = name;
+  const Path parent = parent_of(target_);
+  make_directories(parent);
+  const std::string prefix = "." + target_.filename().string() + ".kiln-";
+  std::string name = (parent / (prefix + "XXXXXX")).string();
+  std::vector<Leftover> leftovers;
+  {
+    // Nobody looks for leftovers between the making of a folder and its lock.
+    const UniqueFd guard = open_folder(parent);
+    if (guard) ::flock(guard.get(), LOCK_EX);
+    leftovers = find_leftovers(parent, prefix);
+    if (::mkdtemp(name.data()) == nullptr) fail(target_, "make the folder", errno);
+    temporary_ = name;
+    alive_ = open_folder(temporary_);
+    if (alive_) ::flock(alive_.get(), LOCK_EX | LOCK_NB);
+  }
   ::chmod(name.c_str(), 0755);
+  for (const Leftover& leftover : leftovers) std::filesystem::remove_all(leftover.path, error);
 }
 
 OutputFolder::~OutputFolder() {

@@ -10,8 +10,9 @@ namespace kiln {
 
 class OutputFolder {
  public:
-  // Makes a temporary folder beside `target`. Throws Error (usage) when `target` exists and is no
-  // empty folder, Error (io) when nothing can be made there.
+  // Makes a temporary folder beside `target`, named ".NAME.kiln-XXXXXX", and removes those that
+  // killed processes left there for the same target. Throws Error (usage) when `target` exists and
+  // is no empty folder, Error (io) when nothing can be made there.
   explicit OutputFolder(const Path& target);
   // Removes the temporary folder unless it was committed.
   ~OutputFolder();
@@ -29,6 +30,7 @@ class OutputFolder {
  private:
   Path target_;
   Path temporary_;
+  UniqueFd alive_;  // locked while this process lives: how others tell that it does
   bool committed_ = false;
 };
 

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 #include "engine/core/file.h"
 
@@ -71,22 +72,54 @@ std::string bin_folder() {
   return folder == nullptr ? "." : folder;
 }
 
-ProcessResult run_process(const std::vector<std::string>& words, double timeout_seconds) {
+namespace {
+
+// A program that was started, with the ends of its pipes that are read.
+struct Child {
+  pid_t id = -1;
+  UniqueFd out, err;
+};
+
+Child start(const std::vector<std::string>& words) {
   std::vector<std::string> command = words;
   if (command[0].find('/') == std::string::npos) command[0] = bin_folder() + "/" + command[0];
   Pipe out = make_pipe(), err = make_pipe();
-  ProcessResult result;
   const pid_t child = ::fork();
   if (child == 0) become(command, out.write.get(), err.write.get());
-  out.write.reset();
-  err.write.reset();
-  result.timed_out = !drain(out.read.get(), err.read.get(), result, timeout_seconds);
-  if (result.timed_out) ::kill(-child, SIGKILL);
+  return {child, std::move(out.read), std::move(err.read)};
+}
+
+ProcessResult finish(const Child& child, double timeout_seconds) {
+  ProcessResult result;
+  result.timed_out = !drain(child.out.get(), child.err.get(), result, timeout_seconds);
+  if (result.timed_out) ::kill(-child.id, SIGKILL);
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  while (::waitpid(child.id, &status, 0) < 0 && errno == EINTR) {
   }
   result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
+}
+
+}  // namespace
+
+ProcessResult run_process(const std::vector<std::string>& words, double timeout_seconds) {
+  return finish(start(words), timeout_seconds);
+}
+
+ProcessResult run_and_signal(const std::vector<std::string>& words, int signal,
+                             const std::function<bool(int)>& when, double timeout_seconds) {
+  const Child child = start(words);
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::duration<double>(timeout_seconds);
+  siginfo_t ended{};
+  while (!when(child.id) && std::chrono::steady_clock::now() < deadline) {
+    ::waitid(P_PID, static_cast<id_t>(child.id), &ended, WEXITED | WNOHANG | WNOWAIT);
+    if (ended.si_pid != 0) break;
+    ::usleep(200);
+  }
+  EXPECT_EQ(ended.si_pid, 0) << "the program ended before it was sent a signal";
+  ::kill(child.id, signal);
+  return finish(child, timeout_seconds);
 }
 
 std::vector<std::string> lines_of(const std::string& text) {

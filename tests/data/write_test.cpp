@@ -113,6 +113,23 @@ TEST(OutputFolder, TakesTheNameOfAPathWithASlash) {
   EXPECT_EQ(read_text_file(folder.path() / "new/a.txt", 100), "text");
 }
 
+TEST(OutputFolder, RemovesWhatTheDeadLeftAndNothingElse) {
+  test::TempFolder folder;
+  const OutputFolder alive(folder.path() / "new");
+  for (const char* name : {".new.kiln-Dead01", ".new.kiln-Dead01/deep", ".new.kiln-other-name",
+                           ".older.kiln-Dead02", ".new.mine"})
+    make_directories(folder.path() / name);
+  write_file_atomic(folder.path() / ".new.kiln-Dead01/deep/file", std::string_view("half"));
+  write_file_atomic(folder.path() / ".new.kiln-aFile0", std::string_view("no folder"));
+  const OutputFolder next(folder.path() / "new");
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / ".new.kiln-Dead01"));
+  EXPECT_TRUE(std::filesystem::exists(alive.path()));
+  EXPECT_TRUE(std::filesystem::exists(next.path()));
+  for (const char* name :
+       {".new.kiln-other-name", ".older.kiln-Dead02", ".new.mine", ".new.kiln-aFile0"})
+    EXPECT_TRUE(std::filesystem::exists(folder.path() / name)) << name;
+}
+
 TEST(Synth, DependsOnSeedSplitAndIndexAlone) {
   ThreadPool one(1), three(3);
   const SynthOptions options{.seed = 4, .train_count = 120, .test_count = 50};

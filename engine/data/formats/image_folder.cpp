@@ -134,7 +134,10 @@ struct Worker {
 class Reader {
  public:
   Reader(const Files& files, ThreadPool& pool, const LoadOptions& options)
-      : files_(files), pool_(pool), workers_(static_cast<std::size_t>(pool.thread_count())) {
+      : files_(files),
+        pool_(pool),
+        pause_(options.pause),
+        workers_(static_cast<std::size_t>(pool.thread_count())) {
     // The first picture decides what all have to be.
     Image& first = load(workers_[0], files.files[0], 0);
     channels_ = first.channels;
@@ -171,6 +174,7 @@ class Reader {
     auto* out = reinterpret_cast<std::uint8_t*>(images.data());
     parallel_try(pool_, (count + kChunkFiles - 1) / kChunkFiles,
                  [&](std::int64_t chunk, int thread) {
+                   if (pause_) pause_();
                    const std::int64_t last = std::min(count, (chunk + 1) * kChunkFiles);
                    for (std::int64_t i = chunk * kChunkFiles; i < last; ++i)
                      read_one(workers_[static_cast<std::size_t>(thread)],
@@ -197,6 +201,7 @@ class Reader {
 
   const Files& files_;
   ThreadPool& pool_;
+  const std::function<void()>& pause_;
   std::vector<Worker> workers_;
   std::int64_t channels_ = 3;
   ImageSize size_;

@@ -1,9 +1,12 @@
-// Ctrl-C and SIGTERM as something to ask about between two steps, without a handler and without a
-// global: the signals are blocked, and asking takes the pending one off the queue.
+// Ctrl-C and SIGTERM as something to ask about between two pieces of work, without a handler and
+// without a global: the signals are blocked, and asking takes the pending one off the queue.
 #pragma once
 
+#include <atomic>
 #include <csignal>
 #include <ctime>
+
+#include "apps/common/app_main.h"
 
 namespace kiln {
 
@@ -24,18 +27,22 @@ class SignalWatch {
   SignalWatch(const SignalWatch&) = delete;
   SignalWatch& operator=(const SignalWatch&) = delete;
 
-  // The first signal that came, or 0. Remembers it.
+  // The first signal that came, or 0. Remembers it. Any thread with the signals blocked may ask.
   int pending() {
-    if (signal_ != 0) return signal_;
     const timespec at_once{};
+    if (signal_ != 0) return signal_;
     const int got = ::sigtimedwait(&set_, nullptr, &at_once);
     if (got > 0) signal_ = got;
     return signal_;
   }
+  // For programs that leave nothing behind when they are stopped: throws Stopped where one came.
+  void stop_if_asked() {
+    if (const int signal = pending(); signal != 0) throw Stopped{signal};
+  }
 
  private:
   sigset_t set_{}, before_{};
-  int signal_ = 0;
+  std::atomic<int> signal_ = 0;
 };
 
 }  // namespace kiln
