@@ -71,7 +71,7 @@ TEST(Gelu, StaysWithinTwoUnitsInTheLastPlaceOverAllFiniteNumbers) {
   const Values wanted = reference::gelu(all), slopes = reference::gelu_grad(all, ones.values());
   Worst value, slope;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const double smallest = std::numeric_limits<float>::denorm_min();
+    const auto smallest = static_cast<double>(std::numeric_limits<float>::denorm_min());
     value.take(inputs[i], y.view().data<float>()[i], wanted[i],
                std::max(1.5e-7 * std::fabs(wanted[i]), 1.2 * smallest));
     const double phi = std::erfc(-all[i] / std::sqrt(2.0)) / 2;
