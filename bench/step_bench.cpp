@@ -1,8 +1,12 @@
 // kiln-step-bench: images per second of whole training steps, and where the time goes.
 //
-// Pictures are drawn once and lie in memory as bytes; a step is normalise, forward, loss, backward,
-// update, exactly what kiln train runs. Before anything is timed, a hundred steps on one batch must
-// bring its loss down: a step that computes nonsense is not worth timing.
+// Pictures lie in memory as bytes; a step is normalise, forward, loss, backward, update, exactly what
+// kiln train runs. Before anything is timed, a hundred steps on one batch must bring its loss down:
+// a step that computes nonsense is not worth timing.
+//
+// The cost of a step depends a little on its pictures, because the backward pass of a pooled
+// convolution visits live windows only. So they should look like pictures: those of a data set, or
+// of the synthetic set. Noise is the worst case: hardly a window of it is dead.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -15,6 +19,8 @@
 #include "apps/common/options.h"
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
+#include "engine/data/dataset.h"
+#include "engine/data/synth.h"
 #include "engine/train/network.h"
 #include "engine/train/optimizer.h"
 #include "models/zoo.h"
@@ -30,6 +36,7 @@ double seconds_since(Clock::time_point begin) {
 
 struct StepFlags {
   std::string model = "lenet";
+  std::string pictures;
   std::int64_t batch = 64;
   double seconds = 2.0;
   bool profile = false;
@@ -49,7 +56,9 @@ class StepBench {
         providers_(make_conv2d_providers(flags.common, log_)),
         network_(spec_, parameters_, context_, providers_,
                  {.batch_size = flags.batch, .training = !flags.inference}),
-        optimizer_({.momentum = 0.9}, parameters_) {
+        optimizer_({.momentum = 0.9}, parameters_),
+        pictures_(flags.pictures) {
+    if (pictures_.empty()) pictures_ = takes(32, 32, 3, 10) ? "synth" : "noise";
     parameters_.initialise(1);
     context_.mode = flags.inference ? Mode::eval : Mode::train;
     draw_pictures();
@@ -115,17 +124,47 @@ class StepBench {
   }
 
   int used_threads() const { return pool_.thread_count(); }
+  const std::string& pictures() const { return pictures_; }
 
  private:
   void draw_pictures() {
+    const auto picture = static_cast<std::size_t>(spec_.height * spec_.width * spec_.channels);
+    images_.resize(static_cast<std::size_t>(flags_.batch) * picture);
+    labels_.resize(static_cast<std::size_t>(flags_.batch));
+    if (pictures_ == "noise") return draw_noise(picture);
+    if (pictures_ == "synth") {
+      require_pictures(32, 32, 3, 10);
+      for (std::size_t i = 0; i < labels_.size(); ++i)
+        labels_[i] = draw_synthetic_picture(1, Split::train, static_cast<std::int64_t>(i),
+                                            &images_[i * picture]);
+      return;
+    }
+    const Dataset set = load_dataset(pictures_, Split::train, log_, pool_);
+    require_pictures(set.info().height, set.info().width, set.info().channels, set.class_count());
+    for (std::size_t i = 0; i < labels_.size(); ++i) {
+      const auto from = static_cast<std::int64_t>(i) % set.size();
+      std::ranges::copy(set.image(from), images_.begin() + static_cast<std::ptrdiff_t>(i * picture));
+      labels_[i] = set.label(from);
+    }
+  }
+  bool takes(std::int64_t height, std::int64_t width, std::int64_t channels,
+             std::int64_t classes) const {
+    return height == spec_.height && width == spec_.width && channels == spec_.channels &&
+           classes == spec_.class_count;
+  }
+  void require_pictures(std::int64_t height, std::int64_t width, std::int64_t channels,
+                        std::int64_t classes) const {
+    if (!takes(height, width, channels, classes))
+      throw Error(ErrorKind::usage, "--pictures " + pictures_,
+                  "have another size or number of classes than " + flags_.model + " takes",
+                  "use --pictures noise or another data set");
+  }
+  // Half noise, half a grey that tells the class, so that there is something to learn.
+  void draw_noise(std::size_t picture) {
     RandomSequence numbers(1, RandomStream::synthesise, 1);
-    images_.resize(
-        static_cast<std::size_t>(flags_.batch * spec_.height * spec_.width * spec_.channels));
-    for (std::int64_t i = 0; i < flags_.batch; ++i)
-      labels_.push_back(static_cast<std::int32_t>(
-          numbers.next_below(static_cast<std::uint32_t>(spec_.class_count))));
-    // Half noise, half a grey that tells the class, so that there is something to learn.
-    const std::size_t picture = images_.size() / labels_.size();
+    for (std::int32_t& label : labels_)
+      label = static_cast<std::int32_t>(
+          numbers.next_below(static_cast<std::uint32_t>(spec_.class_count)));
     for (std::size_t i = 0; i < images_.size(); ++i)
       images_[i] = static_cast<std::uint8_t>(numbers.next_below(128) +
                                              12 * static_cast<unsigned>(labels_[i / picture]));
@@ -150,6 +189,7 @@ class StepBench {
   Conv2dProviders providers_;
   Network network_;
   Optimizer optimizer_;
+  std::string pictures_;
   std::vector<std::uint8_t> images_;
   std::vector<std::int32_t> labels_;
 };
@@ -158,6 +198,7 @@ int run(int argc, char** argv) {
   StepFlags flags;
   CLI::App app("Times whole training steps; prints one JSON object.", "kiln-step-bench");
   app.add_option("--model", flags.model, "lenet, mnist, resnet18 or a spec file");
+  app.add_option("--pictures", flags.pictures, "synth, noise or the folder of a data set; synth where it fits the model");
   app.add_option("--batch", flags.batch, "pictures in a step")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seconds", flags.seconds, "how long to measure")
       ->check(CLI::Range(0.01, 3600.0));
@@ -171,6 +212,7 @@ int run(int argc, char** argv) {
   bench.verify();
   const std::vector<double> rates = bench.time();
   nlohmann::ordered_json json{{"model", flags.model},
+                              {"pictures", bench.pictures()},
                               {"batch", flags.batch},
                               {"threads", bench.used_threads()},
                               {"deterministic", flags.common.deterministic},
