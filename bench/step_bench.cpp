@@ -1,8 +1,8 @@
 // kiln-step-bench: images per second of whole training steps, and where the time goes.
 //
-// Pictures lie in memory as bytes; a step is normalise, forward, loss, backward, update, exactly what
-// kiln train runs. Before anything is timed, a hundred steps on one batch must bring its loss down:
-// a step that computes nonsense is not worth timing.
+// Pictures lie in memory as bytes; a step is normalise, forward, loss, backward, update, exactly
+// what kiln train runs. Before anything is timed, a hundred steps on one batch must bring its loss
+// down: a step that computes nonsense is not worth timing.
 //
 // The cost of a step depends a little on its pictures, because the backward pass of a pooled
 // convolution visits live windows only. So they should look like pictures: those of a data set, or
@@ -143,7 +143,8 @@ class StepBench {
     require_pictures(set.info().height, set.info().width, set.info().channels, set.class_count());
     for (std::size_t i = 0; i < labels_.size(); ++i) {
       const auto from = static_cast<std::int64_t>(i) % set.size();
-      std::ranges::copy(set.image(from), images_.begin() + static_cast<std::ptrdiff_t>(i * picture));
+      std::ranges::copy(set.image(from),
+                        images_.begin() + static_cast<std::ptrdiff_t>(i * picture));
       labels_[i] = set.label(from);
     }
   }
@@ -198,7 +199,8 @@ int run(int argc, char** argv) {
   StepFlags flags;
   CLI::App app("Times whole training steps; prints one JSON object.", "kiln-step-bench");
   app.add_option("--model", flags.model, "lenet, mnist, resnet18 or a spec file");
-  app.add_option("--pictures", flags.pictures, "synth, noise or the folder of a data set; synth where it fits the model");
+  app.add_option("--pictures", flags.pictures,
+                 "synth, noise or the folder of a data set; synth where it fits the model");
   app.add_option("--batch", flags.batch, "pictures in a step")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seconds", flags.seconds, "how long to measure")
       ->check(CLI::Range(0.01, 3600.0));

@@ -1,18 +1,17 @@
 // conv2d_relu_maxpool with columns in lanes: a vector holds kLanes neighbouring windows of one
 // filter. x is first split into planes of even and of odd columns; then the left members of the
-// windows are one vector and the right members another, and no lane ever moves:
+// windows are one vector and the right members another: column 2j + t, seen from window j, stands
+// in plane t mod 2 at j + t/2. Only even() of the next window, where right members subtract it,
+// wants the lanes moved by one; so the last lane of a vector has no window of its own.
 //
-//   left  member of window j, tap t: column 2j + t
-//   right member of window j, tap t: column 2j + 1 + t
-//   column 2j + t stands in plane t mod 2 at j + t/2
+// Wants Q to be near a multiple of kLanes - 1. For files compiled by kiln_simd_sources only.
 //
-// Wants Q/2 to be near a multiple of kLanes. For files compiled by kiln_simd_sources only.
-//
-// packed: for every block of at most kMaxFilters filters the biases, then the packed rows
-// [i, c, s, filter]; behind them the tables that split columns and join filters.
-// scratch: the bordered picture, where there is a border; the planes [h + 2 pad, parity, c,
-// plane_floats] and the sums of their rows; even(p + 1) of every vector of windows and filter; one
-// tile of results [k, kLanes] and one of indices.
+// packed: for every block of at most kMaxFilters filters the biases, then for every packed row and
+// channel the taps in the order of their use: even and odd columns in turn [pair, 2, filter]; then
+// again for every channel both [pair, filter] and the last one [filter]. Behind them the tables
+// that split columns and join filters. scratch: the bordered picture, where there is a border; the
+// planes [h + 2 pad, parity, c, plane_floats] and the sums of their rows; even(p + 1) of every
+// vector of windows and filter; one tile of results [k, kLanes] and one of indices.
 #pragma once
 
 #include "kernels/cpu/conv2d_relu_maxpool_rows.h"
@@ -21,8 +20,9 @@
 
 namespace kiln::cpu::KILN_ISA::columns_in_lanes {
 
-// Filters at once, two accumulators each; the columns of a row take up to six more registers.
-constexpr int kMaxFilters = kLanes == 16 ? 6 : 4;
+// Filters at once, two accumulators each.
+constexpr int kMaxFilters = 6;
+constexpr int kWindows = kLanes - 1;  // windows of a vector
 
 // Half the columns, rounded up to whole vectors. No more: the planes should fit the first-level
 // cache.
@@ -30,16 +30,18 @@ inline int plane_floats(const ConvPoolExtents& e) {
   return round_up((e.w + 2 * e.pad_w + 1) / 2, kLanes);
 }
 inline int row_floats(const ConvPoolExtents& e) { return 2 * e.c * plane_floats(e); }
-// A shifted load in the last plane reads up to kLanes beyond it.
+// A shifted load in the last plane reads beyond it: less than two vectors.
 inline std::int64_t planes_floats(const ConvPoolExtents& e) {
-  return std::int64_t{e.h + 2 * e.pad_h} * row_floats(e) + kLanes;
+  return std::int64_t{e.h + 2 * e.pad_h} * row_floats(e) + 2 * kLanes;
 }
 inline std::int64_t sums_floats(const ConvPoolExtents& e) {
-  return std::int64_t{row_sum_count(e)} * row_floats(e) + kLanes;
+  return std::int64_t{row_sum_count(e)} * row_floats(e) + 2 * kLanes;
 }
-inline int even_floats(const ConvPoolExtents& e) { return 2 * e.k * round_up(e.q, kLanes); }
+inline int even_floats(const ConvPoolExtents& e) {
+  return 2 * e.k * kLanes * block_count(e.q, kWindows);
+}
 inline std::int64_t taps_floats(const ConvPoolExtents& e) {
-  return std::int64_t{e.k} * (1 + packed_rows(e) * e.s * e.c);
+  return std::int64_t{e.k} * (1 + packed_rows(e) * packed_columns(e) * e.c);
 }
 inline std::int64_t packed_floats(const ConvPoolExtents& e) {
   return taps_floats(e) + shuffle_table_count(2 * e.c) + shuffle_table_count(e.k);
@@ -49,16 +51,30 @@ inline std::int64_t thread_floats(const ConvPoolExtents& e) {
          even_floats(e) + 2 * e.k * kLanes;
 }
 
+// The taps of `count` filters from w on; returns the end of what it wrote.
+inline float* pack_filters(const ConvPoolExtents& e, const float* w, int count, float* packed) {
+  const int taps = e.r * e.s * e.c, pairs = e.s / 2;
+  const auto pack_tap = [&](int i, int j, int c) {
+    const PackedTap tap(e, i, j, c);
+    for (int k = 0; k < count; ++k) *packed++ = tap.of(w + k * taps);
+  };
+  for (int i = 0; i < packed_rows(e); ++i) {
+    for (int c = 0; c < e.c; ++c)
+      for (int m = 0; m < pairs; ++m) {
+        pack_tap(i, m, c);
+        pack_tap(i, pairs + m, c);
+      }
+    for (int c = 0; c < e.c; ++c)
+      for (int j = 2 * pairs; j < packed_columns(e); ++j) pack_tap(i, j, c);
+  }
+  return packed;
+}
+
 inline void pack(const ConvPoolExtents& e, const float* w, const float* bias, float* packed) {
-  const int taps = e.r * e.s * e.c;
   for (int first = 0, blocks = block_count(e.k, kMaxFilters); blocks > 0; --blocks) {
     const int count = block_count(e.k - first, blocks);
     for (int k = 0; k < count; ++k) *packed++ = bias == nullptr ? 0.0f : bias[first + k];
-    for (int i = 0; i < packed_rows(e); ++i)
-      for (int c = 0; c < e.c; ++c)
-        for (int s = 0; s < e.s; ++s)
-          for (int k = 0; k < count; ++k)
-            *packed++ = packed_tap(e, w + (first + k) * taps, i, s, c);
+    packed = pack_filters(e, w + first * e.r * e.s * e.c, count, packed);
     first += count;
   }
   std::int32_t* tables = reinterpret_cast<std::int32_t*>(packed);
@@ -79,35 +95,80 @@ inline void split_columns(const ConvPoolExtents& e, const float* x, const std::i
   }
 }
 
-// The sums of K filters at the left and at the right members of kLanes windows.
+// K filters at the left and at the right members of the windows of one vector.
 template <int K>
-struct Sums {
+struct Places {
   Vec left[K] = {}, right[K] = {};
 };
 
-// Adds rows of taps. `w` is the first of the rows' taps [i, c, s, K].
-template <int S, int K>
-inline void add_rows(const ConvPoolExtents& e, const PictureRows& rows, const float* w,
-                     Sums<K>& sums) {
-  const int stride = plane_floats(e), parity = e.c * stride;
-  for (int i = 0; i < rows.count; ++i)
-    for (int c = 0; c < e.c; ++c, w += S * K) {
-      const float* plane = rows.at + i * rows.step + c * stride;
-      Vec v[S + 1];  // v[t]: column 2j + t of the windows j in the lanes
-      KILN_UNROLL for (int t = 0; t <= S; ++t) v[t] = load(plane + t % 2 * parity + t / 2);
-      KILN_UNROLL for (int s = 0; s < S; ++s) {
-        KILN_UNROLL for (int k = 0; k < K; ++k) {  // inside: no sum waits for itself
-          const Vec tap = broadcast(w[s * K + k]);
-          sums.left[k] = fmadd(tap, v[s], sums.left[k]);
-          sums.right[k] = fmadd(tap, v[s + 1], sums.right[k]);
-        }
-      }
-    }
+// Planes of one row: those of the even columns of every channel, then those of the odd ones.
+struct Planes {
+  int channels;
+  std::ptrdiff_t stride;  // floats of a plane
+
+  std::ptrdiff_t parity() const { return channels * stride; }
+};
+
+// Column 2j + t of the windows j in the lanes; `plane` is the even plane of a channel.
+inline Vec load_column(const float* plane, std::ptrdiff_t parity, int t) {
+  return load(plane + t % 2 * parity + t / 2);
 }
 
-// kLanes windows side by side and one block of filters.
+template <int K>
+KILN_INLINE void add_tap(const float* w, Vec x, Vec (&sum)[K]) {
+  KILN_UNROLL for (int k = 0; k < K; ++k) sum[k] = fmadd(broadcast(w[k]), x, sum[k]);
+}
+
+template <int S, int K>
+KILN_INLINE void add_even_odd(const Planes& x, const PictureRows& rows, const float* taps,
+                              Vec (&even)[K], Vec (&odd)[K]) {
+  const int row_taps = packed_count(S) * x.channels * K;
+  for (int i = 0; i < rows.count; ++i) {
+    const float *plane = rows.at[i], *w = taps + rows.tap_row[i] * row_taps;
+    for (int c = 0; c < x.channels; ++c, plane += x.stride)
+      KILN_UNROLL for (int m = 0; m < S / 2; ++m, w += 2 * K) {
+        add_tap<K>(w, load_column(plane, x.parity(), 2 * m), even);
+        add_tap<K>(w + K, load_column(plane, x.parity(), 2 * m + 1), odd);
+      }
+  }
+}
+
+template <int S, int K>
+KILN_INLINE void add_both_and_last(const Planes& x, const PictureRows& rows, const float* taps,
+                                   Places<K>& z) {
+  static_assert(S % 2 == 1);
+  const int row_taps = packed_count(S) * x.channels * K;
+  for (int i = 0; i < rows.count; ++i) {
+    const float* plane = rows.at[i];
+    const float* w = taps + rows.tap_row[i] * row_taps + S / 2 * 2 * x.channels * K;
+    for (int c = 0; c < x.channels; ++c, plane += x.stride, w += K) {
+      KILN_UNROLL for (int m = 0; m < S / 2; ++m, w += K) add_tap<K>(
+          w, load_column(plane, x.parity(), 2 * m + 1) + load_column(plane, x.parity(), 2 * m + 2),
+          z.right);
+      add_tap<K>(w, load_column(plane, x.parity(), S - 1), z.left);
+      add_tap<K>(w, load_column(plane, x.parity(), S), z.right);
+    }
+  }
+}
+
+// The sums over the rows at the members of one vector of windows.
+template <int S, int K>
+KILN_INLINE Places<K> correlate(const Planes& x, const float* taps, const PictureRows& rows) {
+  Vec even[K] = {}, odd[K] = {};
+  add_even_odd<S, K>(x, rows, taps, even, odd);
+  Places<K> z;
+  KILN_UNROLL for (int k = 0; k < K; ++k) {
+    z.left[k] = even[k] + odd[k];
+    z.right[k] = -odd[k] - next_lane(even[k]);
+  }
+  add_both_and_last<S, K>(x, rows, taps, z);
+  return z;
+}
+
+// One vector of windows and one block of filters.
 struct Block {
-  WindowRows rows;
+  const WindowRows& rows;
+  Planes planes;
   const float* packed;
   float* even;   // [2 K, kLanes]: even(p + 1), becomes even(p)
   float* y;      // [K, kLanes]
@@ -115,55 +176,36 @@ struct Block {
 };
 
 template <int K>
-inline const float* taps(const ConvPoolExtents& e, const float* packed, int packed_row) {
-  return packed + K + packed_row * e.c * e.s * K;
-}
-
-template <int S, int K>
-void make_even(const ConvPoolExtents& e, const Block& b) {
-  Sums<K> sums;
-  add_rows<S, K>(e, b.rows.even, taps<K>(e, b.packed, 0), sums);
+inline void store_even(const Block& b, const Places<K>& z) {
   KILN_UNROLL for (int k = 0; k < K; ++k) {
-    store(b.even + 2 * k * kLanes, sums.left[k]);
-    store(b.even + (2 * k + 1) * kLanes, sums.right[k]);
-  }
-}
-
-// lower = bias - odd - even(p + 1), which add_rows completes.
-template <int K>
-inline void begin_lower(const Block& b, const Sums<K>& odd, Sums<K>& lower) {
-  KILN_UNROLL for (int k = 0; k < K; ++k) {
-    const Vec bias = broadcast(b.packed[k]);
-    lower.left[k] = bias - odd.left[k] - load(b.even + 2 * k * kLanes);
-    lower.right[k] = bias - odd.right[k] - load(b.even + (2 * k + 1) * kLanes);
-  }
-}
-
-// Keeps upper = even(p) for the windows above and adds bias and odd(p) to it.
-template <int K>
-inline void keep_even(const Block& b, const Sums<K>& odd, Sums<K>& upper) {
-  KILN_UNROLL for (int k = 0; k < K; ++k) {
-    const Vec bias = broadcast(b.packed[k]);
-    store(b.even + 2 * k * kLanes, upper.left[k]);
-    store(b.even + (2 * k + 1) * kLanes, upper.right[k]);
-    upper.left[k] += bias + odd.left[k];
-    upper.right[k] += bias + odd.right[k];
+    store(b.even + 2 * k * kLanes, z.left[k]);
+    store(b.even + (2 * k + 1) * kLanes, z.right[k]);
   }
 }
 
 template <int S, int K>
-void make_windows(const ConvPoolExtents& e, const Block& b) {
-  const int pairs = row_pairs(e);
-  Sums<K> odd, lower, upper;
-  add_rows<S, K>(e, b.rows.odd, taps<K>(e, b.packed, pairs), odd);
-  begin_lower(b, odd, lower);
-  add_rows<S, K>(e, b.rows.both, taps<K>(e, b.packed, 2 * pairs), lower);
-  add_rows<S, K>(e, b.rows.last_lower, taps<K>(e, b.packed, 3 * pairs), lower);
-  add_rows<S, K>(e, b.rows.even, taps<K>(e, b.packed, 0), upper);
-  keep_even(b, odd, upper);
-  add_rows<S, K>(e, b.rows.last_upper, taps<K>(e, b.packed, 3 * pairs), upper);
+void make_even(const Block& b) {
+  store_even<K>(b, correlate<S, K>(b.planes, b.packed + K, b.rows.even));
+}
+
+template <int S, int K>
+void make_windows(const Block& b) {
+  const float* taps = b.packed + K;
+  const Places<K> odd = correlate<S, K>(b.planes, taps, b.rows.odd);
+  Places<K> lower = correlate<S, K>(b.planes, taps, b.rows.lower);
   KILN_UNROLL for (int k = 0; k < K; ++k) {
-    const Pooled pooled = pool_relu(upper.left[k], upper.right[k], lower.left[k], lower.right[k]);
+    const Vec bias = broadcast(b.packed[k]);
+    lower.left[k] += bias - odd.left[k] - load(b.even + 2 * k * kLanes);
+    lower.right[k] += bias - odd.right[k] - load(b.even + (2 * k + 1) * kLanes);
+  }
+  const Places<K> even = correlate<S, K>(b.planes, taps, b.rows.even);
+  store_even<K>(b, even);
+  const Places<K> last = correlate<S, K>(b.planes, taps, b.rows.last_upper);
+  KILN_UNROLL for (int k = 0; k < K; ++k) {
+    const Vec bias = broadcast(b.packed[k]);
+    const Pooled pooled = pool_relu(bias + (even.left[k] + odd.left[k]) + last.left[k],
+                                    bias + (even.right[k] + odd.right[k]) + last.right[k],
+                                    lower.left[k], lower.right[k]);
     store(b.y + k * kLanes, pooled.y);
     __builtin_memcpy(b.index + k * kLanes, &pooled.index, sizeof pooled.index);
   }
@@ -171,9 +213,9 @@ void make_windows(const ConvPoolExtents& e, const Block& b) {
 
 // For a filter count known at run time, 1..K. Below the last row of windows only even() is made.
 template <int S, int K>
-void run_block(int count, bool only_even, const ConvPoolExtents& e, const Block& block) {
-  if (count == K) return only_even ? make_even<S, K>(e, block) : make_windows<S, K>(e, block);
-  if constexpr (K > 1) run_block<S, K - 1>(count, only_even, e, block);
+void run_block(int count, bool only_even, const Block& block) {
+  if (count == K) return only_even ? make_even<S, K>(block) : make_windows<S, K>(block);
+  if constexpr (K > 1) run_block<S, K - 1>(count, only_even, block);
 }
 
 // Asks for memory that will be read soon: a share of the next picture with every row of windows.
@@ -198,18 +240,23 @@ struct Workspace {
         index(y + e.k * kLanes) {}
 };
 
-// The windows [q, q + kLanes) of row p, all filters, into the tiles y and index.
+// The windows [q, q + kWindows) of row p, all filters, into the tiles y and index.
 template <int S>
 void run_windows(const ConvPoolExtents& e, const Workspace& t, int p, int q) {
   const int row = row_floats(e);
-  const WindowRows rows(e, t.planes + 2 * p * row + q, t.sums + p * row + q, row);
+  const float *x = t.planes + 2 * p * row + q, *sums = t.sums + p * row + q;
+  const WindowRows rows(e, x, sums, row, x, sums);
   const float* packed = t.packed;
   for (int first = 0, blocks = block_count(e.k, kMaxFilters); blocks > 0; --blocks) {
     const int count = block_count(e.k - first, blocks);
-    run_block<S, kMaxFilters>(count, p == e.p, e,
-                              {rows, packed, t.even + 2 * (q * e.k + first * kLanes),
-                               t.y + first * kLanes, t.index + first * kLanes});
-    packed += count * (1 + packed_rows(e) * e.s * e.c);
+    run_block<S, kMaxFilters>(count, p == e.p,
+                              {rows,
+                               {e.c, plane_floats(e)},
+                               packed,
+                               t.even + 2 * (q / kWindows * e.k + first) * kLanes,
+                               t.y + first * kLanes,
+                               t.index + first * kLanes});
+    packed += count * (1 + packed_rows(e) * packed_columns(e) * e.c);
     first += count;
   }
 }
@@ -220,10 +267,10 @@ void forward_image(const ConvPoolExtents& e, const Workspace& t, const float* ne
   const int share = e.h * e.w * e.c / e.p;
   for (int p = e.p; p >= 0; --p) {
     if (p < e.p) prefetch(next_x + p * share, share);
-    for (int q = 0; q < e.q; q += kLanes) {
+    for (int q = 0; q < e.q; q += kWindows) {
       run_windows<S>(e, t, p, q);
       if (p == e.p) continue;
-      const int windows = e.q - q < kLanes ? e.q - q : kLanes, at = (p * e.q + q) * e.k;
+      const int windows = e.q - q < kWindows ? e.q - q : kWindows, at = (p * e.q + q) * e.k;
       join(t.y, e.k, windows, t.join_table, y + at);
       if (index != nullptr) join(t.index, e.k, windows, t.join_table, index + at);
     }

@@ -1,11 +1,12 @@
 // conv2d_relu_maxpool with filters in lanes: a vector holds kLanes filters at one place. The four
-// members of a window are four vectors; x comes in as scalars, broadcast by the multiply-add itself.
-// Wants K to be near a multiple of kLanes. For files compiled by kiln_simd_sources only.
+// members of a window are four vectors; x comes in as scalars, broadcast by the multiply-add
+// itself. Wants K to be near a multiple of kLanes. For files compiled by kiln_simd_sources only.
 //
-// packed: for every block of kLanes filters the bias, then the packed rows [i, s, c]; a vector each,
-// zeros where there is no filter.
-// scratch: the bordered picture, where there is a border; the sums of its rows; even(p + 1) of every
-// place and filter block.
+// packed: for every block of kLanes filters the bias, then for every packed row the taps in the
+// order of their use: even and odd columns in turn [pair, c, 2], both [pair, c], the last one [c];
+// a vector each, zeros where there is no filter. scratch: the bordered picture, where there is a
+// border; the sums of its rows; the sums of the columns of both; even(p + 1) of every place and
+// filter block.
 #pragma once
 
 #include "kernels/cpu/conv2d_relu_maxpool_rows.h"
@@ -20,7 +21,7 @@ using ByteVec = std::uint8_t __attribute__((vector_size(kLanes)));
 constexpr int kMaxWindows = 6;
 
 inline std::int64_t block_floats(const ConvPoolExtents& e) {
-  return std::int64_t{kLanes} * (1 + packed_rows(e) * e.s * e.c);
+  return std::int64_t{kLanes} * (1 + packed_rows(e) * packed_columns(e) * e.c);
 }
 inline std::int64_t packed_floats(const ConvPoolExtents& e) {
   return block_count(e.k, kLanes) * block_floats(e);
@@ -28,23 +29,34 @@ inline std::int64_t packed_floats(const ConvPoolExtents& e) {
 inline std::int64_t sums_floats(const ConvPoolExtents& e) {
   return std::int64_t{row_sum_count(e)} * bordered_row(e);
 }
+inline std::int64_t even_floats(const ConvPoolExtents& e) {
+  return std::int64_t{2} * e.q * round_up(e.k, kLanes);
+}
 inline std::int64_t thread_floats(const ConvPoolExtents& e) {
-  return (has_border(e) ? bordered_floats(e) : 0) + sums_floats(e) +
-         std::int64_t{2} * e.q * round_up(e.k, kLanes);
+  return (has_border(e) ? 2 : 1) * bordered_floats(e) + 2 * sums_floats(e) + even_floats(e);
 }
 
 inline void pack(const ConvPoolExtents& e, const float* w, const float* bias, float* packed) {
-  const int taps = e.r * e.s * e.c;
+  const int pairs = e.s / 2;
   const auto pack_lanes = [&](int first, auto value) {
     for (int lane = 0; lane < kLanes; ++lane)
       *packed++ = first + lane < e.k ? value(first + lane) : 0.0f;
   };
   for (int first = 0; first < e.k; first += kLanes) {
     pack_lanes(first, [&](int k) { return bias == nullptr ? 0.0f : bias[k]; });
-    for (int i = 0; i < packed_rows(e); ++i)
-      for (int s = 0; s < e.s; ++s)
-        for (int c = 0; c < e.c; ++c)
-          pack_lanes(first, [&](int k) { return packed_tap(e, w + k * taps, i, s, c); });
+    for (int i = 0; i < packed_rows(e); ++i) {
+      const auto pack_tap = [&](int j, int c) {
+        const PackedTap tap(e, i, j, c);
+        pack_lanes(first, [&](int k) { return tap.of(w + k * e.r * e.s * e.c); });
+      };
+      for (int m = 0; m < pairs; ++m)
+        for (int c = 0; c < e.c; ++c) {
+          pack_tap(m, c);
+          pack_tap(pairs + m, c);
+        }
+      for (int j = 2 * pairs; j < packed_columns(e); ++j)
+        for (int c = 0; c < e.c; ++c) pack_tap(j, c);
+    }
   }
 }
 
@@ -67,61 +79,119 @@ inline void store_window(const WindowTarget& to, Pooled pooled) {
     for (int i = 0; i < to.filter_count; ++i) to.index[i] = bytes[i];
 }
 
-// Adds rows of taps to the sums of 2 Q neighbouring places. C is the channel count, or 0 where only
-// `e` knows it. `w` is the first of the rows' taps.
+// Q neighbouring windows: the left and the right place of each.
+template <int Q>
+struct Places {
+  Vec left[Q] = {}, right[Q] = {};
+};
+
+// Where the taps of the columns of a packed row begin. C is the channel count, or 0 where only `e`
+// knows it, here and below.
+template <int C>
+inline const float* row_taps(const ConvPoolExtents& e, const float* taps, int packed_row) {
+  return taps + packed_row * packed_columns(e) * (C > 0 ? C : e.c) * kLanes;
+}
+
 template <int Q, int C>
-inline void add_rows(const ConvPoolExtents& e, const PictureRows& rows, const float* w,
-                     Vec (&sum)[2 * Q]) {
-  const int channels = C > 0 ? C : e.c, row_taps = e.s * channels;
-  const float* x = rows.at;
-  for (int r = 0; r < rows.count; ++r, x += rows.step)
-    for (int i = 0; i < row_taps; ++i, w += kLanes) {
+KILN_INLINE void add_even_odd(const ConvPoolExtents& e, const PictureRows& rows, const float* taps,
+                              Vec (&even)[Q + 1], Vec (&odd)[Q]) {
+  const int channels = C > 0 ? C : e.c, column = 2 * channels;
+  for (int r = 0; r < rows.count; ++r) {
+    const float *x = rows.at[r], *w = row_taps<C>(e, taps, rows.tap_row[r]);
+    for (int m = 0; m < e.s / 2; ++m, x += column)
+      for (int c = 0; c < channels; ++c, w += 2 * kLanes) {
+        const Vec tap = load(w), odd_tap = load(w + kLanes);
+        KILN_UNROLL for (int j = 0; j <= Q; ++j) even[j] =
+            fmadd(tap, broadcast(x[j * column + c]), even[j]);
+        KILN_UNROLL for (int j = 0; j < Q; ++j) odd[j] =
+            fmadd(odd_tap, broadcast(x[channels + j * column + c]), odd[j]);
+      }
+  }
+}
+
+template <int Q, int C>
+KILN_INLINE void add_both_and_last(const ConvPoolExtents& e, const PictureRows& rows,
+                                   const float* taps, Places<Q>& z) {
+  const int channels = C > 0 ? C : e.c, column = 2 * channels, pairs = e.s / 2;
+  for (int r = 0; r < rows.count; ++r) {
+    const float* w = row_taps<C>(e, taps, rows.tap_row[r]) + 2 * pairs * channels * kLanes;
+    const float* sums = rows.column_sums[r];
+    for (int m = 0; m < pairs; ++m, sums += column)
+      for (int c = 0; c < channels; ++c, w += kLanes) {
+        const Vec tap = load(w);
+        KILN_UNROLL for (int j = 0; j < Q; ++j) z.right[j] =
+            fmadd(tap, broadcast(sums[j * column + c]), z.right[j]);
+      }
+    if (e.s % 2 == 0) continue;
+    const float* x = rows.at[r] + (e.s - 1) * channels;
+    for (int c = 0; c < channels; ++c, w += kLanes) {
       const Vec tap = load(w);
-      KILN_UNROLL for (int j = 0; j < 2 * Q; ++j) sum[j] =
-          fmadd(tap, broadcast(x[j * channels + i]), sum[j]);
+      KILN_UNROLL for (int j = 0; j < Q; ++j) {
+        z.left[j] = fmadd(tap, broadcast(x[j * column + c]), z.left[j]);
+        z.right[j] = fmadd(tap, broadcast(x[channels + j * column + c]), z.right[j]);
+      }
     }
+  }
+}
+
+// The sums over the rows at the places of Q windows.
+template <int Q, int C>
+KILN_INLINE Places<Q> correlate(const ConvPoolExtents& e, const float* taps,
+                                const PictureRows& rows) {
+  Vec even[Q + 1] = {}, odd[Q] = {};
+  add_even_odd<Q, C>(e, rows, taps, even, odd);
+  Places<Q> z;
+  KILN_UNROLL for (int j = 0; j < Q; ++j) {
+    z.left[j] = even[j] + odd[j];
+    z.right[j] = -odd[j] - even[j + 1];
+  }
+  add_both_and_last<Q, C>(e, rows, taps, z);
+  return z;
 }
 
 // One block of windows and of filters.
 struct Block {
-  WindowRows rows;
+  const WindowRows& rows;
   const float* packed;
   float* even;  // [2 Q, kLanes]: even(p + 1), becomes even(p)
   WindowTarget to;
 
-  const float* taps(const ConvPoolExtents& e, int packed_row) const {
-    return packed + kLanes + packed_row * e.s * e.c * kLanes;
-  }
+  Vec bias() const { return load(packed); }
+  const float* taps() const { return packed + kLanes; }
 };
+
+template <int Q>
+inline void store_even(const Block& b, const Places<Q>& z) {
+  KILN_UNROLL for (int j = 0; j < Q; ++j) {
+    store(b.even + 2 * j * kLanes, z.left[j]);
+    store(b.even + (2 * j + 1) * kLanes, z.right[j]);
+  }
+}
 
 template <int Q, int C>
 void make_even(const ConvPoolExtents& e, const Block& b) {
-  Vec sum[2 * Q] = {};
-  add_rows<Q, C>(e, b.rows.even, b.taps(e, 0), sum);
-  KILN_UNROLL for (int j = 0; j < 2 * Q; ++j) store(b.even + j * kLanes, sum[j]);
+  store_even<Q>(b, correlate<Q, C>(e, b.taps(), b.rows.even));
 }
 
 template <int Q, int C>
 void make_windows(const ConvPoolExtents& e, const Block& b) {
-  const int pairs = row_pairs(e);
-  const Vec bias = load(b.packed);
-  Vec odd[2 * Q] = {}, lower[2 * Q], upper[2 * Q] = {};
-  add_rows<Q, C>(e, b.rows.odd, b.taps(e, pairs), odd);
-  KILN_UNROLL for (int j = 0; j < 2 * Q; ++j) lower[j] =
-      bias - odd[j] - load(b.even + j * kLanes);
-  add_rows<Q, C>(e, b.rows.both, b.taps(e, 2 * pairs), lower);
-  add_rows<Q, C>(e, b.rows.last_lower, b.taps(e, 3 * pairs), lower);
-  add_rows<Q, C>(e, b.rows.even, b.taps(e, 0), upper);
-  KILN_UNROLL for (int j = 0; j < 2 * Q; ++j) {
-    store(b.even + j * kLanes, upper[j]);
-    upper[j] += bias + odd[j];
+  const Vec bias = b.bias();
+  const Places<Q> odd = correlate<Q, C>(e, b.taps(), b.rows.odd);
+  Places<Q> lower = correlate<Q, C>(e, b.taps(), b.rows.lower);
+  KILN_UNROLL for (int j = 0; j < Q; ++j) {
+    lower.left[j] += bias - odd.left[j] - load(b.even + 2 * j * kLanes);
+    lower.right[j] += bias - odd.right[j] - load(b.even + (2 * j + 1) * kLanes);
   }
-  add_rows<Q, C>(e, b.rows.last_upper, b.taps(e, 3 * pairs), upper);
+  const Places<Q> even = correlate<Q, C>(e, b.taps(), b.rows.even);
+  store_even<Q>(b, even);
+  const Places<Q> last = correlate<Q, C>(e, b.taps(), b.rows.last_upper);
   KILN_UNROLL for (int q = 0; q < Q; ++q) {
     const int at = q * e.k;
-    store_window({b.to.y + at, b.to.index == nullptr ? nullptr : b.to.index + at,
-                  b.to.filter_count},
-                 pool_relu(upper[2 * q], upper[2 * q + 1], lower[2 * q], lower[2 * q + 1]));
+    const Vec left = bias + (even.left[q] + odd.left[q]) + last.left[q];
+    const Vec right = bias + (even.right[q] + odd.right[q]) + last.right[q];
+    store_window(
+        {b.to.y + at, b.to.index == nullptr ? nullptr : b.to.index + at, b.to.filter_count},
+        pool_relu(left, right, lower.left[q], lower.right[q]));
   }
 }
 
@@ -132,15 +202,21 @@ void run_block(int count, bool only_even, const ConvPoolExtents& e, const Block&
   if constexpr (Q > 1) run_block<Q - 1, C>(count, only_even, e, block);
 }
 
+// A bordered picture and what is made of it once.
+struct Picture {
+  const float *x, *sums, *x_columns, *sums_columns;
+};
+
 template <int C>
-void forward_image(const ConvPoolExtents& e, const float* x, const float* sums, float* even,
-                   const float* packed, float* y, std::uint8_t* index) {
+void forward_image(const ConvPoolExtents& e, const Picture& x, float* even, const float* packed,
+                   float* y, std::uint8_t* index) {
   const int row = bordered_row(e);
   for (int p = e.p; p >= 0; --p)
     for (int first = 0, blocks = block_count(e.q, kMaxWindows); blocks > 0; --blocks) {
       const int count = block_count(e.q - first, blocks);  // blocks of nearly equal size
-      const int corner = 2 * first * e.c;
-      const WindowRows rows(e, x + 2 * p * row + corner, sums + p * row + corner, row);
+      const int corner = 2 * first * e.c, upper = 2 * p * row + corner, sum = p * row + corner;
+      const WindowRows rows(e, x.x + upper, x.sums + sum, row, x.x_columns + upper,
+                            x.sums_columns + sum);
       for (int k = 0; k < e.k; k += kLanes) {
         const int at = (p * e.q + first) * e.k + k;
         const WindowTarget to{y + at, index == nullptr ? nullptr : index + at,
@@ -153,13 +229,22 @@ void forward_image(const ConvPoolExtents& e, const float* x, const float* sums, 
     }
 }
 
+// sums[i] = column i + 1 plus column i + 2 of rows that follow one another; only those of even i
+// that stay within their row mean anything.
+inline void add_column_pairs(const ConvPoolExtents& e, const float* x, std::int64_t floats,
+                             float* sums) {
+  for (std::int64_t i = 0; i < floats - 2 * e.c; ++i) sums[i] = x[i + e.c] + x[i + 2 * e.c];
+}
+
 inline void forward(const ConvPoolExtents& e, const float* packed, const ConvPoolImages& images) {
   const auto image = e.c == 1   ? forward_image<1>
                      : e.c == 3 ? forward_image<3>
                      : e.c == 6 ? forward_image<6>
                                 : forward_image<0>;
   const bool border = has_border(e);
-  float* sums = images.scratch + (border ? bordered_floats(e) : 0);
+  float* x_columns = images.scratch + (border ? bordered_floats(e) : 0);
+  float* sums = x_columns + bordered_floats(e);
+  float* sums_columns = sums + sums_floats(e);
   if (border) __builtin_memset(images.scratch, 0, sizeof(float) * bordered_floats(e));
   for (std::int64_t n = 0; n < images.count; ++n) {
     const float* x = images.x + n * (e.h * e.w * e.c);
@@ -169,8 +254,10 @@ inline void forward(const ConvPoolExtents& e, const float* packed, const ConvPoo
       x = images.scratch;
     }
     add_row_pairs(e, x, bordered_row(e), sums);
-    image(e, x, sums, sums + sums_floats(e), packed, images.y + at,
-          images.index == nullptr ? nullptr : images.index + at);
+    add_column_pairs(e, x, bordered_floats(e), x_columns);
+    add_column_pairs(e, sums, sums_floats(e), sums_columns);
+    image(e, {x, sums, x_columns, sums_columns}, sums_columns + sums_floats(e), packed,
+          images.y + at, images.index == nullptr ? nullptr : images.index + at);
   }
 }
 

@@ -1,58 +1,88 @@
-// The convolution's rows in the order of a fast algorithm: both rows of a 2x2 window for less than
-// two sums. For files compiled by kiln_simd_sources only.
+// The convolution of conv2d_relu_maxpool by a fast algorithm: a whole 2x2 window for 64 products
+// instead of 100, with 5x5 filters. For files compiled by kiln_simd_sources only.
 //
-// Let X[h] be row h of the bordered picture and w[r] row r of a filter, and let w[r] * X[h] stand
-// for the sum of their products over columns and channels. The upper and the lower row of windows p
-// want
+// In one dimension. Neighbouring windows p want the two results
 //
-//   z(2p)     = bias + sum_r w[r] * X[2p + r]
-//   z(2p + 1) = bias + sum_r w[r] * X[2p + 1 + r]
+//   z(2p)     = sum_r w[r] x[2p + r]
+//   z(2p + 1) = sum_r w[r] x[2p + 1 + r]
 //
-// Rows of the filter are taken in M = R / 2 pairs; where R is odd the last one stays alone. With
+// Taps are taken in M = R / 2 pairs; where R is odd the last one stays alone. With
 //
-//   even(p) = sum_m w[2m]              * X[2p + 2m]
-//   odd(p)  = sum_m w[2m + 1]          * X[2p + 1 + 2m]
-//   both(p) = sum_m (w[2m] + w[2m + 1]) * (X[2p + 1 + 2m] + X[2p + 2 + 2m])
+//   even(p) = sum_m w[2m]               x[2p + 2m]
+//   odd(p)  = sum_m w[2m + 1]           x[2p + 1 + 2m]
+//   both(p) = sum_m (w[2m] + w[2m + 1]) (x[2p + 1 + 2m] + x[2p + 2 + 2m])
 //
-// multiplying out both(p) gives the four products of each pair, two of which are wanted below, one
-// is odd(p) and one is even(p + 1), the next windows' own:
+// multiplying out both(p) gives the four products of each pair: two of them are wanted in
+// z(2p + 1), one is odd(p) and one is even(p + 1), the next window's own. So
 //
-//   z(2p)     = bias + even(p) + odd(p)                    + last * X[2p + R - 1]
-//   z(2p + 1) = bias + both(p) - odd(p) - even(p + 1)      + last * X[2p + R]
+//   z(2p)     = even(p) + odd(p)               + w[R - 1] x[2p + R - 1]    the last term where R
+//   z(2p + 1) = both(p) - odd(p) - even(p + 1) + w[R - 1] x[2p + R]        is odd
 //
-// So R = 5 costs eight rows of multiplications instead of ten, R = 3 five instead of six. The price:
-// the sums X[2i + 1] + X[2i + 2] are made once a picture; windows are visited from the last row up,
-// so that even(p + 1) is known; and the differences round about twice as far as the plain sum. The
-// rows that enter z(2p + 1) are exactly those that the plain sum reads: a NaN reaches no other
-// window. It is the 2-parallel fast FIR filter of signal processing, which is Winograd's F(2, 2)
-// with the points 0, 1 and infinity.
+// and R = 5 costs eight products instead of ten, R = 3 five instead of six. It is the 2-parallel
+// fast FIR filter of signal processing, Winograd's F(2, 2) with the points 0, 1 and infinity. What
+// enters z(2p + 1) is exactly what the plain sum reads, so that a NaN reaches no other window.
+//
+// In two dimensions x[h] is a row of the picture, w[r] a row of the filter, and each "product" of
+// the two is the same thing again along the columns, summed over channels. Rows of windows are
+// visited from the last one up, so that even(p + 1) is known. The sums of picture rows are made
+// once a picture.
+//
+// Rounding: several short sums instead of a long one make up for the differences. On CIFAR-10
+// pictures (64 of them, 3 -> 6, 5x5) the root mean square error of z in f32 was 6.2e-8, against
+// 5.3e-8 of the plain sum and a largest |z| of 1.4.
 #pragma once
 
 #include "kernels/cpu/bordered_image.h"
 #include "kernels/cpu/simd.h"
 
+// The inner sums must see their accumulators in registers.
+#define KILN_INLINE [[gnu::always_inline]] inline
+
 namespace kiln::cpu::KILN_ISA {
 
 inline int row_pairs(const ConvPoolExtents& e) { return e.r / 2; }
-inline bool has_last_row(const ConvPoolExtents& e) { return e.r % 2 != 0; }
 
-// Rows X[2i + 1] + X[2i + 2] that the windows of a picture want: i = 0 .. count - 1.
+// Sums X[2i + 1] + X[2i + 2] of rows that the windows of a picture want: i = 0 .. count - 1.
 inline int row_sum_count(const ConvPoolExtents& e) {
   return row_pairs(e) > 0 ? e.p + row_pairs(e) - 1 : 0;
 }
 
-// Packed filter rows: those of even(), odd() and both(), then the last one.
-inline int packed_rows(const ConvPoolExtents& e) { return 3 * row_pairs(e) + e.r % 2; }
+// Packed filter: rows those of even(), odd() and both(), then the last one; columns alike.
+inline int packed_count(int taps) { return 3 * (taps / 2) + taps % 2; }
+inline int packed_rows(const ConvPoolExtents& e) { return packed_count(e.r); }
+inline int packed_columns(const ConvPoolExtents& e) { return packed_count(e.s); }
 
-// Tap (s, c) of packed row i of the filter w [r, s, c].
-inline float packed_tap(const ConvPoolExtents& e, const float* w, int i, int s, int c) {
-  const int pairs = row_pairs(e), m = pairs > 0 ? i % pairs : 0;
-  const auto tap = [&](int r) { return w[(r * e.s + s) * e.c + c]; };
-  if (i >= 3 * pairs) return tap(e.r - 1);
-  if (i < pairs) return tap(2 * m);
-  if (i < 2 * pairs) return tap(2 * m + 1);
-  return tap(2 * m) + tap(2 * m + 1);
-}
+// The one or two of `taps` taps whose sum is packed tap i: first and last, the same where it is
+// one.
+struct TapRange {
+  int first, last;
+
+  TapRange(int taps, int i) {
+    const int pairs = taps / 2;
+    first = i < pairs ? 2 * i : i < 2 * pairs ? 2 * (i - pairs) + 1 : 2 * (i - 2 * pairs);
+    last = i < 2 * pairs || first == taps - 1 ? first : first + 1;
+  }
+};
+
+// Tap (i, j) of channel c of a packed filter.
+class PackedTap {
+ public:
+  PackedTap(const ConvPoolExtents& e, int i, int j, int c)
+      : rows_(e.r, i), columns_(e.s, j), row_(e.s * e.c), column_(e.c), channel_(c) {}
+
+  // Out of the filter w [r, s, c].
+  float of(const float* w) const {
+    float sum = 0;
+    for (int r = rows_.first; r <= rows_.last; ++r)
+      for (int s = columns_.first; s <= columns_.last; ++s)
+        sum += w[r * row_ + s * column_ + channel_];
+    return sum;
+  }
+
+ private:
+  TapRange rows_, columns_;
+  int row_, column_, channel_;
+};
 
 // sums[i] = X[2i + 1] + X[2i + 2] for rows of `row` floats that follow one another.
 inline void add_row_pairs(const ConvPoolExtents& e, const float* x, int row, float* sums) {
@@ -62,24 +92,42 @@ inline void add_row_pairs(const ConvPoolExtents& e, const float* x, int row, flo
   }
 }
 
-// Picture rows that meet filter rows one by one: `at` the first, `step` floats from one to the next.
+// Picture rows that meet packed filter rows one by one: at most the R / 2 of a set and the last.
 struct PictureRows {
-  const float* at;
-  int step;
-  int count;
+  static constexpr int kMax = 4;  // R <= 7
+
+  int count = 0;
+  const float* at[kMax];
+  const float*
+      column_sums[kMax];  // the same place among the sums of columns; filters in lanes only
+  int tap_row[kMax];      // packed
+
+  void add(const float* x, const float* x_columns, int packed_row) {
+    at[count] = x;
+    column_sums[count] = x_columns;
+    tap_row[count++] = packed_row;
+  }
 };
 
-// The rows of one row of windows. `x` is row 2p of the picture, `sums` row p of the sums; `row`
-// floats a row.
+// The rows of one row of windows. `x` is row 2p of the picture, `sums` row p of the sums of rows;
+// `row` floats a row. `x_columns` and `sums_columns`: their sums of columns, or the same again
+// where nobody asks.
 struct WindowRows {
-  PictureRows even, odd, both, last_upper, last_lower;
+  PictureRows even, odd, lower, last_upper;  // lower: both() and the last row of z(2p + 1)
 
-  WindowRows(const ConvPoolExtents& e, const float* x, const float* sums, int row)
-      : even{x, 2 * row, row_pairs(e)},
-        odd{x + row, 2 * row, row_pairs(e)},
-        both{sums, row, row_pairs(e)},
-        last_upper{x + (e.r - 1) * row, row, e.r % 2},
-        last_lower{x + e.r * row, row, e.r % 2} {}
+  WindowRows(const ConvPoolExtents& e, const float* x, const float* sums, int row,
+             const float* x_columns, const float* sums_columns) {
+    const int pairs = row_pairs(e), last = e.r - 1;
+    for (int m = 0; m < pairs; ++m) {
+      const int even_row = 2 * m * row, odd_row = even_row + row;
+      even.add(x + even_row, x_columns + even_row, m);
+      odd.add(x + odd_row, x_columns + odd_row, pairs + m);
+      lower.add(sums + m * row, sums_columns + m * row, 2 * pairs + m);
+    }
+    if (e.r % 2 == 0) return;
+    last_upper.add(x + last * row, x_columns + last * row, 3 * pairs);
+    lower.add(x + e.r * row, x_columns + e.r * row, 3 * pairs);
+  }
 };
 
 struct Pooled {

@@ -72,6 +72,17 @@ inline void store_first(float* p, Vec v, int count) {
   for (int i = 0; i < count; ++i) p[i] = v[i];
 #endif
 }
+// Lane i + 1 in lane i; the last lane means nothing.
+inline Vec next_lane(Vec v) {
+#if defined(KILN_ISA_avx512)
+  const __m512i lanes = _mm512_castps_si512(v);
+  return _mm512_castsi512_ps(_mm512_alignr_epi32(lanes, lanes, 1));
+#else
+  Vec moved = v;
+  for (int i = 0; i + 1 < kLanes; ++i) moved[i] = v[i + 1];
+  return moved;
+#endif
+}
 // Sum of the lanes in a fixed tree: halves are added until one is left.
 inline float sum(Vec v) {
   float lane[kLanes];
