@@ -56,7 +56,7 @@ inline float* pack_filters(const ConvPoolExtents& e, const float* w, int count, 
   const int taps = e.r * e.s * e.c, pairs = e.s / 2;
   const auto pack_tap = [&](int i, int j, int c) {
     const PackedTap tap(e, i, j, c);
-    for (int k = 0; k < count; ++k) *packed++ = tap.of(w + k * taps);
+    for (int k = 0; k < count; ++k) *packed++ = tap.of([&](int at) { return w[k * taps + at]; });
   };
   for (int i = 0; i < packed_rows(e); ++i) {
     for (int c = 0; c < e.c; ++c)

@@ -23,8 +23,11 @@ constexpr int kMaxWindows = 6;
 inline std::int64_t block_floats(const ConvPoolExtents& e) {
   return std::int64_t{kLanes} * (1 + packed_rows(e) * packed_columns(e) * e.c);
 }
-inline std::int64_t packed_floats(const ConvPoolExtents& e) {
+inline std::int64_t blocks_floats(const ConvPoolExtents& e) {
   return block_count(e.k, kLanes) * block_floats(e);
+}
+inline std::int64_t packed_floats(const ConvPoolExtents& e) {
+  return blocks_floats(e) + std::int64_t{kLanes} * e.r * e.s * e.c;
 }
 inline std::int64_t sums_floats(const ConvPoolExtents& e) {
   return std::int64_t{row_sum_count(e)} * bordered_row(e);
@@ -36,27 +39,35 @@ inline std::int64_t thread_floats(const ConvPoolExtents& e) {
   return (has_border(e) ? 2 : 1) * bordered_floats(e) + 2 * sums_floats(e) + even_floats(e);
 }
 
-inline void pack(const ConvPoolExtents& e, const float* w, const float* bias, float* packed) {
+// The packed rows of the filters `lanes` [r, s, c, kLanes].
+inline void pack_block(const ConvPoolExtents& e, const float* lanes, float* packed) {
   const int pairs = e.s / 2;
-  const auto pack_lanes = [&](int first, auto value) {
-    for (int lane = 0; lane < kLanes; ++lane)
-      *packed++ = first + lane < e.k ? value(first + lane) : 0.0f;
+  const auto vector = [&](int at) { return load(lanes + at * kLanes); };
+  const auto pack_tap = [&](int i, int j, int c) {
+    store(packed, PackedTap(e, i, j, c).of(vector));
+    packed += kLanes;
   };
-  for (int first = 0; first < e.k; first += kLanes) {
-    pack_lanes(first, [&](int k) { return bias == nullptr ? 0.0f : bias[k]; });
-    for (int i = 0; i < packed_rows(e); ++i) {
-      const auto pack_tap = [&](int j, int c) {
-        const PackedTap tap(e, i, j, c);
-        pack_lanes(first, [&](int k) { return tap.of(w + k * e.r * e.s * e.c); });
-      };
-      for (int m = 0; m < pairs; ++m)
-        for (int c = 0; c < e.c; ++c) {
-          pack_tap(m, c);
-          pack_tap(pairs + m, c);
-        }
-      for (int j = 2 * pairs; j < packed_columns(e); ++j)
-        for (int c = 0; c < e.c; ++c) pack_tap(j, c);
-    }
+  for (int i = 0; i < packed_rows(e); ++i) {
+    for (int m = 0; m < pairs; ++m)
+      for (int c = 0; c < e.c; ++c) {
+        pack_tap(i, m, c);
+        pack_tap(i, pairs + m, c);
+      }
+    for (int j = 2 * pairs; j < packed_columns(e); ++j)
+      for (int c = 0; c < e.c; ++c) pack_tap(i, j, c);
+  }
+}
+
+inline void pack(const ConvPoolExtents& e, const float* w, const float* bias, float* packed) {
+  const int taps = e.r * e.s * e.c;
+  float* lanes = packed + blocks_floats(e);
+  for (int first = 0; first < e.k; first += kLanes, packed += block_floats(e)) {
+    const int count = e.k - first < kLanes ? e.k - first : kLanes;
+    store(packed, bias == nullptr ? Vec{} : load_first(bias + first, count));
+    for (int tap = 0; tap < taps; ++tap)
+      for (int lane = 0; lane < kLanes; ++lane)
+        lanes[tap * kLanes + lane] = lane < count ? w[(first + lane) * taps + tap] : 0.0f;
+    pack_block(e, lanes, packed + kLanes);
   }
 }
 

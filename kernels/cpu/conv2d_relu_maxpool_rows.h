@@ -70,12 +70,13 @@ class PackedTap {
   PackedTap(const ConvPoolExtents& e, int i, int j, int c)
       : rows_(e.r, i), columns_(e.s, j), row_(e.s * e.c), column_(e.c), channel_(c) {}
 
-  // Out of the filter w [r, s, c].
-  float of(const float* w) const {
-    float sum = 0;
+  // tap(i) is element i of a filter [r, s, c]: a number, or a vector of several filters' numbers.
+  template <class Tap>
+  auto of(const Tap& tap) const {
+    auto sum = decltype(tap(0)){};
     for (int r = rows_.first; r <= rows_.last; ++r)
       for (int s = columns_.first; s <= columns_.last; ++s)
-        sum += w[r * row_ + s * column_ + channel_];
+        sum += tap(r * row_ + s * column_ + channel_);
     return sum;
   }
 

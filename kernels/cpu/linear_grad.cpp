@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/gemm_tile.h"
+#include "kernels/cpu/pointwise_simd.h"
 
 namespace kiln {
 
@@ -25,16 +26,20 @@ struct Sizes {
 };
 
 // dL/d(x w^T + bias): dy itself, or its masked copy in scratch.
-template <class T>
-const T* dz_of(const LinearGradArgs& a) {
-  const T* dy = a.dy.data<T>();
+const float* dz_f32(const LinearGradArgs& a) {
+  const float* dy = a.dy.data<float>();
   if (a.activation == Activation::none) return dy;
-  const T* y = a.y.data<T>();
-  T* dz = reinterpret_cast<T*>(a.scratch);
-  for (std::int64_t i = 0; i < a.dy.element_count(); ++i) {
-    const T open = dy[i];  // read always: a conditional load would be a branch
-    dz[i] = y[i] > 0 ? open : T(0);
-  }
+  float* dz = reinterpret_cast<float*>(a.scratch);
+  KILN_CALL_ISA(relu_grad_f32(a.y.data<float>(), dy, dz, a.dy.element_count(), false));
+  return dz;
+}
+
+const double* dz_f64(const LinearGradArgs& a) {
+  const double* dy = a.dy.data<double>();
+  if (a.activation == Activation::none) return dy;
+  const double* y = a.y.data<double>();
+  double* dz = reinterpret_cast<double*>(a.scratch);
+  for (std::int64_t i = 0; i < a.dy.element_count(); ++i) dz[i] = y[i] > 0 ? dy[i] : 0.0;
   return dz;
 }
 
@@ -155,11 +160,11 @@ void linear_dw_f64(Context& context, const LinearGradArgs& a, const double* dz) 
 
 void linear_grad(Context& context, const LinearGradArgs& args) {
   if (args.x.dtype() == DType::f64) {
-    const double* dz = dz_of<double>(args);
+    const double* dz = dz_f64(args);
     if (args.wants_dx()) linear_dx_f64(context, args, dz);
     return linear_dw_f64(context, args, dz);
   }
-  const float* dz = dz_of<float>(args);
+  const float* dz = dz_f32(args);
   if (args.wants_dx()) linear_dx_f32(context, args, dz);
   linear_dw_f32(context, args, dz);
   if (!args.dbias.empty()) linear_dbias_f32(args, dz);
