@@ -4,9 +4,8 @@
 // what kiln train runs. Before anything is timed, a hundred steps on one batch must bring its loss
 // down: a step that computes nonsense is not worth timing.
 //
-// The cost of a step depends a little on its pictures, because the backward pass of a pooled
-// convolution visits live windows only. So they should look like pictures: those of a data set, or
-// of the synthetic set. Noise is the worst case: hardly a window of it is dead.
+// The backward pass of a pooled convolution visits live windows only, so the pictures may matter:
+// --pictures takes a data set, the synthetic set or noise.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>

@@ -15,8 +15,9 @@
 // Types     f32 (vectorised) and f64 (plain, for gradient checks); all tensors but index alike
 // Aliasing  none.
 // Writes    y and index are replaced.
-// Order     each z is one sum in a fixed order that starts at the bias, so neither the batch an
-//           image stands in nor the thread count changes a bit.
+// Order     each z is a fixed sum, so neither the batch an image stands in nor the thread count
+//           changes a bit. f64: bias, then taps r, s, c. f32: the fast FIR algorithm along rows and
+//           columns, 64 products of 100 for 5x5 filters; z is within 1e-6 of the largest |z|.
 // Source    docs/math.md, "Convolution", "ReLU" and "Max pooling".
 #pragma once
 
