@@ -80,7 +80,7 @@ void add_run_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--no-tensorboard", f.no_tensorboard, "write no TensorBoard events");
 }
 
-void declare(CLI::App& app, TrainFlags& f) {
+void declare(CLI::App& app, TrainFlags& f, std::string& config) {
   app.footer(kFooter);
   add_network_flags(app, f);
   add_optimizer_flags(app, f);
@@ -88,10 +88,15 @@ void declare(CLI::App& app, TrainFlags& f) {
   add_run_flags(app, f);
   for (CLI::Option* option : app.get_options())
     if (option->get_items_expected_max() <= 1) option->take_last();
+  app.add_option("--config", config, "TOML file of these settings; flags win over it");
 }
 
 std::string toml_value(const toml::node& node, const std::string& where) {
-  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* text = node.as_string()) {
+    if (text->get().find('\0') != std::string::npos)
+      throw Error(ErrorKind::usage, where, "holds a NUL character");
+    return text->get();
+  }
   if (const auto* number = node.as_integer()) return std::to_string(number->get());
   if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
   if (const auto* number = node.as_floating_point()) {
@@ -102,11 +107,29 @@ std::string toml_value(const toml::node& node, const std::string& where) {
   throw Error(ErrorKind::usage, where, "is no text, number, true, false or list of them");
 }
 
-// The file as arguments that stand before those of the command line, which therefore win.
-std::vector<std::string> read_config(const std::string& path, const CLI::App& app) {
+// A setting as words of the command line; each value is in one word with its flag, so that no value
+// can be taken for another flag.
+void add_setting(std::vector<std::string>& words, const CLI::Option& option,
+                 const std::string& name, const toml::node& node, const std::string& where) {
+  const bool takes_list = option.get_items_expected_max() > 1;
+  const toml::array* list = node.as_array();
+  if (list == nullptr) {
+    words.push_back(name + "=" + toml_value(node, where));
+    return;
+  }
+  if (!takes_list || list->empty())
+    throw Error(ErrorKind::usage, where,
+                takes_list ? "is an empty list" : "is a list where one value belongs");
+  for (const toml::node& item : *list) words.push_back(name + "=" + toml_value(item, where));
+}
+
+// The file as arguments that stand before those of the command line, which therefore win. `app` has
+// read the command line: a list that it names replaces the file's, where one would be added to it.
+std::vector<std::string> read_config(std::string_view text, const std::string& path,
+                                     const CLI::App& app) {
   toml::table table;
   try {
-    table = toml::parse(read_text_file(path, std::uint64_t{1} << 20), path);
+    table = toml::parse(text, path);
   } catch (const toml::parse_error& error) {
     throw Error(ErrorKind::usage, path + ", line " + std::to_string(error.source().begin.line),
                 "is not valid TOML: " + printable(error.description()));
@@ -118,14 +141,10 @@ std::vector<std::string> read_config(const std::string& path, const CLI::App& ap
     const std::string where =
         path + ", line " + std::to_string(node.source().begin.line) + ": " + printable(key.str());
     const CLI::Option* option = app.get_option_no_throw(name);
-    if (option == nullptr || name == "--config" || name == "--help")
+    if (option == nullptr || name == "--config" || name == "--help" || name == "--version")
       throw Error(ErrorKind::usage, where, "is no setting", "see kiln train --help");
-    if (const toml::array* list = node.as_array()) {
-      arguments.push_back(name);
-      for (const toml::node& item : *list) arguments.push_back(toml_value(item, where));
-    } else {
-      arguments.push_back(name + "=" + toml_value(node, where));
-    }
+    if (option->get_items_expected_max() > 1 && option->count() > 0) continue;
+    add_setting(arguments, *option, name, node, where);
   }
   return arguments;
 }
@@ -179,10 +198,23 @@ std::string list(const std::vector<double>& values) {
 std::string quoted(const std::string& value) {
   std::string text = "\"";
   for (const char c : value) {
+    const auto code = static_cast<unsigned char>(c);
+    if (code < 0x20 || code == 0x7f) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04X", code);
+      text += escape;
+      continue;
+    }
     if (c == '"' || c == '\\') text += '\\';
     text += c;
   }
   return text + "\"";
+}
+
+// TOML's integers end at 2^63 - 1; above, the number is written as text, which --config takes too.
+std::string large(std::uint64_t value) {
+  const std::string text = std::to_string(value);
+  return value > std::uint64_t{INT64_MAX} ? quoted(text) : text;
 }
 
 std::string truth(bool value) { return value ? "true" : "false"; }
@@ -193,17 +225,27 @@ TrainFlags parse_train_flags(int argc, char** argv) {
   const std::vector<std::string> line(argv, argv + argc);
   TrainFlags flags;
   CLI::App app("Trains a network and writes a model directory.", "kiln train");
-  declare(app, flags);
   std::string config;
-  app.add_option("--config", config, "TOML file of these settings; flags win over it");
+  declare(app, flags, config);
   parse(app, line);
-  if (!config.empty()) {
-    std::vector<std::string> all = read_config(config, app);
-    all.insert(all.begin(), line.front());
-    all.insert(all.end(), line.begin() + 1, line.end());
-    flags = TrainFlags{};
-    parse(app, all);
-  }
+  if (!config.empty())
+    return parse_train_config(line, read_text_file(config, std::uint64_t{1} << 20), config);
+  check(flags);
+  return flags;
+}
+
+TrainFlags parse_train_config(const std::vector<std::string>& line, std::string_view text,
+                              const std::string& name) {
+  TrainFlags flags;
+  CLI::App app("Trains a network and writes a model directory.", "kiln train");
+  std::string config;
+  declare(app, flags, config);
+  parse(app, line);
+  std::vector<std::string> all = read_config(text, name, app);
+  all.insert(all.begin(), line.front());
+  all.insert(all.end(), line.begin() + 1, line.end());
+  flags = TrainFlags{};
+  parse(app, all);
   check(flags);
   return flags;
 }
@@ -216,7 +258,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"model-dir", quoted(f.model_dir)},
       {"epochs", whole(f.epochs)},
       {"batch-size", whole(f.batch_size)},
-      {"seed", std::to_string(f.seed)},
+      {"seed", large(f.seed)},
       {"optimizer", quoted(f.optimizer)},
       {"lr", number(f.lr)},
       {"momentum", number(f.momentum)},

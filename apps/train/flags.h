@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -43,6 +44,10 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
 // Throws Error (usage) naming the flag or the line of the file; ExitEarly behind --help.
 TrainFlags parse_train_flags(int argc, char** argv);
+
+// The same for a command line and the text of a configuration file, which errors call `name`.
+TrainFlags parse_train_config(const std::vector<std::string>& line, std::string_view text,
+                              const std::string& name);
 
 // Every flag with its value, in the order of --help.
 KeyValues resolved(const TrainFlags& flags);

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
@@ -44,11 +45,12 @@ std::string text_of(std::int64_t value) { return std::to_string(value); }
 bool parse(const std::string& text, double& value) {
   char* end = nullptr;
   value = std::strtod(text.c_str(), &end);
-  return !text.empty() && end == text.c_str() + text.size();
+  return !text.empty() && end == text.c_str() + text.size() && std::isfinite(value) && value >= 0;
 }
 bool parse(const std::string& text, std::int64_t& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && value >= 0;
+  return error == std::errc() && end == text.data() + text.size() && value >= 0 &&
+         value <= kMostCounted;
 }
 
 // The state of one parameter: the same bytes of the flat buffer as the parameter's value has.
@@ -122,6 +124,8 @@ TrainPosition load_checkpoint(const Path& path, ParameterStore& parameters, Opti
   visit_fields(position, read);
   std::int64_t optimizer_steps = 0;
   read("optimizer_steps", optimizer_steps);
+  if (position.epoch_hit_count > position.epoch_image_count || position.epoch > UINT32_MAX)
+    throw Error(ErrorKind::input, path.string(), "stands at a place that no run comes to");
   read_parameters(file, parameters, {{kStatePrefix}});
   for (const Optimizer::State& state : optimizer.states())
     for (const Parameter& p : parameters.all()) {

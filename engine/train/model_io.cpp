@@ -73,6 +73,9 @@ void read_parameters(const SafetensorsFile& file, ParameterStore& parameters,
     if (entry == nullptr || entry->dtype != DType::i64 || entry->bytes.size() != 8) continue;
     std::int64_t count = 0;
     std::memcpy(&count, entry->bytes.data(), sizeof count);
+    if (count < 0 || count > kMostCounted)
+      throw Error(ErrorKind::input, file.path().string(),
+                  "has " + std::to_string(count) + " as " + name);
     parameters.set_batches_tracked(count);
   }
   refuse_strangers(file, known, other_prefixes);

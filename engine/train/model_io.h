@@ -4,6 +4,7 @@
 //   model.json          structure, classes, input, normalisation, accuracy (models/model_card.h)
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +32,9 @@ class TensorBundle {
   std::vector<Buffer> storage_;
   std::vector<SafetensorsEntry> entries_;
 };
+
+// The most that a count in a file may say: more than any run takes, and far from overflow.
+inline constexpr std::int64_t kMostCounted = std::int64_t{1} << 50;
 
 // Fills every value of the store from `file`. Throws Error (input) naming a tensor that is missing,
 // has another shape or type, or belongs to no layer of the network. Names that start with one of

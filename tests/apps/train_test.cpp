@@ -100,6 +100,11 @@ TEST_F(TrainTest, FlagsWinOverTheFile) {
   ASSERT_EQ(train("m", {"--config", path("run.toml"), "--epochs", "1", "--lr", "0.01"}).code, 0);
   const MetricsLog metrics = read_metrics(path("m/metrics.jsonl"));
   ASSERT_EQ(metrics.epochs.size(), 1u);
+  // A list replaces the file's, it is not added to it.
+  write("list.toml", "epochs = 1\nmean = [0.1, 0.2, 0.3]\nstd = [1, 1, 1]\n");
+  ASSERT_EQ(train("l", {"--config", path("list.toml"), "--mean", "0.5", "0.4", "0.3"}).code, 0);
+  EXPECT_NE(read_text_file(path("l/config.toml"), 1 << 16).find("mean = [0.5, 0.4, 0.3]"),
+            std::string::npos);
   EXPECT_EQ(metrics.epochs[0].learning_rate, 0.01);
 }
 
@@ -138,6 +143,12 @@ TEST_F(TrainTest, BadFilesAreOneLineAndWriteNothing) {
   EXPECT_TRUE(refused(train("m", {"--config", path("unknown.toml")}), 2, {"line 2", "colour"}));
   EXPECT_TRUE(refused(train("m", {"--config", path("nested.toml")}), 2, {"training"}));
   EXPECT_TRUE(refused(train("m", {"--config", path("absent.toml")}), 1, {"absent.toml"}));
+  write("version.toml", "version = true\n");
+  EXPECT_TRUE(refused(train("m", {"--config", path("version.toml")}), 2, {"line 1", "version"}));
+  write("flag.toml", "mean = [0.5, \"--help\"]\n");
+  EXPECT_TRUE(refused(train("m", {"--config", path("flag.toml")}), 2, {"--mean", "--help"}));
+  write("list.toml", "lr = [0.1, 0.2]\n");
+  EXPECT_TRUE(refused(train("m", {"--config", path("list.toml")}), 2, {"lr", "list"}));
   EXPECT_TRUE(refused(train("m", {"--data", path("absent")}), 1, {"absent"}));
   EXPECT_FALSE(std::filesystem::exists(path("m")));
   // These are found after the data set was read, which says so on standard error first.
