@@ -7,6 +7,7 @@
 // pixels is made in registers and added to the partial, which keeps rounding errors small.
 #include <cstring>
 
+#include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
 #include "kernels/cpu/transpose.h"
 
@@ -194,12 +195,14 @@ void reduce_bias(const GradLayout& l, const float* partials, int parts, bool acc
 }  // namespace
 
 std::size_t conv2d_dw_f32_scratch_bytes(const Conv2dShape& s, int thread_count, int parts) {
+  if (is_depthwise(s)) return depthwise_dw_scratch_bytes(s, thread_count, parts);
   const GradLayout l(s);
   return static_cast<std::size_t>(parts * l.part_stride + thread_count * l.padded_stride()) *
          sizeof(float);
 }
 
 void conv2d_dw_f32(Context& context, const Conv2dGradArgs& a) {
+  if (is_depthwise(a.shape)) return depthwise_dw_f32(context, a);
   const GradLayout l(a.shape);
   const GemmTile& tile = gemm_tile();
   ThreadPool& pool = context.pool();

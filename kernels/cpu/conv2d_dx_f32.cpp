@@ -2,6 +2,7 @@
 // weights' two channel axes exchanged. Nothing is multiplied by an inserted zero.
 #include <cstring>
 
+#include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
 
 namespace kiln::cpu {
@@ -49,12 +50,14 @@ void pack_phase(const GemmTile& tile, const Conv2dShape& s, const Window& window
 }  // namespace
 
 std::size_t conv2d_dx_f32_scratch_bytes(const Conv2dShape& s, int thread_count) {
+  if (is_depthwise(s)) return depthwise_dx_scratch_bytes(s, thread_count);
   const std::int64_t count = panel_count(s) + thread_count * padded_stride(s);
   return static_cast<std::size_t>(count) * sizeof(float);
 }
 
 void conv2d_dx_f32(Context& context, const Conv2dGradArgs& a) {
   const Conv2dShape& s = a.shape;
+  if (is_depthwise(s)) return depthwise_dx_f32(context, a);
   ThreadPool& pool = context.pool();
   const GemmTile& tile = gemm_tile();
   float* panels = reinterpret_cast<float*>(a.scratch);

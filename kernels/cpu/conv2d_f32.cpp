@@ -1,5 +1,7 @@
 #include "kernels/cpu/conv2d_f32.h"
 
+#include "kernels/cpu/conv2d_depthwise.h"
+
 namespace kiln::cpu {
 namespace {
 
@@ -15,12 +17,14 @@ std::int64_t padded_stride(const Window& window) {
 }  // namespace
 
 std::size_t conv2d_f32_scratch_bytes(const Conv2dShape& s, int thread_count) {
+  if (is_depthwise(s)) return depthwise_scratch_bytes(s, thread_count);
   const std::int64_t count = panel_count(s) + thread_count * padded_stride(forward_window(s));
   return static_cast<std::size_t>(count) * sizeof(float);
 }
 
 void conv2d_f32(Context& context, const Conv2dArgs& a) {
   const Conv2dShape& s = a.shape;
+  if (is_depthwise(s)) return depthwise_f32(context, a);
   ThreadPool& pool = context.pool();
   const GemmTile& tile = gemm_tile();
   const std::int64_t group_k = s.k / s.groups, group_c = s.c / s.groups;

@@ -302,7 +302,8 @@ class OnednnProvider final : public Conv2dProvider {
 
 bool onednn_wins(const Conv2dProblem& problem) {
   const Conv2dShape& s = problem.shape;
-  return s.groups > 1 && s.c / s.groups < 4 && s.k / s.groups < 4;
+  const bool depthwise = s.groups > 1 && s.c == s.groups && s.k == s.groups;
+  return depthwise && s.r * s.s <= 9;
 }
 
 std::unique_ptr<Conv2dProvider> make_onednn_conv2d_provider(Log& log, CpuConv2dChoice choice) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
 #include "kernels/cpu/isa.h"
 
@@ -9,9 +10,10 @@ namespace kiln::cpu {
 namespace {
 
 // Such as "direct 14x32 avx512": the register block that the output channels begin with.
-std::string name_algorithm(DType dtype, std::int64_t columns) {
+std::string name_algorithm(DType dtype, const Conv2dShape& s) {
   if (dtype != DType::f32) return "plain loops";
-  const GemmColumns block = gemm_tile().block(columns);
+  if (is_depthwise(s)) return "depthwise " + std::string(name_of(isa()));
+  const GemmColumns block = gemm_tile().block(s.k / s.groups);
   return "direct " + std::to_string(block.max_rows) + "x" + std::to_string(block.width) + " " +
          std::string(name_of(isa()));
 }
@@ -29,8 +31,7 @@ void check_context(const Conv2dProblem& problem, const Context& context) {
 class OwnForward final : public Conv2dForward {
  public:
   explicit OwnForward(const Conv2dProblem& problem)
-      : problem_(problem),
-        algorithm_(name_algorithm(problem.dtype, problem.shape.k / problem.shape.groups)) {}
+      : problem_(problem), algorithm_(name_algorithm(problem.dtype, problem.shape)) {}
   std::size_t scratch_bytes() const override {
     if (problem_.dtype != DType::f32) return 0;
     return conv2d_f32_scratch_bytes(problem_.shape, problem_.thread_count);
@@ -52,7 +53,7 @@ class OwnBackward final : public Conv2dBackward {
   OwnBackward(const Conv2dProblem& problem, bool need_dx)
       : problem_(problem),
         need_dx_(need_dx),
-        algorithm_(name_algorithm(problem.dtype, problem.shape.k / problem.shape.groups)) {}
+        algorithm_(name_algorithm(problem.dtype, problem.shape)) {}
   std::size_t scratch_bytes() const override {
     const Conv2dShape& s = problem_.shape;
     const int parts = parts_of(problem_);

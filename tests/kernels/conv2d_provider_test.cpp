@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <gtest/gtest.h>
 
+#include "kernels/cpu/conv2d_onednn_provider.h"
 #include "tests/kernels/conv2d_cases.h"
 #include "tests/reference/conv2d.h"
 #include "tests/support/compare.h"
@@ -192,6 +193,35 @@ TEST(ConvProviders, NameShapeTypeAndDeviceWhereNobodyTakesTheProblem) {
   EXPECT_EQ(message(own), "");
   problem.dtype = DType::i32;
   EXPECT_TRUE(contains(message(own), "i32")) << message(own);
+}
+
+TEST(ConvProviders, OwnKernelsNameWhatTheyAre) {
+  Log log(stderr, LogLevel::quiet);
+  auto own = make_cpu_conv2d_providers(log, CpuConv2dChoice::own);
+  const auto algorithm = [&](const Conv2dShape& shape) {
+    return std::string(own.forward({.shape = shape})->algorithm());
+  };
+  Conv2dShape s{.n = 1, .h = 4, .w = 4, .c = 12, .k = 12, .r = 3, .s = 3, .groups = 12};
+  EXPECT_TRUE(contains(algorithm(s), "depthwise")) << algorithm(s);
+  s.groups = 4;
+  EXPECT_TRUE(contains(algorithm(s), "depthwise")) << algorithm(s);
+  s.groups = 3;
+  EXPECT_TRUE(contains(algorithm(s), "direct")) << algorithm(s);
+}
+
+// The rule of docs/decisions.md.
+TEST(ConvProviders, OneDnnWinsDepthwiseProblemsWithSmallWindows) {
+  const auto wins = [](std::int64_t c, std::int64_t k, std::int64_t groups, std::int64_t window) {
+    return cpu::onednn_wins(
+        {.shape = {
+             .n = 1, .h = 9, .w = 9, .c = c, .k = k, .r = window, .s = window, .groups = groups}});
+  };
+  EXPECT_TRUE(wins(8, 8, 8, 3));
+  EXPECT_FALSE(wins(8, 8, 8, 5));
+  EXPECT_FALSE(wins(8, 16, 8, 3));
+  EXPECT_FALSE(wins(8, 8, 4, 3));
+  EXPECT_FALSE(wins(8, 8, 1, 3));
+  EXPECT_FALSE(wins(1, 1, 1, 3));
 }
 
 TEST(ConvProviders, ParseTheirNames) {
