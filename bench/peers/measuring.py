@@ -155,15 +155,23 @@ def spread(values):
             "samples": values}
 
 
+def commit_name():
+    """The commit of this checkout; "unknown" without git or a repository."""
+    try:
+        run = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"],
+                             capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return run.stdout.strip() or "unknown"
+
+
 def facts():
     model = next((line.split(":", 1)[1].strip() for line in
                   Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
                  "unknown")
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"],
-                            capture_output=True, text=True, check=False).stdout.strip()
     now = datetime.datetime.now(datetime.timezone.utc)
     return {"date": now.strftime("%Y-%m-%d %H:%M UTC"), "cpu": model, "cores": os.cpu_count(),
-            "commit": commit or "unknown"}
+            "commit": commit_name()}
 
 
 def write_json(path, value):
