@@ -94,9 +94,9 @@ void finish_channel(const BatchnormGradArgs& a, const double* sums, int parts, s
 
 void write_dx(const BatchnormGradArgs& a, Range range, const Numbers<float>& n) {
   const std::int64_t channels = a.x.shape()[-1], first = range.begin * channels;
-  KILN_CALL_ISA(batchnorm_grad_f32(rows_from(a, first), {n.slope, n.offset, n.tilt},
-                                   a.dx.data<float>() + first, range.count(), channels,
-                                   a.mode == GradWrite::accumulate));
+  KILN_CALL_ISA(batchnorm_grad_f32(
+      rows_from(a, first), {n.slope, n.offset, n.tilt}, a.dx.data<float>() + first, range.count(),
+      channels, a.mode == GradWrite::accumulate, a.dx.size_bytes() >= kStreamedBytes));
 }
 
 void write_dx(const BatchnormGradArgs& a, Range range, const Numbers<double>& n) {

@@ -56,9 +56,10 @@ void apply_f32(const BatchnormInferArgs& a, Range range, std::int64_t channels) 
     scale[c] = static_cast<float>(s.scale);
     shift[c] = static_cast<float>(s.shift);
   }
-  KILN_CALL_ISA(batchnorm_apply_f32(
-      a.x.data<float>() + range.begin * channels, a.y.data<float>() + range.begin * channels,
-      range.count(), channels, zero, scale, shift, a.activation == Activation::relu));
+  KILN_CALL_ISA(batchnorm_apply_f32(a.x.data<float>() + range.begin * channels,
+                                    a.y.data<float>() + range.begin * channels, range.count(),
+                                    channels, zero, scale, shift, a.activation == Activation::relu,
+                                    a.y.size_bytes() >= kStreamedBytes));
 }
 
 }  // namespace

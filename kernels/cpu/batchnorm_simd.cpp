@@ -83,6 +83,19 @@ void wide_moments(const float* x, std::int64_t rows, std::int64_t width, double*
   }
 }
 
+// body(lanes, row, c) over `count` rows of `width` floats that are written from `to` on.
+template <class Body>
+void map_rows(float* to, std::int64_t count, std::int64_t width, bool stream, const Body& body) {
+  if (!stream || !streamable(to, width)) {
+    for (std::int64_t row = 0; row < count; ++row)
+      map_vectors(width, [=](auto lanes, std::int64_t c) { body(lanes, row, c); });
+    return;
+  }
+  for (std::int64_t row = 0; row < count; ++row)
+    for (std::int64_t c = 0; c < width; c += kLanes) body(StreamedLanes{}, row, c);
+  fence_streams();
+}
+
 // g = dy through the relu whose result is y.
 template <class Lanes>
 inline Vec masked(Lanes lanes, const BatchnormSums& in, std::int64_t i) {
@@ -148,15 +161,17 @@ void batchnorm_moments_f32(const float* x, std::int64_t rows, std::int64_t chann
 }
 
 void batchnorm_apply_f32(const float* x, float* y, std::int64_t rows, std::int64_t channels,
-                         const float* mean, const float* scale, const float* beta, bool relu) {
-  const auto apply = [relu](const float* from, float* to, std::int64_t count, std::int64_t width,
-                            const float* m, const float* s, const float* b) {
-    for (std::int64_t row = 0; row < count; ++row)
-      map_vectors(width, [=](auto lanes, std::int64_t c) {
-        const Vec v = fmadd(lanes.load(from + row * width + c) - lanes.load(m + c),
-                            lanes.load(s + c), lanes.load(b + c));
-        lanes.store(to + row * width + c, relu ? (v < Vec{} ? Vec{} : v) : v);
-      });
+                         const float* mean, const float* scale, const float* beta, bool relu,
+                         bool stream) {
+  const auto apply = [relu, stream](const float* from, float* to, std::int64_t count,
+                                    std::int64_t width, const float* m, const float* s,
+                                    const float* b) {
+    const auto body = [=](auto lanes, std::int64_t row, std::int64_t c) {
+      const Vec v = fmadd(lanes.load(from + row * width + c) - lanes.load(m + c), lanes.load(s + c),
+                          lanes.load(b + c));
+      lanes.store(to + row * width + c, relu ? (v < Vec{} ? Vec{} : v) : v);
+    };
+    map_rows(to, count, width, stream, body);
   };
   const std::int64_t group = group_of(channels), wide_rows = rows / group;
   if (group == 1) return apply(x, y, rows, channels, mean, scale, beta);
@@ -188,18 +203,19 @@ void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t
 }
 
 void batchnorm_grad_f32(const BatchnormSums& in, const BatchnormTilt& tilt, float* dx,
-                        std::int64_t rows, std::int64_t channels, bool add) {
-  const auto apply = [&in, dx, add](std::int64_t begin, std::int64_t count, std::int64_t width,
-                                    const float* mean, const BatchnormTilt& t) {
-    for (std::int64_t row = 0; row < count; ++row)
-      map_vectors(width, [&](auto lanes, std::int64_t c) {
-        const std::int64_t i = begin + row * width + c;
-        const Vec centred = lanes.load(in.x + i) - lanes.load(mean + c);
-        const Vec v =
-            fmadd(lanes.load(t.tilt + c), centred,
-                  fmadd(lanes.load(t.slope + c), masked(lanes, in, i), lanes.load(t.offset + c)));
-        lanes.store(dx + i, add ? lanes.load(dx + i) + v : v);
-      });
+                        std::int64_t rows, std::int64_t channels, bool add, bool stream) {
+  const auto apply = [&in, dx, add, stream](std::int64_t begin, std::int64_t count,
+                                            std::int64_t width, const float* mean,
+                                            const BatchnormTilt& t) {
+    const auto body = [&](auto lanes, std::int64_t row, std::int64_t c) {
+      const std::int64_t i = begin + row * width + c;
+      const Vec centred = lanes.load(in.x + i) - lanes.load(mean + c);
+      const Vec v =
+          fmadd(lanes.load(t.tilt + c), centred,
+                fmadd(lanes.load(t.slope + c), masked(lanes, in, i), lanes.load(t.offset + c)));
+      lanes.store(dx + i, add ? lanes.load(dx + i) + v : v);
+    };
+    map_rows(dx + begin, count, width, stream && !add, body);
   };
   const std::int64_t group = group_of(channels), wide_rows = rows / group;
   if (group == 1) return apply(0, rows, channels, in.mean, tilt);

@@ -17,6 +17,32 @@ struct FirstLanes {
   void store(float* p, Vec v) const { store_first(p, v, count); }
 };
 
+// Stores past the caches, to whole vectors of memory: the line is not read before it is written.
+// For results too large to be there still when they are read. A fence must follow the last one.
+struct StreamedLanes {
+  Vec load(const float* p) const { return KILN_ISA::load(p); }
+  void store(float* p, Vec v) const {
+#if defined(KILN_ISA_avx512)
+    _mm512_stream_ps(p, v);
+#elif defined(KILN_ISA_avx2)
+    _mm256_stream_ps(p, v);
+#elif defined(__x86_64__)
+    _mm_stream_ps(p, v);
+#else
+    KILN_ISA::store(p, v);
+#endif
+  }
+};
+inline void fence_streams() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+// Whether rows of `width` floats from p on are whole vectors of memory.
+inline bool streamable(const float* p, std::int64_t width) {
+  return reinterpret_cast<std::uintptr_t>(p) % sizeof(Vec) == 0 && width % kLanes == 0;
+}
+
 // body(lanes, i) for i = 0, kLanes, 2 kLanes, ... below `count`.
 template <class Body>
 inline void map_vectors(std::int64_t count, const Body& body) {

@@ -1,5 +1,7 @@
 #include "kernels/include/batchnorm_grad.h"
 
+#include <algorithm>
+#include <cstring>
 #include <gtest/gtest.h>
 
 #include "kernels/include/batchnorm_train.h"
@@ -119,6 +121,27 @@ TEST(BatchnormGrad, MatchesTheOracle) {
                wanted_grad(in, options), kTolerance);
     }
   }
+}
+
+// A gradient that is added is never stored past the caches.
+TEST(BatchnormGrad, LargeGradientsHaveTheBitsOfThoseAddedToZero) {
+  TestContext c(2);
+  LargeTensor x, dy, replaced, added;
+  std::memset(added.view().raw(), 0, added.view().size_bytes());
+  const Shape channels{LargeTensor::shape()[1]};
+  const OwnedTensor mean = random_tensor(channels, DType::f32, 1);
+  const OwnedTensor inv_std = random_tensor(channels, DType::f32, 2, 0.5, 2);
+  Buffer scratch(Device{}, batchnorm_grad_scratch_bytes(c, LargeTensor::shape(), DType::f32));
+  for (const bool add : {false, true})
+    batchnorm_grad(c, {.x = x.view(),
+                       .saved_mean = mean,
+                       .saved_inv_std = inv_std,
+                       .dy = dy.view(),
+                       .dx = add ? added.view() : replaced.view(),
+                       .mode = add ? GradWrite::accumulate : GradWrite::overwrite,
+                       .scratch = scratch.data()});
+  const float *one = replaced.view().data<float>(), *other = added.view().data<float>();
+  EXPECT_TRUE(std::equal(one, one + LargeTensor::shape().element_count(), other));
 }
 
 TEST(BatchnormGrad, NanStaysInItsChannel) {

@@ -1,5 +1,6 @@
 #include "kernels/include/batchnorm_infer.h"
 
+#include <cstring>
 #include <gtest/gtest.h>
 
 #include "tests/kernels/batchnorm_inputs.h"
@@ -37,6 +38,22 @@ TEST(BatchnormInfer, MatchesTheOracle) {
       // A rounded scale and shift and one fused multiply-add: 3 roundings of the largest.
       check_op(run, {wanted}, {3e-7, 1e-15});
     }
+}
+
+TEST(BatchnormInfer, LargeResultsHaveTheBitsOfSmallOnes) {
+  TestContext c(2);
+  LargeTensor x, whole, pieces;
+  const Shape channels{LargeTensor::shape()[1]};
+  const OwnedTensor mean = random_tensor(channels, DType::f32, 1);
+  const OwnedTensor variance = random_tensor(channels, DType::f32, 2, 0.5, 2);
+  const auto infer = [&](const Tensor& from, const Tensor& to) {
+    batchnorm_infer(c, {.x = from, .running_mean = mean, .running_var = variance, .y = to});
+  };
+  infer(x.view(), whole.view());
+  const std::int64_t rows = LargeTensor::shape()[0], half = rows / 2;
+  infer(x.rows(0, half), pieces.rows(0, half));
+  infer(x.rows(half, rows - half), pieces.rows(half, rows - half));
+  EXPECT_EQ(std::memcmp(whole.view().raw(), pieces.view().raw(), whole.view().size_bytes()), 0);
 }
 
 TEST(BatchnormInfer, WorksWithoutScaleAndShiftAndInPlace) {

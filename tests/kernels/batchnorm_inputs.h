@@ -28,4 +28,23 @@ struct BatchnormInputs {
 
 inline std::size_t channels_of(const Shape& shape) { return static_cast<std::size_t>(shape[-1]); }
 
+// A tensor on cache lines, large enough that results of its size go past the caches. Its rows are
+// no whole vectors; two of them are, and one is left over.
+class LargeTensor {
+ public:
+  LargeTensor() : bytes_(Device{}, static_cast<std::size_t>(shape().element_count()) * 4) {
+    float* to = view().data<float>();
+    for (std::int64_t i = 0; i < shape().element_count(); ++i)
+      to[i] = static_cast<float>(i * 7919 % 1000) / 1000 - 0.5f;
+  }
+  static Shape shape() { return {349'527, 24}; }
+  Tensor view() { return rows(0, shape()[0]); }
+  Tensor rows(std::int64_t first, std::int64_t count) {
+    return {bytes_.data() + first * shape()[1] * 4, {count, shape()[1]}, DType::f32, Device{}};
+  }
+
+ private:
+  Buffer bytes_;
+};
+
 }  // namespace kiln::test
