@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <utility>
 
+#include "engine/core/backend.h"
 #include "engine/core/error.h"
 
 namespace kiln {
@@ -22,11 +23,15 @@ std::size_t rounded(std::size_t size_bytes) {
 // Anonymous maps come zeroed and go back to the system at once; large ones ask for huge pages, so
 // that a sweep over the arena does not miss the TLB on every 4 KiB.
 Buffer::Buffer(Device device, std::size_t size_bytes) : device_(device) {
-  if (device.type != DeviceType::cpu)
+  if (!device.is_host() && device.backend == nullptr)
     throw Error(ErrorKind::unsupported, to_string(device), "has no memory in this build",
                 "use --device cpu");
   if (size_bytes == 0) return;
   size_bytes_ = rounded(size_bytes);
+  if (!device.is_host()) {
+    data_ = static_cast<std::byte*>(device.backend->allocate(device.index, size_bytes_));
+    return;
+  }
   void* address =
       ::mmap(nullptr, size_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED)
@@ -55,7 +60,8 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 Buffer::~Buffer() { release(); }
 
 void Buffer::release() noexcept {
-  if (data_ != nullptr) ::munmap(data_, size_bytes_);
+  if (data_ != nullptr && !device_.is_host()) device_.backend->release(device_.index, data_);
+  if (data_ != nullptr && device_.is_host()) ::munmap(data_, size_bytes_);
   data_ = nullptr;
 }
 

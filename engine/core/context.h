@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "engine/core/backend.h"
 #include "engine/core/device.h"
 #include "engine/core/log.h"
 #include "engine/core/stream.h"
@@ -28,7 +29,8 @@ class Context {
 
   Context(Device device, ThreadPool& pool, Log& log, bool deterministic = false)
       : device_(device),
-        stream_(Stream::of(device, 0)),
+        stream_(Stream::of(
+            device, device.is_host() ? std::uintptr_t{0} : device.backend->stream(device.index))),
         pool_(&pool),
         log_(&log),
         deterministic_(deterministic) {}

@@ -1,10 +1,11 @@
 #include "engine/core/memory.h"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 #include <stdexcept>
 
 #include "engine/core/check.h"
+#include "engine/core/transfer.h"
 
 namespace kiln {
 namespace {
@@ -25,8 +26,8 @@ Memory::Memory(MemoryPlan plan, Device device)
       scratch_(device, plan_.scratch_bytes) {
   if (!plan_.options.guards) return;
   for (const SlotPlan& slot : plan_.slots)
-    std::memset(arena_.data() + slot.offset + aligned(slot.size_bytes), kGuardByte,
-                Planner::kGuardBytes);
+    fill_bytes(device_, arena_.data() + slot.offset + aligned(slot.size_bytes), kGuardByte,
+               Planner::kGuardBytes);
 }
 
 Tensor Memory::operator[](Slot slot) const {
@@ -45,7 +46,7 @@ void Memory::poison_ended(int begin_op, int end_op) const {
   KILN_CHECK(!plan_.options.share);
   for (const SlotPlan& slot : plan_.slots)
     if (!slot.pinned && slot.last_op >= begin_op && slot.last_op < end_op)
-      std::memset(arena_.data() + slot.offset, kPoisonByte, slot.size_bytes);
+      fill_bytes(device_, arena_.data() + slot.offset, kPoisonByte, slot.size_bytes);
 }
 
 // With sharing, a band may lie inside a neighbour that is alive later; so bands are checked only in
@@ -53,9 +54,11 @@ void Memory::poison_ended(int begin_op, int end_op) const {
 void Memory::check_guards() const {
   KILN_CHECK(!plan_.options.share);
   for (const SlotPlan& slot : plan_.slots) {
-    const std::byte* band = arena_.data() + slot.offset + aligned(slot.size_bytes);
-    const bool whole = std::all_of(band, band + Planner::kGuardBytes,
-                                   [](std::byte b) { return b == std::byte{kGuardByte}; });
+    std::array<std::byte, Planner::kGuardBytes> band;
+    copy_to_host(device_, band.data(), arena_.data() + slot.offset + aligned(slot.size_bytes),
+                 band.size());
+    const bool whole =
+        std::ranges::all_of(band, [](std::byte b) { return b == std::byte{kGuardByte}; });
     if (!whole) throw std::logic_error("guard band of slot " + slot.name + " was overwritten");
   }
 }

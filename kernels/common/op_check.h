@@ -6,6 +6,7 @@
 
 #include "engine/core/context.h"
 #include "engine/core/tensor.h"
+#include "kernels/common/op_id.h"
 
 namespace kiln {
 
@@ -32,12 +33,15 @@ struct NamedTensor {
 void require_alike(std::string_view op, NamedTensor model,
                    std::initializer_list<NamedTensor> others);
 
-// Runs `cpu` where the context's device is the CPU; throws Error (unsupported) for another one.
-template <class F>
-void on_device(const Context& c, std::string_view op, const F& cpu) {
-  if (c.device().type != DeviceType::cpu) [[unlikely]]
-    refuse(op, "is not in this build for device " + to_string(c.device()));
-  cpu();
+// Runs the op where the context's device is: `cpu`, or the kernel in the device's table. Throws
+// Error (unsupported) where the device has none.
+template <class Args>
+void on_device(Context& c, Op op, const Args& args, void (*cpu)(Context&, const Args&)) {
+  if (c.device().is_host()) return cpu(c, args);
+  const DeviceBackend::Run run = c.device().backend->ops[static_cast<int>(op)];
+  if (run == nullptr) [[unlikely]]
+    refuse(name_of(op), "has no kernel for device " + to_string(c.device()));
+  run(c, &args);
 }
 
 }  // namespace kiln

@@ -21,15 +21,15 @@ KILN_HOST_DEVICE constexpr WindowTaps window_taps(std::int64_t output, std::int6
   const std::int64_t end = extent - start < window ? extent - start : window;
   return {start, begin, end};
 }
-constexpr WindowTaps row_taps(const Pool2dShape& s, std::int64_t p) {
+KILN_HOST_DEVICE constexpr WindowTaps row_taps(const Pool2dShape& s, std::int64_t p) {
   return window_taps(p, s.stride_h, s.pad_h, s.r, s.h);
 }
-constexpr WindowTaps column_taps(const Pool2dShape& s, std::int64_t q) {
+KILN_HOST_DEVICE constexpr WindowTaps column_taps(const Pool2dShape& s, std::int64_t q) {
   return window_taps(q, s.stride_w, s.pad_w, s.s, s.w);
 }
 // What the sum of window (p, q) is divided by.
-constexpr std::int64_t window_divisor(const Pool2dShape& s, std::int64_t p, std::int64_t q,
-                                      bool count_include_pad) {
+KILN_HOST_DEVICE constexpr std::int64_t window_divisor(const Pool2dShape& s, std::int64_t p,
+                                                       std::int64_t q, bool count_include_pad) {
   const WindowTaps rows = row_taps(s, p), columns = column_taps(s, q);
   return count_include_pad ? s.r * s.s : (rows.end - rows.begin) * (columns.end - columns.begin);
 }

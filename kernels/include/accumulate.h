@@ -22,7 +22,7 @@ void accumulate(Context&, const AccumulateArgs&);
 
 inline void accumulate(Context& c, const AccumulateArgs& a) {
   check(a);
-  on_device(c, "accumulate", [&] { cpu::accumulate(c, a); });
+  on_device(c, Op::accumulate, a, cpu::accumulate);
 }
 
 }  // namespace kiln

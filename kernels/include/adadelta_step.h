@@ -39,7 +39,7 @@ void adadelta_step(Context&, const AdadeltaStepArgs&);
 
 inline void adadelta_step(Context& c, const AdadeltaStepArgs& a) {
   check(a);
-  on_device(c, "adadelta_step", [&] { cpu::adadelta_step(c, a); });
+  on_device(c, Op::adadelta_step, a, cpu::adadelta_step);
 }
 
 }  // namespace kiln

@@ -42,7 +42,7 @@ void adam_step(Context&, const AdamStepArgs&);
 
 inline void adam_step(Context& c, const AdamStepArgs& a) {
   check(a);
-  on_device(c, "adam_step", [&] { cpu::adam_step(c, a); });
+  on_device(c, Op::adam_step, a, cpu::adam_step);
 }
 
 }  // namespace kiln

@@ -25,7 +25,7 @@ void add_relu(Context&, const AddReluArgs&);
 
 inline void add_relu(Context& c, const AddReluArgs& a) {
   check(a);
-  on_device(c, "add_relu", [&] { cpu::add_relu(c, a); });
+  on_device(c, Op::add_relu, a, cpu::add_relu);
 }
 
 }  // namespace kiln

@@ -30,7 +30,7 @@ void add_relu_grad(Context&, const AddReluGradArgs&);
 
 inline void add_relu_grad(Context& c, const AddReluGradArgs& a) {
   check(a);
-  on_device(c, "add_relu_grad", [&] { cpu::add_relu_grad(c, a); });
+  on_device(c, Op::add_relu_grad, a, cpu::add_relu_grad);
 }
 
 }  // namespace kiln

@@ -30,7 +30,7 @@ void avgpool(Context&, const AvgpoolArgs&);
 
 inline void avgpool(Context& c, const AvgpoolArgs& a) {
   check(a);
-  on_device(c, "avgpool", [&] { cpu::avgpool(c, a); });
+  on_device(c, Op::avgpool, a, cpu::avgpool);
 }
 
 }  // namespace kiln

@@ -30,7 +30,7 @@ void avgpool_grad(Context&, const AvgpoolGradArgs&);
 
 inline void avgpool_grad(Context& c, const AvgpoolGradArgs& a) {
   check(a);
-  on_device(c, "avgpool_grad", [&] { cpu::avgpool_grad(c, a); });
+  on_device(c, Op::avgpool_grad, a, cpu::avgpool_grad);
 }
 
 }  // namespace kiln

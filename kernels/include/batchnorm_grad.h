@@ -41,7 +41,7 @@ void batchnorm_grad(Context&, const BatchnormGradArgs&);
 
 inline void batchnorm_grad(Context& c, const BatchnormGradArgs& a) {
   check(a);
-  on_device(c, "batchnorm_grad", [&] { cpu::batchnorm_grad(c, a); });
+  on_device(c, Op::batchnorm_grad, a, cpu::batchnorm_grad);
 }
 
 }  // namespace kiln

@@ -28,7 +28,7 @@ void batchnorm_infer(Context&, const BatchnormInferArgs&);
 
 inline void batchnorm_infer(Context& c, const BatchnormInferArgs& a) {
   check(a);
-  on_device(c, "batchnorm_infer", [&] { cpu::batchnorm_infer(c, a); });
+  on_device(c, Op::batchnorm_infer, a, cpu::batchnorm_infer);
 }
 
 }  // namespace kiln

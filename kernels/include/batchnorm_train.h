@@ -42,7 +42,7 @@ void batchnorm_train(Context&, const BatchnormTrainArgs&);
 
 inline void batchnorm_train(Context& c, const BatchnormTrainArgs& a) {
   check(a);
-  on_device(c, "batchnorm_train", [&] { cpu::batchnorm_train(c, a); });
+  on_device(c, Op::batchnorm_train, a, cpu::batchnorm_train);
 }
 
 }  // namespace kiln

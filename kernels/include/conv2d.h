@@ -18,6 +18,7 @@
 
 #include "engine/core/context.h"
 #include "engine/core/tensor.h"
+#include "kernels/common/op_check.h"
 #include "kernels/include/activation.h"
 #include "kernels/include/conv2d_shape.h"
 
@@ -43,9 +44,7 @@ void conv2d(Context& context, const Conv2dArgs& args);
 
 inline void conv2d(Context& context, const Conv2dArgs& args) {
   check(args);
-  if (context.device().type == DeviceType::cpu) return cpu::conv2d(context, args);
-  throw Error(ErrorKind::unsupported, "conv2d on " + to_string(context.device()),
-              "is not in this build");
+  on_device(context, Op::conv2d, args, cpu::conv2d);
 }
 
 }  // namespace kiln

@@ -20,6 +20,7 @@
 
 #include "engine/core/context.h"
 #include "engine/core/tensor.h"
+#include "kernels/common/op_check.h"
 #include "kernels/include/conv2d_shape.h"
 #include "kernels/include/grad_write.h"
 
@@ -47,9 +48,7 @@ void conv2d_grad(Context& context, const Conv2dGradArgs& args);
 
 inline void conv2d_grad(Context& context, const Conv2dGradArgs& args) {
   check(args);
-  if (context.device().type == DeviceType::cpu) return cpu::conv2d_grad(context, args);
-  throw Error(ErrorKind::unsupported, "conv2d_grad on " + to_string(context.device()),
-              "is not in this build");
+  on_device(context, Op::conv2d_grad, args, cpu::conv2d_grad);
 }
 
 }  // namespace kiln

@@ -96,4 +96,7 @@ CpuConv2dChoice parse_cpu_conv2d_choice(std::string_view name);
 Conv2dProviders make_cpu_conv2d_providers(Log& log,
                                           CpuConv2dChoice choice = CpuConv2dChoice::automatic);
 
+// The providers for another device: its own direct kernels.
+Conv2dProviders make_device_conv2d_providers(Device device, Log& log);
+
 }  // namespace kiln

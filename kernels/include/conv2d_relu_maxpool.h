@@ -25,6 +25,7 @@
 
 #include "engine/core/context.h"
 #include "engine/core/tensor.h"
+#include "kernels/common/op_check.h"
 #include "kernels/include/conv2d_shape.h"
 #include "kernels/include/pool2d_shape.h"
 
@@ -55,9 +56,7 @@ void conv2d_relu_maxpool(Context& context, const Conv2dReluMaxpoolArgs& args);
 
 inline void conv2d_relu_maxpool(Context& context, const Conv2dReluMaxpoolArgs& args) {
   check(args);
-  if (context.device().type == DeviceType::cpu) return cpu::conv2d_relu_maxpool(context, args);
-  throw Error(ErrorKind::unsupported, "conv2d_relu_maxpool on " + to_string(context.device()),
-              "is not in this build");
+  on_device(context, Op::conv2d_relu_maxpool, args, cpu::conv2d_relu_maxpool);
 }
 
 }  // namespace kiln

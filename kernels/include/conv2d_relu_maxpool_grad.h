@@ -32,6 +32,7 @@
 
 #include "engine/core/context.h"
 #include "engine/core/tensor.h"
+#include "kernels/common/op_check.h"
 #include "kernels/include/conv2d_shape.h"
 #include "kernels/include/grad_write.h"
 #include "kernels/include/pool2d_shape.h"
@@ -62,9 +63,7 @@ void conv2d_relu_maxpool_grad(Context& context, const Conv2dReluMaxpoolGradArgs&
 
 inline void conv2d_relu_maxpool_grad(Context& context, const Conv2dReluMaxpoolGradArgs& args) {
   check(args);
-  if (context.device().type == DeviceType::cpu) return cpu::conv2d_relu_maxpool_grad(context, args);
-  throw Error(ErrorKind::unsupported, "conv2d_relu_maxpool_grad on " + to_string(context.device()),
-              "is not in this build");
+  on_device(context, Op::conv2d_relu_maxpool_grad, args, cpu::conv2d_relu_maxpool_grad);
 }
 
 }  // namespace kiln

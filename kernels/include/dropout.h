@@ -36,7 +36,7 @@ void dropout(Context&, const DropoutArgs&);
 
 inline void dropout(Context& c, const DropoutArgs& a) {
   check(a);
-  on_device(c, "dropout", [&] { cpu::dropout(c, a); });
+  on_device(c, Op::dropout, a, cpu::dropout);
 }
 
 }  // namespace kiln

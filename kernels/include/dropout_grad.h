@@ -33,7 +33,7 @@ void dropout_grad(Context&, const DropoutGradArgs&);
 
 inline void dropout_grad(Context& c, const DropoutGradArgs& a) {
   check(a);
-  on_device(c, "dropout_grad", [&] { cpu::dropout_grad(c, a); });
+  on_device(c, Op::dropout_grad, a, cpu::dropout_grad);
 }
 
 }  // namespace kiln

@@ -23,7 +23,7 @@ void gelu(Context&, const GeluArgs&);
 
 inline void gelu(Context& c, const GeluArgs& a) {
   check(a);
-  on_device(c, "gelu", [&] { cpu::gelu(c, a); });
+  on_device(c, Op::gelu, a, cpu::gelu);
 }
 
 }  // namespace kiln

@@ -29,7 +29,7 @@ void gelu_grad(Context&, const GeluGradArgs&);
 
 inline void gelu_grad(Context& c, const GeluGradArgs& a) {
   check(a);
-  on_device(c, "gelu_grad", [&] { cpu::gelu_grad(c, a); });
+  on_device(c, Op::gelu_grad, a, cpu::gelu_grad);
 }
 
 }  // namespace kiln

@@ -12,6 +12,7 @@
 
 #include "engine/core/context.h"
 #include "engine/core/tensor.h"
+#include "kernels/common/op_check.h"
 #include "kernels/include/activation.h"
 
 namespace kiln {
@@ -35,9 +36,7 @@ void linear(Context& context, const LinearArgs& args);
 
 inline void linear(Context& context, const LinearArgs& args) {
   check(args);
-  if (context.device().type == DeviceType::cpu) return cpu::linear(context, args);
-  throw Error(ErrorKind::unsupported, "linear on " + to_string(context.device()),
-              "is not in this build");
+  on_device(context, Op::linear, args, cpu::linear);
 }
 
 }  // namespace kiln

@@ -17,6 +17,7 @@
 
 #include "engine/core/context.h"
 #include "engine/core/tensor.h"
+#include "kernels/common/op_check.h"
 #include "kernels/include/activation.h"
 #include "kernels/include/grad_write.h"
 
@@ -45,9 +46,7 @@ void linear_grad(Context& context, const LinearGradArgs& args);
 
 inline void linear_grad(Context& context, const LinearGradArgs& args) {
   check(args);
-  if (context.device().type == DeviceType::cpu) return cpu::linear_grad(context, args);
-  throw Error(ErrorKind::unsupported, "linear_grad on " + to_string(context.device()),
-              "is not in this build");
+  on_device(context, Op::linear_grad, args, cpu::linear_grad);
 }
 
 }  // namespace kiln

@@ -28,7 +28,7 @@ void log_softmax(Context&, const LogSoftmaxArgs&);
 
 inline void log_softmax(Context& c, const LogSoftmaxArgs& a) {
   check(a);
-  on_device(c, "log_softmax", [&] { cpu::log_softmax(c, a); });
+  on_device(c, Op::log_softmax, a, cpu::log_softmax);
 }
 
 }  // namespace kiln

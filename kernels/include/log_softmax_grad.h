@@ -32,7 +32,7 @@ void log_softmax_grad(Context&, const LogSoftmaxGradArgs&);
 
 inline void log_softmax_grad(Context& c, const LogSoftmaxGradArgs& a) {
   check(a);
-  on_device(c, "log_softmax_grad", [&] { cpu::log_softmax_grad(c, a); });
+  on_device(c, Op::log_softmax_grad, a, cpu::log_softmax_grad);
 }
 
 }  // namespace kiln

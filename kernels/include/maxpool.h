@@ -30,7 +30,7 @@ void maxpool(Context&, const MaxpoolArgs&);
 
 inline void maxpool(Context& c, const MaxpoolArgs& a) {
   check(a);
-  on_device(c, "maxpool", [&] { cpu::maxpool(c, a); });
+  on_device(c, Op::maxpool, a, cpu::maxpool);
 }
 
 }  // namespace kiln

@@ -30,7 +30,7 @@ void maxpool_grad(Context&, const MaxpoolGradArgs&);
 
 inline void maxpool_grad(Context& c, const MaxpoolGradArgs& a) {
   check(a);
-  on_device(c, "maxpool_grad", [&] { cpu::maxpool_grad(c, a); });
+  on_device(c, Op::maxpool_grad, a, cpu::maxpool_grad);
 }
 
 }  // namespace kiln

@@ -34,7 +34,7 @@ void normalize_image(Context&, const NormalizeImageArgs&);
 
 inline void normalize_image(Context& c, const NormalizeImageArgs& a) {
   check(a);
-  on_device(c, "normalize_image", [&] { cpu::normalize_image(c, a); });
+  on_device(c, Op::normalize_image, a, cpu::normalize_image);
 }
 
 }  // namespace kiln

@@ -21,7 +21,7 @@ void relu(Context&, const ReluArgs&);
 
 inline void relu(Context& c, const ReluArgs& a) {
   check(a);
-  on_device(c, "relu", [&] { cpu::relu(c, a); });
+  on_device(c, Op::relu, a, cpu::relu);
 }
 
 }  // namespace kiln

@@ -29,7 +29,7 @@ void relu_grad(Context&, const ReluGradArgs&);
 
 inline void relu_grad(Context& c, const ReluGradArgs& a) {
   check(a);
-  on_device(c, "relu_grad", [&] { cpu::relu_grad(c, a); });
+  on_device(c, Op::relu_grad, a, cpu::relu_grad);
 }
 
 }  // namespace kiln

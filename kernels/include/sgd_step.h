@@ -37,7 +37,7 @@ void sgd_step(Context&, const SgdStepArgs&);
 
 inline void sgd_step(Context& c, const SgdStepArgs& a) {
   check(a);
-  on_device(c, "sgd_step", [&] { cpu::sgd_step(c, a); });
+  on_device(c, Op::sgd_step, a, cpu::sgd_step);
 }
 
 }  // namespace kiln

@@ -10,7 +10,8 @@
 //           hit: i32 [N]    dz: as z, or empty in evaluation.
 // Aliasing  dz may be z; any other overlap is an error.
 // Writes    loss, hit and dz are replaced.
-// Errors    a label outside [0, K) is refused before anything is written.
+// Errors    a label outside [0, K) is refused before anything is written; on a device other than
+//           the CPU labels are not read here and must have been checked.
 // Order     each row is summed in one fixed order, so runs agree bit for bit.
 // Source    docs/math.md, "Softmax cross-entropy".
 #pragma once
@@ -33,7 +34,7 @@ void softmax_xent(Context&, const SoftmaxXentArgs&);
 
 inline void softmax_xent(Context& c, const SoftmaxXentArgs& a) {
   check(a);
-  on_device(c, "softmax_xent", [&] { cpu::softmax_xent(c, a); });
+  on_device(c, Op::softmax_xent, a, cpu::softmax_xent);
 }
 
 }  // namespace kiln

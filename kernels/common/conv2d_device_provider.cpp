@@ -1,0 +1,44 @@
+// Convolutions on a device by the direct kernels of its plug-in: every shape, no scratch memory.
+#include "kernels/include/conv2d_provider.h"
+
+namespace kiln {
+namespace {
+
+constexpr std::string_view kAlgorithm = "direct, one thread an output";
+
+class DirectForward final : public Conv2dForward {
+ public:
+  std::size_t scratch_bytes() const override { return 0; }
+  std::string_view algorithm() const override { return kAlgorithm; }
+  void run(Context& context, const Conv2dArgs& args) override { conv2d(context, args); }
+};
+
+class DirectBackward final : public Conv2dBackward {
+ public:
+  std::size_t scratch_bytes() const override { return 0; }
+  std::string_view algorithm() const override { return kAlgorithm; }
+  void run(Context& context, const Conv2dGradArgs& args) override { conv2d_grad(context, args); }
+};
+
+class DirectProvider final : public Conv2dProvider {
+ public:
+  std::string_view name() const override { return "own"; }
+  std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) override {
+    if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
+    return std::make_unique<DirectForward>();
+  }
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool) override {
+    if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
+    return std::make_unique<DirectBackward>();
+  }
+};
+
+}  // namespace
+
+Conv2dProviders make_device_conv2d_providers(Device device, Log& log) {
+  std::vector<std::unique_ptr<Conv2dProvider>> ordered;
+  ordered.push_back(std::make_unique<DirectProvider>());
+  return {device, std::move(ordered), log};
+}
+
+}  // namespace kiln
