@@ -54,3 +54,36 @@ function(kiln_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} SKIP_RETURN_CODE 77
     LABELS "${arg_LABELS}" ENVIRONMENT "KILN_BIN_DIR=${CMAKE_BINARY_DIR}/bin;KILN_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
 endfunction()
+
+# kiln_on_devices(NAME): the same test program once more for every other device of this build, as
+# NAME_emu and NAME_cuda. Where the device is missing the test counts as skipped.
+function(kiln_on_devices name)
+  foreach(device emu cuda)
+    if(NOT TARGET kiln_${device})
+      continue()
+    endif()
+    add_dependencies(${name} kiln_${device})
+    kiln_labelled(${name} ${device})
+    add_test(NAME ${name}_${device}
+      COMMAND ${name} --gtest_output=xml:${CMAKE_BINARY_DIR}/test-results/${name}_${device}.xml)
+    set(environment "KILN_TEST_DEVICE=${device}" "KILN_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+    if(device STREQUAL "emu" AND KILN_SANITIZE STREQUAL "address")
+      # A second stack for each of thousands of fibers made these tests forty times as long.
+      list(APPEND environment
+        "ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=0")
+    endif()
+    set_tests_properties(${name}_${device} PROPERTIES TIMEOUT 600 LABELS "${device}"
+      SKIP_RETURN_CODE 77 ENVIRONMENT "${environment}")
+  endforeach()
+endfunction()
+
+# kiln_device_tests(NAME SOURCES ... LINKS ...): a test that is only about devices beside the CPU.
+function(kiln_device_tests name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest_main GTest::gmock
+    kiln_warnings kiln_sanitizers)
+  kiln_on_devices(${name})
+endfunction()

@@ -1,0 +1,60 @@
+// adam_step on a GPU: one thread a weight; 16 bytes read and 12 written each in f32.
+#include <cmath>
+
+#include "kernels/cuda/elementwise.h"
+#include "kernels/include/adam_step.h"
+
+namespace kiln::cuda {
+namespace {
+
+template <class T>
+struct AdamStep {
+  T* w;
+  const T* grad;
+  T *exp_avg, *exp_avg_sq;
+  T minus_step, rest1, beta2, rest2, root, eps, decay, shrink;
+  bool use_decay, decoupled;
+
+  // start + rest1 (end - start), from the nearer end as torch.lerp does.
+  __device__ T lerp(T start, T end) const {
+    return rest1 < T(0.5) ? std::fma(rest1, end - start, start)
+                          : std::fma(start - end, T(1) - rest1, end);
+  }
+  __device__ void operator()(std::int64_t i) const {
+    T value = w[i], g = grad[i];
+    if (use_decay && decoupled) value *= shrink;
+    if (use_decay && !decoupled) g = std::fma(decay, value, g);
+    const T first = lerp(exp_avg[i], g);
+    const T second = std::fma(rest2 * g, g, exp_avg_sq[i] * beta2);
+    exp_avg[i] = first;
+    exp_avg_sq[i] = second;
+    w[i] = value + minus_step * first / (std::sqrt(second) / root + eps);
+  }
+};
+
+}  // namespace
+
+void adam_step(Context& c, const AdamStepArgs& a) {
+  const double minus_step = -(a.lr / (1 - std::pow(a.beta1, static_cast<double>(a.step))));
+  const double root = std::sqrt(1 - std::pow(a.beta2, static_cast<double>(a.step)));
+  visit_type(a.w, [&](auto zero) {
+    using T = decltype(zero);
+    map(c, "adam_step", a.w.element_count(),
+        AdamStep<T>{.w = a.w.data<T>(),
+                    .grad = a.grad.data<T>(),
+                    .exp_avg = a.exp_avg.data<T>(),
+                    .exp_avg_sq = a.exp_avg_sq.data<T>(),
+                    .minus_step = static_cast<T>(minus_step),
+                    .rest1 = static_cast<T>(1 - a.beta1),
+                    .beta2 = static_cast<T>(a.beta2),
+                    .rest2 = static_cast<T>(1 - a.beta2),
+                    .root = static_cast<T>(root),
+                    .eps = static_cast<T>(a.eps),
+                    .decay = static_cast<T>(a.weight_decay),
+                    .shrink = static_cast<T>(1 - a.lr * a.weight_decay),
+                    .use_decay = a.weight_decay != 0,
+                    .decoupled = a.decoupled});
+  });
+}
+
+}  // namespace kiln::cuda

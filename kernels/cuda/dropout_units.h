@@ -1,0 +1,31 @@
+// Which unit of the mask an element belongs to.
+#pragma once
+
+#include "kernels/common/dropout_mask.h"
+#include "kernels/cuda/gpu.h"
+
+namespace kiln::cuda {
+
+struct DropoutUnits {
+  DropoutMask mask;
+  std::int64_t picture = 0, channels = 0;  // elements of a picture; 0: a unit is an element
+
+  // The factor of element i: 0 or 1 / (1 - p).
+  __device__ double factor(std::int64_t i) const {
+    const std::int64_t unit =
+        picture == 0 ? i : i / picture * channels + i % channels;  // [N,H,W,C]: n, c
+    return mask.kept(static_cast<std::uint64_t>(unit)) ? mask.keep_scale : 0.0;
+  }
+};
+
+template <class Args>
+DropoutUnits dropout_units(const Args& a, const Shape& shape) {
+  DropoutUnits units{.mask = make_dropout_mask(a.p, a.seed, a.epoch, a.step, a.layer_id)};
+  if (a.channel) {
+    units.picture = shape[1] * shape[2] * shape[3];
+    units.channels = shape[3];
+  }
+  return units;
+}
+
+}  // namespace kiln::cuda

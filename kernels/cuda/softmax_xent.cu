@@ -1,0 +1,82 @@
+// softmax_xent on a GPU: one warp a row; z is read from the cache after the first time.
+#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/softmax_row.h"
+#include "kernels/include/softmax_xent.h"
+
+namespace kiln::cuda {
+namespace {
+
+template <class T>
+struct Rows {
+  const T* z;
+  const std::int32_t* t;
+  T* loss;
+  std::int32_t* hit;
+  T* dz;  // or null
+  std::int64_t classes;
+  double label_smoothing, scale;
+};
+
+struct Smallest {
+  __device__ std::int64_t operator()(std::int64_t a, std::int64_t b) const { return a < b ? a : b; }
+};
+
+// The first class that holds the maximum; `classes` where the row holds a NaN.
+template <class T>
+__device__ std::int64_t first_of(const T* z, std::int64_t classes, T largest) {
+  std::int64_t first = classes;
+  for (std::int64_t k = threadIdx.x; k < classes; k += kWarp)
+    if (z[k] == largest && k < first) first = k;
+  return warp_reduce(first, Smallest{});
+}
+
+template <class T>
+__global__ void softmax_xent_row_per_warp(std::int64_t rows, Rows<T> a) {
+  const std::int64_t row = row_of_warp();
+  if (row >= rows) return;
+  const T* z = a.z + row * a.classes;
+  const std::int32_t label = a.t[row];
+  // Read before dz is written: dz may be z.
+  const T at_label = z[label], largest = row_maximum(z, a.classes);
+  const std::int64_t best = first_of(z, a.classes, largest);
+  T total = 0, shifted = 0;
+  for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp) {
+    total += std::exp(z[k] - largest);
+    shifted += z[k] - largest;
+  }
+  total = warp_reduce(total, Sum{});
+  shifted = warp_reduce(shifted, Sum{});
+  const T log_total = std::log(total), count = static_cast<T>(a.classes);
+  const T smoothing = static_cast<T>(a.label_smoothing), spread = smoothing / count;
+  if (threadIdx.x == 0) {
+    T loss = -(1 - smoothing) * (at_label - largest - log_total);
+    if (smoothing != 0) loss -= spread * (shifted - count * log_total);
+    a.loss[row] = loss;
+    a.hit[row] = best == label ? 1 : 0;
+  }
+  if (a.dz == nullptr) return;
+  const T scale = static_cast<T>(a.scale);
+  for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp) {
+    const T wanted = spread + (k == label ? 1 - smoothing : T(0));
+    a.dz[row * a.classes + k] = scale * (std::exp(z[k] - largest) / total - wanted);
+  }
+}
+
+}  // namespace
+
+void softmax_xent(Context& c, const SoftmaxXentArgs& a) {
+  visit_type(a.z, [&](auto zero) {
+    using T = decltype(zero);
+    launch_rows(c, "softmax_xent", softmax_xent_row_per_warp<T>, a.z.shape()[0],
+                Rows<T>{.z = a.z.data<T>(),
+                        .t = a.t.data<std::int32_t>(),
+                        .loss = a.loss.data<T>(),
+                        .hit = a.hit.data<std::int32_t>(),
+                        .dz = optional_data<T>(a.dz),
+                        .classes = a.z.shape()[1],
+                        .label_smoothing = a.label_smoothing,
+                        .scale = a.scale});
+  });
+}
+
+}  // namespace kiln::cuda
