@@ -54,7 +54,7 @@ class StepBench {
         context_(choose_device(flags.common, log_), pool_, log_, flags.common.deterministic),
         spec_(find_model(flags.model, 10)),
         parameters_(spec_, DType::f32, context_.device()),
-        providers_(make_conv2d_providers(flags.common, log_)),
+        providers_(make_conv2d_providers(flags.common, context_.device(), log_)),
         network_(spec_, parameters_, context_, providers_,
                  {.batch_size = flags.batch, .training = !flags.inference}),
         optimizer_({.momentum = 0.9}, parameters_),

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/core/check.h"
+#include "engine/core/transfer.h"
 
 namespace kiln {
 
@@ -32,8 +33,9 @@ Network& BatchRunner::run(std::span<const std::uint8_t> images,
 
 std::vector<float> probabilities(const Tensor& logits, std::int64_t row) {
   const std::int64_t class_count = logits.shape()[1];
-  const auto scores = logits.elements<float>().subspan(static_cast<std::size_t>(row * class_count),
-                                                       static_cast<std::size_t>(class_count));
+  std::vector<float> scores(static_cast<std::size_t>(class_count));
+  copy_to_host(logits.device(), scores.data(), logits.data<float>() + row * class_count,
+               scores.size() * sizeof(float));
   const auto largest = static_cast<double>(*std::ranges::max_element(scores));
   std::vector<double> powers;
   powers.reserve(scores.size());

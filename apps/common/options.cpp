@@ -7,8 +7,10 @@
 
 #include "apps/common/app_main.h"
 #include "apps/common/environment.h"
+#include "engine/core/backend.h"
 #include "engine/core/error.h"
 #include "engine/core/thread_pool.h"
+#include "kernels/include/load_device.h"
 
 namespace kiln {
 namespace {
@@ -84,8 +86,10 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
   app.add_option("--threads", options.thread_count, "Threads that compute; 0: one per CPU")
       ->check(CLI::Range(0, kMaxThreadCount))
       ->capture_default_str();
-  app.add_option("--device", options.device, "Where to compute: auto, cpu or cuda")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+  app.add_option("--device", options.device,
+                 "Where to compute: auto (a GPU where there is one), cpu, cuda, or emu: the\n"
+                 "CUDA kernels run by the CPU, slowly, for study and debugging")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "emu"}))
       ->capture_default_str();
   app.add_flag("--deterministic", options.deterministic,
                "The same bits for every number of threads");
@@ -144,18 +148,32 @@ LogLevel log_level(const CommonOptions& options) {
   return options.log_level == "debug" ? LogLevel::debug : LogLevel::info;
 }
 
-Device choose_device(const CommonOptions& options, Log& log) {
-  if (options.device == "cuda")
-    throw Error(ErrorKind::unsupported, "--device cuda", "this build has no CUDA backend",
-                "use --device cpu or auto");
-  const std::string threads =
-      std::to_string(thread_count(options)) + (thread_count(options) == 1 ? " thread" : " threads");
-  const char* reason = options.device == "cpu" ? "asked for" : "this build has no CUDA backend";
-  log.info("device: cpu, " + threads + ", " + instruction_set() + " (" + reason + ")");
+namespace {
+
+Device the_cpu(const CommonOptions& options, Log& log, const std::string& reason) {
+  const int count = thread_count(options);
+  log.info("device: cpu, " + std::to_string(count) + (count == 1 ? " thread, " : " threads, ") +
+           instruction_set() + " (" + reason + ")");
   return Device{};
 }
 
-Conv2dProviders make_conv2d_providers(const CommonOptions& options, Log& log) {
+}  // namespace
+
+Device choose_device(const CommonOptions& options, Log& log) {
+  if (options.device == "cpu") return the_cpu(options, log, "asked for");
+  const DeviceType type = options.device == "emu" ? DeviceType::emu : DeviceType::cuda;
+  std::string why;
+  const std::optional<Device> device = load_device(type, 0, why);
+  if (!device && options.device == "auto") return the_cpu(options, log, "no GPU: " + why);
+  if (!device)
+    throw Error(ErrorKind::unsupported, "--device " + options.device, why, "use --device cpu");
+  log.info("device: " + to_string(*device) + ", " + device->backend->describe(0) +
+           (options.device == "auto" ? " (first GPU found)" : " (asked for)"));
+  return *device;
+}
+
+Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log) {
+  if (!device.is_host()) return make_device_conv2d_providers(device, log);
   return make_cpu_conv2d_providers(log, parse_cpu_conv2d_choice(options.conv));
 }
 

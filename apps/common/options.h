@@ -44,11 +44,11 @@ void parse_flags(CLI::App& app, int argc, char** argv);
 int thread_count(const CommonOptions& options);
 LogLevel log_level(const CommonOptions& options);
 
-// Where work will run; logs the device and why. Throws Error (unsupported) for a device that was
-// asked for and that this build or machine does not have.
+// Where work will run; logs the device and why. Only `auto` falls back to the CPU: throws Error
+// (unsupported) for a device that was asked for and that this build or machine does not have.
 Device choose_device(const CommonOptions& options, Log& log);
 
-// The convolution providers that --conv names.
-Conv2dProviders make_conv2d_providers(const CommonOptions& options, Log& log);
+// The convolution providers of the device; on the CPU those that --conv names.
+Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log);
 
 }  // namespace kiln

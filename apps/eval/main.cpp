@@ -59,7 +59,7 @@ int run(int argc, char** argv) {
   if (o.resize) load.resize = ImageSize{model->card.input_height, model->card.input_width};
   const Dataset data = load_dataset(o.data, split, log, pool, load);
   check_subject(*model, o.model, data, log);
-  Conv2dProviders providers = make_conv2d_providers(o.common, log);
+  Conv2dProviders providers = make_conv2d_providers(o.common, context.device(), log);
   const Scores scores = score(*model, o.model, data, context, providers, o.batch_size);
   const EvaluationSubject subject{o.model, *model, data, split};
   if (!o.report.empty()) write_report(o, subject, scores, context, providers);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "engine/core/transfer.h"
 
 namespace kiln {
 namespace {
@@ -31,7 +32,7 @@ const Parameter& first_weights(const Model& model, const std::string& thing) {
 Picture filter_picture(const Model& model, const std::string& thing) {
   const Parameter& weights = first_weights(model, thing);  // [K, R, S, C]
   const auto extent = [&](int axis) { return static_cast<int>(weights.shape[axis]); };
-  return tile_filters(weights.value.elements<const float>(), extent(0), extent(1), extent(2),
+  return tile_filters(elements_of<float>(weights.value), extent(0), extent(1), extent(2),
                       extent(3));
 }
 
@@ -39,7 +40,7 @@ std::string filter_preview(const Model& model, const std::string& thing) {
   constexpr std::string_view kRamp = " .:-=+*#%@";
   const Parameter& weights = first_weights(model, thing);
   const Shape& shape = weights.shape;
-  const auto values = weights.value.elements<const float>();
+  const std::vector<float> values = elements_of<float>(weights.value);
   const std::int64_t shown =
       std::clamp(kPreviewColumns / (2 * shape[2] + 2), std::int64_t{1}, shape[0]);
   const auto mean = [&](std::int64_t k, std::int64_t r, std::int64_t s) {

@@ -66,7 +66,7 @@ int run(int argc, char** argv) {
   if (!trained && (o.preview || !o.filters.empty()))
     throw Error(ErrorKind::usage, o.preview ? "--preview" : "--filters",
                 printable(o.subject) + " has no trained weights", "name a model directory");
-  Conv2dProviders providers = make_conv2d_providers(o.common, quiet);
+  Conv2dProviders providers = make_conv2d_providers(o.common, context.device(), quiet);
   const Anatomy anatomy = dissect(model->spec, model->parameters, context, providers, o.batch_size);
   const ModelCard* card = trained ? &model->card : nullptr;
   std::string text =

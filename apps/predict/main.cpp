@@ -110,7 +110,7 @@ class Predictor {
   Predictor(const PredictOptions& options, const Model& model, Context& context)
       : options_(options),
         model_(model),
-        providers_(make_conv2d_providers(options.common, context.log())),
+        providers_(make_conv2d_providers(options.common, context.device(), context.log())),
         runner_(model, context, providers_, options.batch_size),
         reader_(model.card, context.pool()),
         writer_(make_prediction_writer(options.format(), model.card.classes, options.top_count)) {}

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/core/rng.h"
+#include "engine/core/transfer.h"
 #include "engine/report/png.h"
 
 namespace kiln {
@@ -58,8 +59,7 @@ Picture first_filters(const ParameterStore& parameters) {
   const Parameter& first = parameters.all().front();
   if (first.shape.rank() != 4 || first.shape[1] * first.shape[2] < 4) return {};
   const auto extent = [&](int axis) { return static_cast<int>(first.shape[axis]); };
-  return tile_filters(first.value.elements<const float>(), extent(0), extent(1), extent(2),
-                      extent(3));
+  return tile_filters(elements_of<float>(first.value), extent(0), extent(1), extent(2), extent(3));
 }
 
 }  // namespace kiln

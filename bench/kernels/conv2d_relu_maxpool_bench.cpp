@@ -98,7 +98,7 @@ Case grad_case(Context& c, const Conv2dShape& shape, GradWrite mode) {
   const auto fault = [f, with_dx]() -> std::string {
     const Values x = f->x->values(), w = f->w.values(), y = f->y.values(), dy = f->dy->values();
     const auto wanted = reference::conv2d_relu_maxpool_grad<double>(
-        f->shape, f->pool, x, w, y, f->index.view().elements<const std::uint8_t>(), dy);
+        f->shape, f->pool, x, w, y, f->index.host<const std::uint8_t>(), dy);
     const std::string wrong = fault_of(f->dw, wanted.dw, kTolerance);
     return wrong.empty() && with_dx ? fault_of(f->dx, wanted.dx, kTolerance) : wrong;
   };

@@ -29,8 +29,8 @@ inline std::shared_ptr<OwnedTensor> shared_random(const Shape& shape, std::uint6
                                                   float low = -1, float high = 1) {
   auto tensor = std::make_shared<OwnedTensor>(shape, DType::f32);
   const OwnedTensor some = random_tensor({4099}, DType::f32, seed, low, high);
-  float* data = tensor->view().data<float>();
-  const float* from = some.view().data<float>();
+  float* data = tensor->host<float>().data();
+  const float* from = some.host<float>().data();
   for (std::int64_t i = 0; i < shape.element_count(); ++i) data[i] = from[i % 4099];
   return tensor;
 }

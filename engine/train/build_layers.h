@@ -13,6 +13,7 @@ namespace kiln {
 
 struct BuildOptions {
   bool fuse = true;
+  bool on_host = true;  // elsewhere there is no kernel for conv2d + relu + max_pool in one
   std::int64_t batch_size = 1;
 };
 

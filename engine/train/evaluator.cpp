@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "engine/core/error.h"
+#include "engine/core/transfer.h"
 
 namespace kiln {
 namespace {
@@ -17,7 +18,8 @@ std::string extents(std::int64_t h, std::int64_t w, std::int64_t c) {
 // class is the first maximum, as in softmax_xent.
 void tally(const Network& network, const Batch& batch, std::int64_t class_count, Evaluation& result,
            const Evaluator::Visitor& visitor, std::vector<float>& probabilities) {
-  const std::span<const float> logits = network.logits().elements<float>();
+  const std::vector<float> all = elements_of<float>(network.logits());
+  const std::span<const float> logits(all);
   const auto k = static_cast<std::size_t>(class_count);
   for (std::size_t n = 0; n < static_cast<std::size_t>(batch.count); ++n) {
     const std::span<const float> row = logits.subspan(n * k, k);

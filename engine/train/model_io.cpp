@@ -37,9 +37,8 @@ void refuse_strangers(const SafetensorsFile& file, const std::set<std::string_vi
 
 void TensorBundle::add_parameter(const std::string& name, const Parameter& parameter,
                                  const Tensor& memory) {
-  Buffer& home = storage_.emplace_back(memory.device(), memory.size_bytes());
-  to_file_order(parameter, memory,
-                Tensor(home.data(), parameter.shape, memory.dtype(), memory.device()));
+  Buffer& home = storage_.emplace_back(Device{}, memory.size_bytes());
+  to_file_order(parameter, memory, Tensor(home.data(), parameter.shape, memory.dtype()));
   entries_.push_back(
       {name, memory.dtype(), parameter.file_shape, {home.data(), memory.size_bytes()}});
 }

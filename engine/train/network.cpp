@@ -1,8 +1,9 @@
 #include "engine/train/network.h"
 
-#include <algorithm>
+#include <cstring>
 
 #include "engine/core/check.h"
+#include "engine/core/transfer.h"
 #include "engine/train/build_layers.h"
 #include "engine/train/finite.h"
 #include "kernels/include/normalize_image.h"
@@ -15,11 +16,17 @@ Network::Network(const ModelSpec& spec, const ParameterStore& parameters, const 
     : options_(options) {
   const Shape input{options.batch_size, spec.height, spec.width, spec.channels};
   chain_ = build_chain(spec.name, spec.layers, input, parameters, providers,
-                       {.fuse = options.fuse, .batch_size = options.batch_size});
+                       {.fuse = options.fuse,
+                        .on_host = context.device().is_host(),
+                        .batch_size = options.batch_size});
   Planner p(parameters.dtype(), &context);
   x_ = p.define("input", input);
   labels_ = p.define("labels", {options.batch_size}, DType::i32);
   for (const Slot slot : {x_, labels_}) p.pin(slot);
+  if (!context.device().is_host()) {
+    pictures_ = p.define("pictures", input, DType::u8);
+    p.pin(pictures_);
+  }
   logits_ = chain_->plan_forward(p, x_);
   losses_ = p.define("loss", {options.batch_size});
   hits_ = p.define("hit", {options.batch_size}, DType::i32);
@@ -39,14 +46,20 @@ Network::Network(const ModelSpec& spec, const ParameterStore& parameters, const 
                           options.input_gradient ? GradWrite::overwrite : GradWrite::skip);
   }
   memory_ = std::make_unique<Memory>(p.finish(options.arena), context.device());
+  host_losses_.resize(losses().size_bytes());
+  host_hits_.resize(static_cast<std::size_t>(options.batch_size));
 }
 
 void Network::set_input(Context& c, std::span<const std::uint8_t> images,
                         std::span<const std::int32_t> labels, const Normalisation& normalisation) {
   const Tensor x = input(), t = this->labels();
   KILN_CHECK(static_cast<std::int64_t>(labels.size()) == t.element_count());
-  std::ranges::copy(labels, t.data<std::int32_t>());
+  set_elements(t, labels);
   NormalizeImageArgs args{.x = Tensor(images, x.shape()), .y = x};
+  if (pictures_) {
+    args.x = (*memory_)[pictures_];
+    set_elements(args.x, images);
+  }
   if (normalisation.mode == Normalisation::Mode::per_image) args.mode = NormalizeMode::per_image;
   for (std::size_t channel = 0; channel < normalisation.mean.size(); ++channel) {
     args.mean[channel] = static_cast<double>(normalisation.mean[channel]);
@@ -66,11 +79,17 @@ BatchResult Network::loss(Context& c) {
                    .label_smoothing = options_.label_smoothing,
                    .scale = 1.0 / static_cast<double>(options_.batch_size)});
   BatchResult result;
+  copy_to_host(c.device(), host_losses_.data(), losses().raw(), host_losses_.size());
+  copy_to_host(c.device(), host_hits_.data(), hits().raw(), hits().size_bytes());
   visit_float(losses().dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for (const T loss : losses().elements<T>()) result.loss_sum += static_cast<double>(loss);
+    for (std::size_t i = 0; i < host_hits_.size(); ++i) {
+      T loss;
+      std::memcpy(&loss, host_losses_.data() + i * sizeof loss, sizeof loss);
+      result.loss_sum += static_cast<double>(loss);
+    }
   });
-  for (const std::int32_t hit : hits().elements<std::int32_t>()) result.hit_count += hit;
+  for (const std::int32_t hit : host_hits_) result.hit_count += hit;
   return result;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "engine/core/context.h"
 #include "engine/core/memory.h"
@@ -69,7 +70,11 @@ class Network {
   NetworkOptions options_;
   std::unique_ptr<Chain> chain_;
   std::unique_ptr<Memory> memory_;
+  Slot pictures_;  // on a device: the bytes that set_input sends
   Slot x_, labels_, logits_, losses_, hits_, dlogits_, dx_;
+  // What loss() fetches; filled here so that a step allocates nothing.
+  std::vector<std::byte> host_losses_;
+  std::vector<std::int32_t> host_hits_;
 };
 
 }  // namespace kiln

@@ -7,6 +7,7 @@
 #include "engine/core/check.h"
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
+#include "engine/core/transfer.h"
 
 namespace kiln {
 namespace {
@@ -19,34 +20,39 @@ std::size_t size_bytes(const Parameter& parameter, DType dtype) {
   return static_cast<std::size_t>(parameter.shape.element_count()) * size_of(dtype);
 }
 
-void fill(const Tensor& tensor, double value) {
+// next() for every element in order, written where the tensor lies.
+template <class Next>
+void fill(const Tensor& tensor, const Next& next) {
   visit_float(tensor.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    std::ranges::fill(tensor.elements<T>(), static_cast<T>(value));
+    std::vector<T> elements(static_cast<std::size_t>(tensor.element_count()));
+    for (T& element : elements) element = static_cast<T>(next());
+    set_elements<T>(tensor, elements);
   });
 }
 
 // Every element gets the same 24 random bits in f32 and in f64.
 void fill_uniform(const Tensor& tensor, float bound, std::uint64_t seed, std::uint32_t place) {
   RandomSequence numbers(seed, RandomStream::initialise, place);
-  visit_float(tensor.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (T& element : tensor.elements<T>())
-      element = static_cast<T>(numbers.next_uniform(-bound, bound));
-  });
+  fill(tensor, [&] { return numbers.next_uniform(-bound, bound); });
 }
 
-// out[o][b][a] = in[o][a][b]
-void transpose_inner(const std::byte* in, std::byte* out, std::int64_t outer, std::int64_t a_count,
-                     std::int64_t b_count, std::size_t element_bytes) {
+// out[o][b][a] = in[o][a][b], from wherever `in` lies to wherever `out` does.
+void transpose_inner(const Tensor& in, const Tensor& out, std::int64_t outer, std::int64_t a_count,
+                     std::int64_t b_count) {
+  const std::size_t element_bytes = size_of(in.dtype());
+  std::vector<std::byte> from_host(in.size_bytes()), to_host(out.size_bytes());
+  copy_to_host(in.device(), from_host.data(), in.raw(), from_host.size());
   for (std::int64_t o = 0; o < outer; ++o)
     for (std::int64_t a = 0; a < a_count; ++a)
       for (std::int64_t b = 0; b < b_count; ++b) {
         const std::int64_t from = (o * a_count + a) * b_count + b;
         const std::int64_t to = (o * b_count + b) * a_count + a;
-        std::memcpy(out + static_cast<std::size_t>(to) * element_bytes,
-                    in + static_cast<std::size_t>(from) * element_bytes, element_bytes);
+        std::memcpy(to_host.data() + static_cast<std::size_t>(to) * element_bytes,
+                    from_host.data() + static_cast<std::size_t>(from) * element_bytes,
+                    element_bytes);
       }
+  copy_to_device(out.device(), out.raw(), to_host.data(), to_host.size());
 }
 
 }  // namespace
@@ -191,11 +197,11 @@ void ParameterStore::initialise(std::uint64_t seed) {
         break;
       case ParameterRole::norm_scale:
       case ParameterRole::running_variance:
-        fill(p.value, 1.0);
+        fill(p.value, [] { return 1.0; });
         break;
       case ParameterRole::norm_shift:
       case ParameterRole::running_mean:
-        fill(p.value, 0.0);
+        fill(p.value, [] { return 0.0; });
         break;
     }
     ++place;
@@ -204,14 +210,12 @@ void ParameterStore::initialise(std::uint64_t seed) {
 
 void to_file_order(const Parameter& p, const Tensor& memory, const Tensor& file) {
   KILN_CHECK(memory.size_bytes() == file.size_bytes());
-  transpose_inner(static_cast<const std::byte*>(memory.raw()), static_cast<std::byte*>(file.raw()),
-                  p.outer, p.pixels, p.channels, size_of(memory.dtype()));
+  transpose_inner(memory, file, p.outer, p.pixels, p.channels);
 }
 
 void to_memory_order(const Parameter& p, const Tensor& file, const Tensor& memory) {
   KILN_CHECK(memory.size_bytes() == file.size_bytes());
-  transpose_inner(static_cast<const std::byte*>(file.raw()), static_cast<std::byte*>(memory.raw()),
-                  p.outer, p.channels, p.pixels, size_of(memory.dtype()));
+  transpose_inner(file, memory, p.outer, p.channels, p.pixels);
 }
 
 }  // namespace kiln
