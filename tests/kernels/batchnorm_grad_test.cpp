@@ -125,6 +125,7 @@ TEST(BatchnormGrad, MatchesTheOracle) {
 
 // A gradient that is added is never stored past the caches.
 TEST(BatchnormGrad, LargeGradientsHaveTheBitsOfThoseAddedToZero) {
+  KILN_CPU_ONLY("about stores past the host's caches");
   TestContext c(2);
   LargeTensor x, dy, replaced, added;
   std::memset(added.view().raw(), 0, added.view().size_bytes());

@@ -99,15 +99,15 @@ struct Conv2dReluMaxpoolCase {
   }
   reference::Conv2dReluMaxpoolGradients expected_gradients() const {
     const Values a = x.values(), b = w.values(), c = y.values(), d = dy.values();
-    return reference::conv2d_relu_maxpool_grad<double>(
-        shape, pool, a, b, c, index.view().elements<const std::uint8_t>(), d);
+    return reference::conv2d_relu_maxpool_grad<double>(shape, pool, a, b, c,
+                                                       index.host<const std::uint8_t>(), d);
   }
 
  private:
   // All bits set: NaN to whoever reads before writing.
   static OwnedTensor make_scratch(std::size_t size_bytes) {
     OwnedTensor scratch({static_cast<std::int64_t>(size_bytes)}, DType::u8);
-    std::memset(scratch.view().raw(), 0xFF, size_bytes);
+    std::ranges::fill(scratch.host<std::uint8_t>(), 0xFF);
     return scratch;
   }
   static std::byte* bytes_of(const OwnedTensor& scratch) {

@@ -48,7 +48,8 @@ TEST_P(Conv2dTest, BitsDependNeitherOnThreadsNorOnTheBatch) {
   const auto run = [&](int threads, const Conv2dShape& shape, const Tensor& y) {
     TestContext c(threads);
     const Scratch scratch(conv2d_scratch_bytes(c, shape, DType::f32));
-    const Tensor x(in.x.view().raw(), shape.input(), DType::f32);
+    const Tensor all = in.x.view();
+    const Tensor x(all.raw(), shape.input(), DType::f32, all.device());
     conv2d(c, {shape, x, in.w, in.bias, y, Activation::none, scratch.data()});
   };
   const OwnedTensor one(s.output(), DType::f32), three(s.output(), DType::f32);
@@ -59,7 +60,8 @@ TEST_P(Conv2dTest, BitsDependNeitherOnThreadsNorOnTheBatch) {
   single.n = 1;
   const OwnedTensor first(single.output(), DType::f32);
   run(2, single, first);
-  EXPECT_TRUE(bitwise_equal(first, Tensor(one.view().raw(), single.output(), DType::f32)));
+  const Tensor all = one.view();
+  EXPECT_TRUE(bitwise_equal(first, Tensor(all.raw(), single.output(), DType::f32, all.device())));
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Conv2dTest, testing::ValuesIn(conv2d_cases()));

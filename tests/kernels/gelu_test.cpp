@@ -63,7 +63,7 @@ TEST(Gelu, StaysWithinTwoUnitsInTheLastPlaceOverAllFiniteNumbers) {
   const Shape shape{static_cast<std::int64_t>(inputs.size())};
   const OwnedTensor x(shape, DType::f32), y(shape, DType::f32), dx(shape, DType::f32);
   const OwnedTensor ones(shape, DType::f32, Values(inputs.size(), 1.0));
-  std::ranges::copy(inputs, x.view().data<float>());
+  std::ranges::copy(inputs, x.host<float>().data());
   TestContext c;
   gelu(c, {.x = x, .y = y});
   gelu_grad(c, {.x = x, .dy = ones, .dx = dx});
@@ -72,10 +72,10 @@ TEST(Gelu, StaysWithinTwoUnitsInTheLastPlaceOverAllFiniteNumbers) {
   Worst value, slope;
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto smallest = static_cast<double>(std::numeric_limits<float>::denorm_min());
-    value.take(inputs[i], y.view().data<float>()[i], wanted[i],
+    value.take(inputs[i], y.host<const float>()[i], wanted[i],
                std::max(1.5e-7 * std::fabs(wanted[i]), 1.2 * smallest));
     const double phi = std::erfc(-all[i] / std::sqrt(2.0)) / 2;
-    slope.take(inputs[i], dx.view().data<float>()[i], slopes[i],
+    slope.take(inputs[i], dx.host<const float>()[i], slopes[i],
                std::max(1.5e-7 * std::max(std::fabs(slopes[i]), phi), 1.2 * smallest));
   }
   EXPECT_LE(value.ratio, 1) << "gelu(" << value.at << ")";
@@ -89,7 +89,7 @@ TEST(Gelu, KeepsTheSignOfItsZeros) {
   TestContext c;
   gelu(c, {.x = in, .y = y});
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const float result = y.view().data<float>()[i];
+    const float result = y.host<const float>()[i];
     EXPECT_EQ(result, 0) << x[i];
     EXPECT_EQ(std::signbit(result), std::signbit(x[i])) << x[i];
   }

@@ -93,12 +93,17 @@ inline testing::AssertionResult elementwise_close_to(const OwnedTensor& got, con
                  tolerance);
 }
 
+inline std::vector<std::byte> bytes_of(const Tensor& tensor) {
+  std::vector<std::byte> bytes(tensor.size_bytes());
+  copy_to_host(tensor.device(), bytes.data(), tensor.raw(), bytes.size());
+  return bytes;
+}
+
 // Every bit alike, NaN payloads included.
 inline testing::AssertionResult bitwise_equal(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape() || a.dtype() != b.dtype())
     return testing::AssertionFailure() << "shapes or types differ";
-  const auto* left = static_cast<const unsigned char*>(a.raw());
-  const auto* right = static_cast<const unsigned char*>(b.raw());
+  const std::vector<std::byte> left = bytes_of(a), right = bytes_of(b);
   for (std::size_t i = 0; i < a.size_bytes(); ++i)
     if (left[i] != right[i])
       return testing::AssertionFailure() << "element " << i / size_of(a.dtype()) << " differs";
@@ -125,9 +130,10 @@ std::int64_t ulp_distance(T a, T b) {
 template <class T>
 std::int64_t worst_ulp_distance(const Tensor& a, const Tensor& b) {
   KILN_CHECK(a.shape() == b.shape());
+  const std::vector<T> left = elements_of<T>(a), right = elements_of<T>(b);
   std::int64_t worst = 0;
-  for (std::int64_t i = 0; i < a.element_count(); ++i)
-    worst = std::max(worst, ulp_distance(a.data<T>()[i], b.data<T>()[i]));
+  for (std::size_t i = 0; i < left.size(); ++i)
+    worst = std::max(worst, ulp_distance(left[i], right[i]));
   return worst;
 }
 

@@ -1,30 +1,38 @@
 // The devices and contexts that an op is tested on.
 #pragma once
 
+#include <cstdio>
 #include <cstdlib>
 #include <gtest/gtest.h>
 #include <string>
-#include <vector>
 
 #include "engine/core/context.h"
 #include "engine/core/device.h"
+#include "kernels/include/load_device.h"
 
 namespace kiln::test {
 
 // Exit code of a test program that could test nothing; CTest counts it as skipped.
 inline constexpr int kSkipExitCode = 77;
 
-inline std::vector<Device> all_devices() {
-  return {Device{DeviceType::cpu, 0}, Device{DeviceType::cuda, 0}};
-}
-// Whether this build has kernels for the device and this machine has the device.
-inline bool device_present(Device device) { return device.type == DeviceType::cpu; }
-
-// KILN_REQUIRE_DEVICES="cuda": a missing device of that name fails instead of being skipped.
-inline bool device_required(Device device) {
-  const char* required = std::getenv("KILN_REQUIRE_DEVICES");
-  const std::string name = device.type == DeviceType::cpu ? "cpu" : "cuda";
-  return required != nullptr && std::string(required).find(name) != std::string::npos;
+// The device that ops are tested on: the CPU, or what KILN_TEST_DEVICE names (emu, cuda). Leaves
+// the program as skipped, or as failed where KILN_REQUIRE_DEVICES names the device, when it is not
+// there.
+inline Device test_device() {
+  static const Device device = [] {
+    const char* wanted = std::getenv("KILN_TEST_DEVICE");
+    if (wanted == nullptr || std::string(wanted) == "cpu") return Device{};
+    const DeviceType type = std::string(wanted) == "emu" ? DeviceType::emu : DeviceType::cuda;
+    std::string why;
+    const auto found = load_device(type, 0, why);
+    if (found) return *found;
+    const char* required = std::getenv("KILN_REQUIRE_DEVICES");
+    const bool fails =
+        required != nullptr && std::string(required).find(wanted) != std::string::npos;
+    std::printf("%s: no device %s (%s)\n", fails ? "FAILED" : "SKIPPED", wanted, why.c_str());
+    std::exit(fails ? 1 : kSkipExitCode);
+  }();
+  return device;
 }
 
 // Thread counts that every op runs under; 3 divides nothing.
@@ -34,7 +42,7 @@ inline constexpr int kThreadCounts[] = {1, 2, 3};
 class TestContext {
  public:
   explicit TestContext(int thread_count = 1, bool deterministic = false)
-      : pool_(thread_count), context_(Device{}, pool_, log_, deterministic) {}
+      : pool_(thread_count), context_(test_device(), pool_, log_, deterministic) {}
 
   operator Context&() { return context_; }  // NOLINT(google-explicit-constructor)
   Context& get() { return context_; }
@@ -47,12 +55,9 @@ class TestContext {
 
 }  // namespace kiln::test
 
-// Leaves the test, as skipped or failed, where the device is not there.
-#define KILN_NEED_DEVICE(device)                                                      \
-  do {                                                                                \
-    if (!::kiln::test::device_present(device)) {                                      \
-      if (::kiln::test::device_required(device))                                      \
-        FAIL() << "device " << ::kiln::to_string(device) << " is required, not here"; \
-      GTEST_SKIP() << "device " << ::kiln::to_string(device) << " is not here";       \
-    }                                                                                 \
+// Leaves a test that is about something which only the CPU has: instruction sets, threads, what a
+// library does.
+#define KILN_CPU_ONLY(why)                                                                        \
+  do {                                                                                            \
+    if (!::kiln::test::test_device().is_host()) GTEST_SKIP() << "not for this device: " << (why); \
   } while (false)

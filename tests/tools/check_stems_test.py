@@ -8,6 +8,8 @@ GOOD = {
     "kernels/include/relu_grad.h": "struct ReluGradArgs {};\n",
     "kernels/cpu/relu.cpp": "\n",
     "kernels/cpu/relu_grad_simd.cpp": "\n",
+    "kernels/cuda/relu.cu": "\n",
+    "kernels/cuda/relu_grad.cu": "\n",
     "tests/kernels/relu_test.cpp": "\n",
     "bench/kernels/relu_bench.cpp": "\n",
     "tests/reference/relu.h": "\n",
@@ -24,6 +26,7 @@ class CheckStems(ToolTest):
     def test_each_missing_stem_is_found(self):
         for path, what in [("kernels/cpu/relu.cpp", "relu: no body"),
                            ("kernels/cpu/relu_grad_simd.cpp", "relu_grad: no body"),
+                           ("kernels/cuda/relu_grad.cu", "relu_grad: no GPU kernel"),
                            ("tests/kernels/relu_test.cpp", "relu: no test"),
                            ("bench/kernels/relu_bench.cpp", "relu: no benchmark"),
                            ("tests/reference/relu.h", "relu: no oracle")]:

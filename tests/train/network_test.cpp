@@ -10,6 +10,7 @@
 #include "models/zoo.h"
 #include "tests/golden/golden.h"
 #include "tests/train/fixture.h"
+#include "tests/train/mini_resnet.h"
 
 namespace kiln {
 namespace {
@@ -19,34 +20,6 @@ using test::Workbench;
 
 ModelSpec without_dropout(ModelSpec spec) {
   std::erase_if(spec.layers, [](const LayerSpec& l) { return l.kind == LayerKind::dropout; });
-  return spec;
-}
-
-LayerSpec renamed_shortcut(LayerSpec block) {
-  for (LayerSpec& layer : block.shortcut)
-    layer.name.replace(layer.name.find("shortcut"), 8, "downsample");
-  return block;
-}
-
-// The golden miniature: stem of 8 channels, an identity block, a projected block, head.
-ModelSpec mini_resnet(std::int64_t extent) {
-  const ModelSpec big = resnet18();
-  ModelSpec spec{.name = "mini", .height = extent, .width = extent};
-  spec.layers = {big.layers[0], big.layers[1], big.layers[2]};
-  spec.layers[0].out_features = 8;
-  for (const std::size_t block : {3u, 5u})
-    spec.layers.push_back(renamed_shortcut(big.layers[block]));
-  for (LayerSpec& layer : spec.layers[3].body)
-    if (layer.kind == LayerKind::conv2d) layer.out_features = 8;
-  for (auto* path : {&spec.layers[4].body, &spec.layers[4].shortcut})
-    for (LayerSpec& layer : *path)
-      if (layer.kind == LayerKind::conv2d) layer.out_features = 16;
-  LayerSpec pool = big.layers[big.layers.size() - 3], head = big.layers.back();
-  pool.kernel_h = pool.kernel_w = pool.stride_h = pool.stride_w = extent / 2;
-  head.name = "fc";
-  spec.layers.push_back(pool);
-  spec.layers.push_back(big.layers[big.layers.size() - 2]);
-  spec.layers.push_back(head);
   return spec;
 }
 
@@ -170,7 +143,7 @@ TEST_P(GoldenNetwork, MnistAgreesWithPyTorch) {
 
 TEST_P(GoldenNetwork, ResidualBlocksAgreeWithPyTorch) {
   const auto [dtype, threads, fuse] = GetParam();
-  Golden g("mini_resnet", mini_resnet(12), dtype, 4, threads, fuse);
+  Golden g("mini_resnet", test::mini_resnet(12), dtype, 4, threads, fuse);
   Optimizer optimizer({.momentum = 0.9, .weight_decay = 0.0005}, g.parameters_);
   g.load(0);
   const double truth = g.golden_.at("loss_f64").values.at(0);
@@ -254,7 +227,7 @@ TEST(NetworkGradient, MnistWithDropoutAndLogSoftmax) {
 
 TEST(NetworkGradient, ResidualBlocksWithBatchNormalisation) {
   for (const bool fuse : {true, false})
-    EXPECT_LE(worst_gradient_error(mini_resnet(8), 4, fuse, 0.1), 1e-6);
+    EXPECT_LE(worst_gradient_error(test::mini_resnet(8), 4, fuse, 0.1), 1e-6);
 }
 
 // One training step; returns every value, gradient and the loss.
@@ -283,7 +256,7 @@ std::vector<float> one_step(const ModelSpec& spec, const ArenaOptions& arena, in
 class EveryNetwork : public testing::TestWithParam<std::string> {
  protected:
   ModelSpec spec() const {
-    return GetParam() == "mini_resnet" ? mini_resnet(8) : find_model(GetParam(), 10);
+    return GetParam() == "mini_resnet" ? test::mini_resnet(8) : find_model(GetParam(), 10);
   }
 };
 
