@@ -7,7 +7,7 @@ Reads BUILD_DIR/ctest.junit.xml (`ctest --output-junit`) and the GoogleTest file
 BUILD_DIR/test-results. A GoogleTest case counts once; a test without such a file counts as one.
 A test program that crashed, timed out, or ran no case is a failure whatever its file says.
 
-The device of a case is `cuda` where a word of its full name is cuda, else `cpu`.
+The device of a case is `cuda` or `emu` where a word of its full name is that, else `cpu`.
 KILN_REQUIRE_DEVICES=cuda,cpu fails the count when no case passed on a named device.
 """
 import argparse
@@ -19,7 +19,7 @@ import re
 import sys
 import xml.etree.ElementTree as ET
 
-DEVICES = ("cpu", "cuda")
+DEVICES = ("cpu", "emu", "cuda")
 
 
 @dataclasses.dataclass
@@ -30,7 +30,8 @@ class Case:
 
     @property
     def device(self) -> str:
-        return "cuda" if "cuda" in re.split(r"[^a-z0-9]+", self.name.lower()) else "cpu"
+        words = re.split(r"[^a-z0-9]+", self.name.lower())
+        return next((d for d in DEVICES[1:] if d in words), DEVICES[0])
 
 
 def gtest_cases(path: pathlib.Path, program: str) -> list[Case]:
