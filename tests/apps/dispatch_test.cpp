@@ -1,6 +1,7 @@
 // `kiln` itself, and what all programs answer alike.
 #include <gmock/gmock.h>
 
+#include "kernels/include/load_device.h"
 #include "tests/apps/app_test.h"
 
 namespace kiln::test {
@@ -63,7 +64,9 @@ TEST_F(Dispatch, ProgramsHaveHelpVersionAndRefuseUnknownFlags) {
   }
 }
 
-TEST_F(Dispatch, CudaIsAnHonestError) {
+TEST_F(Dispatch, AMissingGpuIsAnHonestError) {
+  std::string why;
+  if (load_device(DeviceType::cuda, 0, why)) GTEST_SKIP() << "there is a GPU";
   const std::string model =
       save_random_model({.name = "tiny",
                          .height = 4,
@@ -72,7 +75,7 @@ TEST_F(Dispatch, CudaIsAnHonestError) {
                          .layers = {{.kind = LayerKind::flatten, .name = "flatten"},
                                     {.kind = LayerKind::linear, .name = "fc", .out_features = 2}}});
   EXPECT_TRUE(refused(run_process({"kiln", "inspect", model, "--device", "cuda"}), 1,
-                      {"--device cuda", "no CUDA backend"}));
+                      {"--device cuda: ", why, "use --device cpu"}));
 }
 
 TEST_F(Dispatch, AFullStandardOutputIsAnError) {
