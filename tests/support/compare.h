@@ -93,7 +93,7 @@ inline testing::AssertionResult elementwise_close_to(const OwnedTensor& got, con
                  tolerance);
 }
 
-inline std::vector<std::byte> bytes_of(const Tensor& tensor) {
+inline std::vector<std::byte> host_bytes(const Tensor& tensor) {
   std::vector<std::byte> bytes(tensor.size_bytes());
   copy_to_host(tensor.device(), bytes.data(), tensor.raw(), bytes.size());
   return bytes;
@@ -103,7 +103,7 @@ inline std::vector<std::byte> bytes_of(const Tensor& tensor) {
 inline testing::AssertionResult bitwise_equal(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape() || a.dtype() != b.dtype())
     return testing::AssertionFailure() << "shapes or types differ";
-  const std::vector<std::byte> left = bytes_of(a), right = bytes_of(b);
+  const std::vector<std::byte> left = host_bytes(a), right = host_bytes(b);
   for (std::size_t i = 0; i < a.size_bytes(); ++i)
     if (left[i] != right[i])
       return testing::AssertionFailure() << "element " << i / size_of(a.dtype()) << " differs";
