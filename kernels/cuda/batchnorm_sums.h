@@ -4,8 +4,9 @@
 //      take every eighth row, and their sums are added through shared memory
 //   2  one thread a channel adds the parts in the order of their numbers
 //
-// Sums are in double: 2 or 3 additions for 4 to 12 bytes read stay below the memory's time even on
-// GPUs with one double unit in 64.
+// Sums are in double: 2 or 3 operations for 4 to 12 bytes read. By the datasheets' rates that is
+// about the memory's time on GPUs with one double unit in 64, and far below it on data-centre ones;
+// not yet measured on a GPU.
 #pragma once
 
 #include "kernels/cuda/gpu.h"

@@ -1,6 +1,6 @@
 // GELU in the type of its argument. Phi(x) is formed as erfc, which keeps the digits of the left
-// tail; in f32 the argument's rounding alone would cost it ten bits there, so it is widened: one
-// double erfc an element is far below the cost of the element's bytes on data-centre GPUs.
+// tail; in f32 the argument's rounding alone would cost it ten bits there, so it is widened to
+// double. What that costs beside the element's bytes is not yet measured on a GPU.
 #pragma once
 
 #include "kernels/common/activation_math.h"
