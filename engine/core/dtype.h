@@ -8,11 +8,13 @@
 #include <utility>
 
 #include "engine/core/error.h"
+#include "engine/core/half.h"
 
 namespace kiln {
 
 // f64 exists so that every gradient can be checked by finite differences through the real layers.
-enum class DType : std::uint8_t { f32, f64, i32, i64, u8 };
+// f16 (IEEE binary16) and bf16 (the upper half of an f32) are storage types: sums run in f32.
+enum class DType : std::uint8_t { f32, f64, i32, i64, u8, f16, bf16 };
 
 constexpr std::size_t size_of(DType dtype) {
   switch (dtype) {
@@ -22,6 +24,9 @@ constexpr std::size_t size_of(DType dtype) {
     case DType::f64:
     case DType::i64:
       return 8;
+    case DType::f16:
+    case DType::bf16:
+      return 2;
     case DType::u8:
       return 1;
   }
@@ -40,6 +45,10 @@ constexpr std::string_view name_of(DType dtype) {
       return "i64";
     case DType::u8:
       return "u8";
+    case DType::f16:
+      return "f16";
+    case DType::bf16:
+      return "bf16";
   }
   return "?";
 }
@@ -51,14 +60,17 @@ inline constexpr DType dtype_of = [] {
   if constexpr (std::is_same_v<T, std::int32_t>) return DType::i32;
   if constexpr (std::is_same_v<T, std::int64_t>) return DType::i64;
   if constexpr (std::is_same_v<T, std::uint8_t>) return DType::u8;
+  if constexpr (std::is_same_v<T, Float16>) return DType::f16;
+  if constexpr (std::is_same_v<T, BFloat16>) return DType::bf16;
 }();
 
-// Calls f(T{}) with the C++ type of a floating DType; throws Error (unsupported) for the others.
+// Calls f(T{}) with the C++ type of a DType that arithmetic is done in; throws Error (unsupported)
+// for the others.
 template <class F>
 decltype(auto) visit_float(DType dtype, F&& f) {
   if (dtype == DType::f32) return std::forward<F>(f)(float{});
   if (dtype == DType::f64) return std::forward<F>(f)(double{});
-  throw Error(ErrorKind::unsupported, name_of(dtype), "is not a floating type");
+  throw Error(ErrorKind::unsupported, name_of(dtype), "is no type to compute in");
 }
 
 }  // namespace kiln

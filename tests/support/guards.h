@@ -97,6 +97,10 @@ class OwnedTensor {
         return static_cast<double>(elements_.data<std::int64_t>()[i]);
       case DType::u8:
         return elements_.data<std::uint8_t>()[i];
+      case DType::f16:
+        return static_cast<double>(to_float(elements_.data<Float16>()[i]));
+      case DType::bf16:
+        return static_cast<double>(to_float(elements_.data<BFloat16>()[i]));
     }
     return 0;
   }
@@ -118,6 +122,12 @@ class OwnedTensor {
         return;
       case DType::u8:
         elements_.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(value);
+        return;
+      case DType::f16:
+        elements_.data<Float16>()[i] = to_float16(static_cast<float>(value));
+        return;
+      case DType::bf16:
+        elements_.data<BFloat16>()[i] = to_bfloat16(static_cast<float>(value));
         return;
     }
   }
