@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "apps/common/app_main.h"
@@ -20,8 +21,8 @@
 #include "engine/core/rng.h"
 #include "engine/data/dataset.h"
 #include "engine/data/synth.h"
-#include "engine/train/network.h"
 #include "engine/train/optimizer.h"
+#include "engine/train/train_pass.h"
 #include "models/zoo.h"
 
 namespace kiln {
@@ -55,12 +56,17 @@ class StepBench {
         spec_(find_model(flags.model, 10)),
         parameters_(spec_, DType::f32, context_.device()),
         providers_(make_conv2d_providers(flags.common, context_.device(), log_)),
-        network_(spec_, parameters_, context_, providers_,
-                 {.batch_size = flags.batch, .training = !flags.inference}),
         optimizer_({.momentum = 0.9}, parameters_),
         pictures_(flags.pictures) {
     if (pictures_.empty()) pictures_ = takes(32, 32, 3, 10) ? "synth" : "noise";
     parameters_.initialise(1);
+    if (flags.inference)
+      network_ =
+          std::make_unique<Network>(spec_, parameters_, context_, providers_,
+                                    NetworkOptions{.batch_size = flags.batch, .training = false});
+    else
+      pass_.emplace(spec_, parameters_, context_, providers_,
+                    TrainPassOptions{.batch_size = flags.batch});
     context_.mode = flags.inference ? Mode::eval : Mode::train;
     draw_pictures();
   }
@@ -93,41 +99,46 @@ class StepBench {
     return rates;
   }
 
-  // Mean microseconds of each part of a step.
+  // Mean microseconds of each part of a step whose threads share every op (TrainPass, "by ops").
   std::vector<std::pair<std::string, double>> profile() {
+    Network network(spec_, parameters_, context_, providers_,
+                    {.batch_size = flags_.batch, .training = !flags_.inference});
     std::vector<std::pair<std::string, double>> parts;
-    const auto& layers = network_.chain().layers();
-    const Memory& memory = network_.memory();
     const auto measure = [&](const std::string& name, const auto& run) {
       const auto begin = Clock::now();
       run();
       const double us = seconds_since(begin) * 1e6;
-      for (auto& [known, sum] : parts)
-        if (known == name) {
-          sum += us;
-          return;
-        }
-      parts.emplace_back(name, us);
+      const auto known = std::ranges::find(parts, name, &std::pair<std::string, double>::first);
+      if (known == parts.end())
+        parts.emplace_back(name, us);
+      else
+        known->second += us;
     };
     int rounds = 0;
-    for (const auto begin = Clock::now(); seconds_since(begin) < flags_.seconds; ++rounds) {
-      measure("normalise", [&] { set_input(); });
-      for (const auto& layer : layers)
-        measure(layer->name() + " forward", [&] { layer->forward(context_, memory); });
-      measure("loss", [&] { network_.loss(context_); });
-      if (flags_.inference) continue;
-      for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
-        measure((*layer)->name() + " backward", [&] { (*layer)->backward(context_, memory); });
-      measure("optimizer", [&] { optimizer_.step(context_, 0.0); });
-    }
+    for (const auto begin = Clock::now(); seconds_since(begin) < flags_.seconds; ++rounds)
+      profile_step(network, measure);
     for (auto& [name, us] : parts) us /= std::max(rounds, 1);
     return parts;
   }
 
+  std::string arrangement() const { return pass_ ? pass_->description() : "by ops"; }
   int used_threads() const { return pool_.thread_count(); }
   const std::string& pictures() const { return pictures_; }
 
  private:
+  template <class Measure>
+  void profile_step(Network& network, const Measure& measure) {
+    const auto& layers = network.chain().layers();
+    const Memory& memory = network.memory();
+    measure("normalise", [&] { network.set_input(context_, images_, labels_, {}); });
+    for (const auto& layer : layers)
+      measure(layer->name() + " forward", [&] { layer->forward(context_, memory); });
+    measure("loss", [&] { network.loss(context_); });
+    if (flags_.inference) return;
+    for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
+      measure((*layer)->name() + " backward", [&] { (*layer)->backward(context_, memory); });
+    measure("optimizer", [&] { optimizer_.step(context_, 0.0); });
+  }
   void draw_pictures() {
     const auto picture = static_cast<std::size_t>(spec_.height * spec_.width * spec_.channels);
     images_.resize(static_cast<std::size_t>(flags_.batch) * picture);
@@ -171,14 +182,14 @@ class StepBench {
       images_[i] = static_cast<std::uint8_t>(numbers.next_below(128) +
                                              12 * static_cast<unsigned>(labels_[i / picture]));
   }
-  void set_input() { network_.set_input(context_, images_, labels_, {}); }
   // A rate of 0 leaves the weights alone and costs the same.
   double step(double learning_rate = 0.0) {
-    set_input();
-    network_.forward(context_);
-    const double loss = network_.loss(context_).loss_sum;
-    if (flags_.inference) return loss;
-    network_.backward(context_);
+    if (network_) {
+      network_->set_input(context_, images_, labels_, {});
+      network_->forward(context_);
+      return network_->loss(context_).loss_sum;
+    }
+    const double loss = pass_->run(context_, images_, labels_, {}).loss_sum;
     optimizer_.step(context_, learning_rate);
     return loss;
   }
@@ -190,7 +201,8 @@ class StepBench {
   ModelSpec spec_;
   ParameterStore parameters_;
   Conv2dProviders providers_;
-  Network network_;
+  std::unique_ptr<Network> network_;  // inference
+  std::optional<TrainPass> pass_;     // training
   Optimizer optimizer_;
   std::string pictures_;
   std::vector<std::uint8_t> images_;
@@ -206,7 +218,8 @@ int run(int argc, char** argv) {
   app.add_option("--batch", flags.batch, "pictures in a step")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seconds", flags.seconds, "how long to measure")
       ->check(CLI::Range(0.01, 3600.0));
-  app.add_flag("--profile", flags.profile, "also print the mean time of every part");
+  app.add_flag("--profile", flags.profile,
+               "also print the mean time of every part, when the threads share each op");
   app.add_flag("--inference", flags.inference, "forward only");
   flags.common.log_level = "quiet";
   add_common_options(app, flags.common);
@@ -222,6 +235,7 @@ int run(int argc, char** argv) {
                               {"deterministic", flags.common.deterministic},
                               {"mode", flags.inference ? "inference" : "training"},
                               {"isa", instruction_set()},
+                              {"shared", bench.arrangement()},
                               {"images_per_second", rates[rates.size() / 2]},
                               {"low", rates.front()},
                               {"high", rates.back()},

@@ -100,14 +100,17 @@ std::optional<ResumePoint> Run::resume() {
 void Run::announce() {
   log_.info("model: " + spec_.name + ", " + std::to_string(parameters_.trainable_count()) +
             " parameters");
-  for (const auto& layer : trainer_->network().chain().layers())
+  for (const auto& layer : trainer_->pass().network(0).chain().layers())
     log_.debug("layer " + layer->name() + ": " + layer->description());
-  const MemoryPlan& plan = trainer_->network().memory().plan();
-  log_.info("memory: " + std::to_string(plan.arena_bytes >> 10) + " KiB of activations (" +
+  const MemoryPlan& plan = trainer_->pass().network(0).memory().plan();
+  const std::size_t networks = trainer_->pass().network_count();
+  log_.info("memory: " + (networks > 1 ? std::to_string(networks) + " times " : std::string()) +
+            std::to_string(plan.arena_bytes >> 10) + " KiB of activations (" +
             std::to_string(plan.separate_bytes >> 10) + " KiB without sharing), " +
             std::to_string(plan.scratch_bytes >> 10) + " KiB of scratch");
   log_.info("threads: " + std::to_string(pool_.thread_count()) +
-            (flags_.common.deterministic ? ", deterministic" : ""));
+            (flags_.common.deterministic ? ", deterministic" : "") + ", a batch is shared " +
+            trainer_->pass().description());
   log_.debug(to_table(plan));
 }
 
@@ -182,7 +185,7 @@ void Run::write_report() {
   for (const auto& [key, value] : environment_info(pool_.thread_count()))
     report.environment.push_back({key, value});
   report.environment.push_back({"data set", data_.train.info().origin});
-  for (const auto& layer : trainer_->network().chain().layers())
+  for (const auto& layer : trainer_->pass().network(0).chain().layers())
     report.environment.push_back({"layer " + layer->name(), layer->description()});
   if (data_.test.size() > 0) add_evaluation(report, *trainer_, data_.test, flags_.seed);
   write_html_report(model_dir_ / "report.html", report);

@@ -14,6 +14,7 @@ namespace kiln {
 Network::Network(const ModelSpec& spec, const ParameterStore& parameters, const Context& context,
                  Conv2dProviders& providers, const NetworkOptions& options)
     : options_(options) {
+  if (options_.mean_over == 0) options_.mean_over = options_.batch_size;
   const Shape input{options.batch_size, spec.height, spec.width, spec.channels};
   chain_ = build_chain(spec.name, spec.layers, input, parameters, providers,
                        {.fuse = options.fuse,
@@ -77,7 +78,7 @@ BatchResult Network::loss(Context& c) {
                    .hit = hits(),
                    .dz = dlogits_ ? (*memory_)[dlogits_] : Tensor{},
                    .label_smoothing = options_.label_smoothing,
-                   .scale = 1.0 / static_cast<double>(options_.batch_size)});
+                   .scale = 1.0 / static_cast<double>(options_.mean_over)});
   BatchResult result;
   copy_to_host(c.device(), host_losses_.data(), losses().raw(), host_losses_.size());
   copy_to_host(c.device(), host_hits_.data(), hits().raw(), hits().size_bytes());

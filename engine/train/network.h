@@ -21,6 +21,7 @@ namespace kiln {
 
 struct NetworkOptions {
   std::int64_t batch_size = 64;
+  std::int64_t mean_over = 0;   // pictures that the loss is the mean of; 0: those of this network
   bool training = true;         // false: forward only, activations share more memory
   bool fuse = true;             // false: one layer per spec entry, for tests
   bool input_gradient = false;  // also compute dL/dx of the input, for tests
@@ -57,7 +58,8 @@ class Network {
 
   // c.mode chooses what dropout and batch normalisation do.
   void forward(Context& c);
-  // Cross-entropy of the logits; in a training network also its gradient, of the batch's mean.
+  // Cross-entropy of the logits; in a training network also its gradient, of the mean
+  // over options.mean_over pictures.
   BatchResult loss(Context& c);
   // Overwrites every parameter gradient. After loss().
   void backward(Context& c);

@@ -70,6 +70,20 @@ ParameterStore::ParameterStore(const ModelSpec& spec, DType dtype, Device device
   allocate();
 }
 
+ParameterStore ParameterStore::with_own_gradients() const {
+  ParameterStore twin(dtype_, device_);
+  twin.parameters_ = parameters_;
+  twin.gradients_ = Buffer(device_, flat_gradients_.size_bytes());
+  twin.flat_values_ = flat_values_;
+  twin.flat_gradients_ = Tensor(twin.gradients_.data(), flat_gradients_.shape(), dtype_, device_);
+  for (Parameter& p : twin.parameters_) {
+    if (!p.trainable()) continue;
+    const auto at = static_cast<const std::byte*>(p.gradient.raw()) - gradients_.data();
+    p.gradient = Tensor(twin.gradients_.data() + at, p.shape, dtype_, device_);
+  }
+  return twin;
+}
+
 void ParameterStore::declare(const LayerSpec& layer, const Shape& input,
                              const Shape& before_flatten) {
   switch (layer.kind) {

@@ -41,6 +41,10 @@ class ParameterStore {
   // Declares and allocates everything that `spec` needs; values are zero until initialised.
   ParameterStore(const ModelSpec& spec, DType dtype, Device device);
 
+  // The same values, this store's, beside gradients of its own: for one of several threads that
+  // work on slices of a batch. This store must outlive it.
+  ParameterStore with_own_gradients() const;
+
   DType dtype() const { return dtype_; }
   // In the order of the layers. References stay valid for the life of the store.
   const std::deque<Parameter>& all() const { return parameters_; }
@@ -65,6 +69,7 @@ class ParameterStore {
   void initialise(std::uint64_t seed);
 
  private:
+  ParameterStore(DType dtype, Device device) : dtype_(dtype), device_(device) {}
   void declare(const LayerSpec& layer, const Shape& input, const Shape& before_flatten);
   void declare_weight(const LayerSpec& layer, const Shape& input, const Shape& before_flatten);
   void declare_norm(const LayerSpec& layer, std::int64_t channels);

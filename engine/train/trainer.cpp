@@ -36,9 +36,9 @@ Trainer::Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainO
       loader_(train, loader_options(options)) {
   check_fit(spec, train);
   const auto plan = [&](std::int64_t count) {
-    return std::make_unique<Network>(
+    return std::make_unique<TrainPass>(
         spec, parameters, context, providers,
-        NetworkOptions{.batch_size = count, .label_smoothing = options.label_smoothing});
+        TrainPassOptions{.batch_size = count, .label_smoothing = options.label_smoothing});
   };
   const std::int64_t whole = std::min(options.batch_size, train.size());
   whole_ = plan(whole);
@@ -94,14 +94,11 @@ bool Trainer::run_epoch(TrainObserver& observer, const std::function<bool()>& st
 }
 
 void Trainer::take_step(const Batch& batch, TrainObserver& observer) {
-  Network& network = network_for(batch.count);
+  TrainPass& pass = pass_for(batch.count);
   context_.counter.step = static_cast<std::uint64_t>(position_.step);
   last_rate_ = rate();
-  network.set_input(context_, batch.images, batch.labels, options_.normalisation);
-  network.forward(context_);
-  const BatchResult result = network.loss(context_);
-  if (!std::isfinite(result.loss_sum)) diverged(network, last_rate_);
-  network.backward(context_);
+  const BatchResult result = pass.run(context_, batch.images, batch.labels, options_.normalisation);
+  if (!std::isfinite(result.loss_sum)) diverged(pass, last_rate_);
   optimizer_.step(context_, last_rate_);
 
   parameters_.set_batches_tracked(parameters_.batches_tracked() + 1);
@@ -158,8 +155,8 @@ Evaluation Trainer::evaluate(const Evaluator::Visitor& visitor) {
   return evaluator_ ? evaluator_->run(context_, visitor) : Evaluation{};
 }
 
-void Trainer::diverged(Network& network, double rate) {
-  const std::string layer = network.first_layer_not_finite(context_);
+void Trainer::diverged(TrainPass& pass, double rate) {
+  const std::string layer = pass.first_layer_not_finite(context_);
   char text[32];
   std::snprintf(text, sizeof text, "%g", rate);
   throw Error(ErrorKind::diverged, "step " + std::to_string(position_.step + 1),
@@ -169,7 +166,7 @@ void Trainer::diverged(Network& network, double rate) {
               "lower --lr; the last good checkpoint was kept");
 }
 
-Network& Trainer::network_for(std::int64_t count) {
+TrainPass& Trainer::pass_for(std::int64_t count) {
   return count == whole_->batch_size() ? *whole_ : *rest_;
 }
 

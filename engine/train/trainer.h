@@ -13,9 +13,9 @@
 #include "engine/data/loader.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/evaluator.h"
-#include "engine/train/network.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/schedule.h"
+#include "engine/train/train_pass.h"
 
 namespace kiln {
 
@@ -72,7 +72,7 @@ class Trainer {
   // Goes on from a checkpoint instead of from the start. Throws Error (input).
   void resume(const Path& checkpoint);
   const TrainPosition& position() const { return position_; }
-  const Network& network() const { return *whole_; }
+  const TrainPass& pass() const { return *whole_; }
   std::int64_t batch_count() const { return loader_.batch_count(); }
 
   // Trains until the epochs are done or `stop_requested` (asked after every step) says so; then a
@@ -88,8 +88,8 @@ class Trainer {
   void take_step(const Batch& batch, TrainObserver& observer);
   void finish_epoch(TrainObserver& observer);
   void save(TrainObserver& observer);
-  [[noreturn]] void diverged(Network& network, double rate);
-  Network& network_for(std::int64_t count);
+  [[noreturn]] void diverged(TrainPass& pass, double rate);
+  TrainPass& pass_for(std::int64_t count);
   double rate() const;
 
   const TrainOptions options_;
@@ -98,7 +98,7 @@ class Trainer {
   Context& context_;
   Optimizer optimizer_;
   Loader loader_;
-  std::unique_ptr<Network> whole_, rest_;
+  std::unique_ptr<TrainPass> whole_, rest_;
   std::optional<Evaluator> evaluator_;
   TrainPosition position_;
   double last_rate_ = 0.0;

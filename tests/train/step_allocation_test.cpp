@@ -5,6 +5,7 @@
 #include <new>
 
 #include "engine/train/optimizer.h"
+#include "engine/train/train_pass.h"
 #include "models/zoo.h"
 #include "tests/train/fixture.h"
 
@@ -51,13 +52,11 @@ TEST_P(StepAllocation, AStepAllocatesNothing) {
   test::Workbench bench(2);
   ParameterStore parameters(spec, DType::f32, Device{});
   parameters.initialise(1);
-  Network network(spec, parameters, bench.context, bench.providers, {.batch_size = 4});
+  TrainPass pass(spec, parameters, bench.context, bench.providers, {.batch_size = 4});
   Optimizer optimizer({.momentum = 0.9}, parameters);
   const test::RandomBatch data(spec, 4, 1);
   const auto step = [&] {
-    network.set_input(bench.context, data.images, data.labels, {});
-    test::forward_loss(network, bench.context);
-    network.backward(bench.context);
+    pass.run(bench.context, data.images, data.labels, {});
     optimizer.step(bench.context, 0.01);
   };
   step();  // what a library sets up on its first call is not the step's

@@ -1,0 +1,72 @@
+// TrainPass: forward, loss and backward of one batch, on all threads of a context.
+//
+// There are two ways to share a batch among T threads, and the plan decides once which it is:
+//
+//   by ops      one network of the whole batch. Every op cuts its own work; the threads meet twice
+//               an op, some forty times a step of LeNet.
+//   by slices   T networks, each of a contiguous slice of the pictures, each with gradients of its
+//               own and one thread to itself. The threads meet when all are through; then the
+//               gradients are added, that of slice 0 first, in the order of the slices.
+//
+// Slices want a network in which no picture knows of another or of its own place in the batch: no
+// batch normalisation, whose means run over the batch, and no dropout, whose mask is numbered by
+// it. They cost T - 1 more gradient buffers, written and added once a step; so a slice must do a
+// good deal of work per weight. Under --deterministic, where the thread count may change nothing,
+// and on other devices it is always by ops.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/train/network.h"
+
+namespace kiln {
+
+struct TrainPassOptions {
+  std::int64_t batch_size = 64;
+  double label_smoothing = 0.0;
+};
+
+// Whether `spec` is trained by slices where `batch_size` pictures meet `thread_count` threads.
+bool wants_slices(const ModelSpec& spec, std::int64_t batch_size, int thread_count);
+
+class TrainPass {
+ public:
+  // `parameters` must outlive the pass, and every run() must be given a context of the same device,
+  // thread count and determinism as `context`.
+  TrainPass(const ModelSpec& spec, const ParameterStore& parameters, const Context& context,
+            Conv2dProviders& providers, const TrainPassOptions& options);
+  ~TrainPass();
+  TrainPass(TrainPass&&) noexcept;
+
+  std::int64_t batch_size() const { return batch_size_; }
+  // "by ops", or "by slices: 2 of up to 32 pictures"; for the log.
+  std::string description() const;
+
+  // Scores the batch and overwrites every parameter gradient. Pictures u8 [batch_size, H, W, C].
+  BatchResult run(Context& c, std::span<const std::uint8_t> images,
+                  std::span<const std::int32_t> labels, const Normalisation& normalisation);
+
+  // After a run whose loss is not finite: the first layer to blame, as in Network.
+  std::string first_layer_not_finite(Context& c);
+
+  // One network of the whole batch, or one for each slice.
+  std::size_t network_count() const { return whole_ ? 1 : slices_.size(); }
+  const Network& network(std::size_t which) const;
+
+ private:
+  struct Slice;
+
+  BatchResult run_slices(Context& c, std::span<const std::uint8_t> images,
+                         std::span<const std::int32_t> labels, const Normalisation& normalisation);
+
+  std::int64_t batch_size_;
+  std::unique_ptr<Network> whole_;              // by ops
+  std::vector<std::unique_ptr<Slice>> slices_;  // or by slices
+  Tensor gradients_;                            // of the store: where the slices' sum goes
+};
+
+}  // namespace kiln
