@@ -23,7 +23,8 @@ void sgd_f32(const SgdNumbers& n, float* w, const float* grad, float* buffer, st
     Vec g = lanes.load(grad + i);
     if (n.use_decay) g = fused(decay, value, g);
     if (n.use_momentum) {
-      const Vec b = n.first_step ? g : fused(undamped, g, momentum * lanes.load(buffer + i));
+      const Vec b =
+          n.first_step ? g : normal_or_zero(fused(undamped, g, momentum * lanes.load(buffer + i)));
       lanes.store(buffer + i, b);
       g = n.nesterov ? fused(momentum, b, g) : b;
     }
@@ -38,11 +39,11 @@ void adadelta_f32(const AdadeltaNumbers& n, float* w, const float* grad, float* 
     const Vec value = lanes.load(w + i);
     Vec g = lanes.load(grad + i);
     if (n.use_decay) g = fused(broadcast(n.decay), value, g);
-    const Vec square = fused(rest * g, g, lanes.load(square_avg + i) * rho);
+    const Vec square = normal_or_zero(fused(rest * g, g, lanes.load(square_avg + i) * rho));
     lanes.store(square_avg + i, square);
     const Vec acc = lanes.load(acc_delta + i);
     const Vec delta = square_root(acc + eps) / square_root(square + eps) * g;
-    lanes.store(acc_delta + i, fused(rest * delta, delta, acc * rho));
+    lanes.store(acc_delta + i, normal_or_zero(fused(rest * delta, delta, acc * rho)));
     lanes.store(w + i, fused(broadcast(n.minus_lr), delta, value));
   });
 }
@@ -60,7 +61,7 @@ void adam_f32(const AdamNumbers& n, float* w, const float* grad, float* exp_avg,
       else
         g = fused(broadcast(n.decay), value, g);
     }
-    const Vec first = lerp(lanes.load(exp_avg + i), g, n.rest1);
+    const Vec first = normal_or_zero(lerp(lanes.load(exp_avg + i), g, n.rest1));
     const Vec second = fused(rest2 * g, g, lanes.load(exp_avg_sq + i) * beta2);
     lanes.store(exp_avg + i, first);
     lanes.store(exp_avg_sq + i, second);

@@ -51,6 +51,12 @@ inline void map_vectors(std::int64_t count, const Body& body) {
   if (i < count) body(FirstLanes{static_cast<int>(count - i)}, i);
 }
 
+// v where it is a normal number, an infinity or NaN; zero where it is subnormal.
+inline Vec normal_or_zero(Vec v) {
+  constexpr float kSmallest = 0x1p-126f;
+  return (v < kSmallest) & (v > -kSmallest) ? Vec{} : v;
+}
+
 // a * b + c rounded once. Without FMA the product is formed in double, where it is exact; the sum
 // is rounded to double and then to float, which differs from one rounding once in 2^29 cases.
 inline Vec fused(Vec a, Vec b, Vec c) {

@@ -1,4 +1,5 @@
 // adadelta_step on a GPU: one thread a weight; 16 bytes read and 12 written each in f32.
+#include "kernels/common/normal_or_zero.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/include/adadelta_step.h"
 
@@ -16,11 +17,11 @@ struct AdadeltaStep {
   __device__ void operator()(std::int64_t i) const {
     T g = grad[i];
     if (use_decay) g = std::fma(decay, w[i], g);
-    const T square = std::fma(rest * g, g, square_avg[i] * rho);
+    const T square = normal_or_zero(std::fma(rest * g, g, square_avg[i] * rho));
     square_avg[i] = square;
     const T acc = acc_delta[i];
     const T delta = std::sqrt(acc + eps) / std::sqrt(square + eps) * g;
-    acc_delta[i] = std::fma(rest * delta, delta, acc * rho);
+    acc_delta[i] = normal_or_zero(std::fma(rest * delta, delta, acc * rho));
     w[i] = std::fma(minus_lr, delta, w[i]);
   }
 };

@@ -1,6 +1,7 @@
 // adam_step on a GPU: one thread a weight; 16 bytes read and 12 written each in f32.
 #include <cmath>
 
+#include "kernels/common/normal_or_zero.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/include/adam_step.h"
 
@@ -24,7 +25,7 @@ struct AdamStep {
     T value = w[i], g = grad[i];
     if (use_decay && decoupled) value *= shrink;
     if (use_decay && !decoupled) g = std::fma(decay, value, g);
-    const T first = lerp(exp_avg[i], g);
+    const T first = normal_or_zero(lerp(exp_avg[i], g));
     const T second = std::fma(rest2 * g, g, exp_avg_sq[i] * beta2);
     exp_avg[i] = first;
     exp_avg_sq[i] = second;

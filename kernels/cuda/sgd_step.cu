@@ -1,4 +1,5 @@
 // sgd_step on a GPU: one thread a weight; 12 bytes read and 8 written each in f32 with momentum.
+#include "kernels/common/normal_or_zero.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/include/sgd_step.h"
 
@@ -19,7 +20,7 @@ struct SgdStep {
     T g = grad[i];
     if (use_decay) g = std::fma(decay, w[i], g);
     if (buffer != nullptr) {
-      const T b = first_step ? g : std::fma(undamped, g, momentum * buffer[i]);
+      const T b = first_step ? g : normal_or_zero(std::fma(undamped, g, momentum * buffer[i]));
       buffer[i] = b;
       g = nesterov ? std::fma(momentum, b, g) : b;
     }

@@ -8,7 +8,8 @@
 //
 // Every a + s b and a + s b c is one fused multiply-add, as in PyTorch's vectorised loops; numbers
 // are cast to the tensors' type first. f64 results are PyTorch's bit for bit; so are f32 ones but
-// for its square root, which is MKL's and up to 1 ulp off.
+// for its square root, which is MKL's and up to 1 ulp off. In f32 an average that would be
+// subnormal (below 1.2e-38) becomes zero.
 //
 // Shapes    w, grad, square_avg, acc_delta: f32 or f64, any one shape. Both averages start at 0.
 // Aliasing  none.

@@ -6,7 +6,7 @@
 //   w = w - lr d
 //
 // Every a + s b is one fused multiply-add, as in PyTorch's vectorised loops; numbers are cast to
-// the tensors' type first.
+// the tensors' type first. In f32 a b that would be subnormal (below 1.2e-38) becomes zero.
 //
 // Shapes    w, grad: f32 or f64, any one shape    momentum_buffer: as w, or empty where momentum
 //           is 0. nesterov needs momentum > 0 and dampening == 0.

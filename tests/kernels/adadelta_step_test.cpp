@@ -92,5 +92,17 @@ TEST(AdadeltaStep, EqualsPyTorch) {
   EXPECT_GE(case_count, 2);
 }
 
+// kernels/common/normal_or_zero.h
+TEST(AdadeltaStep, AMeanThatWouldBeSubnormalIsZero) {
+  TestContext context;
+  const Shape shape{21};
+  const Values ones(21, 1), zeros(21, 0), small(21, 0x1p-126);
+  OwnedTensor w(shape, DType::f32, ones), grad(shape, DType::f32, zeros);
+  OwnedTensor mean(shape, DType::f32, small), other(shape, DType::f32, ones);
+  adadelta_step(context,
+                {.w = w, .grad = grad, .square_avg = mean, .acc_delta = other, .rho = 0.75});
+  EXPECT_EQ(mean.values(), zeros);
+}
+
 }  // namespace
 }  // namespace kiln::test

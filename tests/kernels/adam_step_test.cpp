@@ -118,5 +118,16 @@ TEST(AdamStep, RefusesWhatDoesNotFit) {
   EXPECT_THROW(run(-0.1, 1), Error);
 }
 
+// kernels/common/normal_or_zero.h
+TEST(AdamStep, AMeanThatWouldBeSubnormalIsZero) {
+  TestContext context;
+  const Shape shape{21};
+  const Values ones(21, 1), zeros(21, 0), small(21, 0x1p-126);
+  OwnedTensor w(shape, DType::f32, ones), grad(shape, DType::f32, zeros);
+  OwnedTensor mean(shape, DType::f32, small), other(shape, DType::f32, ones);
+  adam_step(context, {.w = w, .grad = grad, .exp_avg = mean, .exp_avg_sq = other, .beta1 = 0.75});
+  EXPECT_EQ(mean.values(), zeros);
+}
+
 }  // namespace
 }  // namespace kiln::test

@@ -50,6 +50,30 @@ TEST(SgdStep, MatchesTheOracle) {
     }
 }
 
+// A momentum whose gradient stays away shrinks to nothing instead of standing still among the
+// subnormal numbers, where every step would take x86 cores a hundred times as long.
+TEST(SgdStep, AMeanThatWouldBeSubnormalIsZero) {
+  for (const std::int64_t count : {5, 64}) {
+    TestContext context;
+    OwnedTensor w(Shape{count}, DType::f32), grad(Shape{count}, DType::f32);
+    OwnedTensor buffer(Shape{count}, DType::f32);
+    for (std::int64_t i = 0; i < count; ++i) {
+      w.set(i, 1);
+      grad.set(i, 0);
+      buffer.set(i, i % 2 == 0 ? 0x1p-126 : -0x1p-125);
+    }
+    const auto step = [&] {
+      sgd_step(context,
+               {.w = w, .grad = grad, .momentum_buffer = buffer, .lr = 0.1, .momentum = 0.75});
+    };
+    step();
+    for (std::int64_t i = 0; i < count; ++i)
+      EXPECT_EQ(buffer.at(i), i % 2 == 0 ? 0 : -0x1.8p-126) << i;
+    for (int more = 0; more < 2; ++more) step();  // 0.75^3 2^-125 is below 2^-126
+    for (std::int64_t i = 0; i < count; ++i) EXPECT_EQ(buffer.at(i), 0) << i;
+  }
+}
+
 double number(const golden::GoldenCase& k, const char* name, double absent = 0,
               std::size_t place = 0) {
   const auto found = k.numbers.find(name);
