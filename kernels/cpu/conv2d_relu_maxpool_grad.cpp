@@ -80,6 +80,7 @@ ConvPoolGradImages images_of(const Conv2dReluMaxpoolGradArgs& a, std::int64_t be
           .add_to_dx = a.mode == GradWrite::accumulate,
           .count = end - begin,
           .ends_tensor = end == a.shape.n,
+          .half_vectors = splits_512_bits(),
           .sums = nullptr,
           .scratch = nullptr};
 }

@@ -28,89 +28,108 @@
 namespace kiln::cpu::KILN_ISA {
 namespace {
 
-// AVX-512 has 32 registers and two 256-bit multiply-adds a cycle. Half vectors cross cache lines
-// half as often as full ones, and the rows here are short: so half vectors it is.
+// Sums that the registers hold beside g and a vector of the source.
 #if defined(KILN_ISA_avx512)
-constexpr int kWidth = 8, kMaxSums = 30;
-using Sum = float __attribute__((vector_size(32)));
-inline Sum multiply_add(Sum a, Sum b, Sum c) { return _mm256_fmadd_ps(a, b, c); }
+constexpr int kMaxSums = 30;
 #else
-constexpr int kWidth = kLanes, kMaxSums = 13;
-using Sum = Vec;
-inline Sum multiply_add(Sum a, Sum b, Sum c) { return fmadd(a, b, c); }
+constexpr int kMaxSums = 13;
 #endif
 
-inline Sum load_sum(const float* p) {
-  Sum v;
+constexpr int round_up(int value, int unit) { return (value + unit - 1) / unit * unit; }
+int dw_row(const ConvPoolExtents& e) { return round_up(e.s * e.c, kLanes); }
+int dx_row(const ConvPoolExtents& e) { return round_up((e.s + 1) * e.c, kLanes); }
+
+// A vector of the patches. With AVX-512 there are two widths: patches begin anywhere, so nearly
+// every full vector crosses a cache line and every second half one does. A core with full-width
+// load ports takes the full ones, whose multiply-adds are half as many; one that splits them anyway
+// takes the halves. The bits are the same: a sum's terms come in the order of the entries.
+#if defined(KILN_ISA_avx512)
+using HalfVec = float __attribute__((vector_size(32)));
+inline HalfVec multiply_add(HalfVec a, HalfVec b, HalfVec c) { return _mm256_fmadd_ps(a, b, c); }
+#else
+using HalfVec = Vec;  // there is one width
+#endif
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return fmadd(a, b, c); }
+
+template <class V>
+inline constexpr int kLanesOf = static_cast<int>(sizeof(V) / sizeof(float));
+
+template <class V>
+inline V load_patch(const float* p) {
+  V v;
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
-inline void store_sum(float* p, Sum v) { __builtin_memcpy(p, &v, sizeof v); }
-
-constexpr int round_up(int value, int unit) { return (value + unit - 1) / unit * unit; }
-int dw_row(const ConvPoolExtents& e) { return round_up(e.s * e.c, kWidth); }
-int dx_row(const ConvPoolExtents& e) { return round_up((e.s + 1) * e.c, kWidth); }
 
 // to[row][i] += sum over the entries of g * source[offset + row * source_row + i], for Rows rows of
 // Columns vectors.
-template <int Rows, int Columns>
+template <class V, int Rows, int Columns>
 void add_patches(Entries entries, const float* source, int source_row, float* to, int to_row) {
-  Sum sum[Rows][Columns] = {};
+  V sum[Rows][Columns] = {};
   for (int n = 0; n < entries.count; ++n) {
-    const Sum g = entries.g[n] - Sum{};
+    const V g = entries.g[n] - V{};
     const float* at = source + entries.offset[n];
     KILN_UNROLL for (int i = 0; i < Rows; ++i, at += source_row) {
       KILN_UNROLL for (int j = 0; j < Columns; ++j) sum[i][j] =
-          multiply_add(g, load_sum(at + j * kWidth), sum[i][j]);
+          multiply_add(g, load_patch<V>(at + j * kLanesOf<V>), sum[i][j]);
     }
   }
   KILN_UNROLL for (int i = 0; i < Rows; ++i) {
     KILN_UNROLL for (int j = 0; j < Columns; ++j) {
-      float* at = to + i * to_row + j * kWidth;
-      store_sum(at, load_sum(at) + sum[i][j]);
+      float* at = to + i * to_row + j * kLanesOf<V>;
+      const V total = load_patch<V>(at) + sum[i][j];
+      __builtin_memcpy(at, &total, sizeof total);
     }
   }
 }
 
 using AddPatches = void (*)(Entries, const float*, int, float*, int);
 
-template <int Rows, int Columns>
+template <class V, int Rows, int Columns>
 constexpr AddPatches tile() {
-  if constexpr (Rows * Columns <= kMaxSums) return add_patches<Rows, Columns>;
+  if constexpr (Rows * Columns <= kMaxSums) return add_patches<V, Rows, Columns>;
   return nullptr;  // more sums than registers
 }
 
-#define KILN_TILES(rows)                                                                 \
-  {                                                                                      \
-    tile<rows, 1>(), tile<rows, 2>(), tile<rows, 3>(), tile<rows, 4>(), tile<rows, 5>(), \
-        tile<rows, 6>(), tile<rows, 7>(), tile<rows, 8>()                                \
+#define KILN_TILES(rows)                                                               \
+  {                                                                                    \
+    tile<V, rows, 1>(), tile<V, rows, 2>(), tile<V, rows, 3>(), tile<V, rows, 4>(),    \
+        tile<V, rows, 5>(), tile<V, rows, 6>(), tile<V, rows, 7>(), tile<V, rows, 8>() \
   }
 // [rows - 1][columns - 1]; a patch has at most R + 1 = 8 rows.
+template <class V>
 constexpr AddPatches kTiles[8][8] = {KILN_TILES(1), KILN_TILES(2), KILN_TILES(3), KILN_TILES(4),
                                      KILN_TILES(5), KILN_TILES(6), KILN_TILES(7), KILN_TILES(8)};
 #undef KILN_TILES
 
 constexpr int least(int a, int b) { return a < b ? a : b; }
 
-// add_patches for patches of any extent: cut into tiles that fit the registers.
+// Patches of `rows` rows of `floats` floats and no padding.
 struct Patches {
-  int rows, columns;  // columns in vectors
+  int rows, floats;
   int source_row, to_row;
-  int tile_columns = least(columns, 8), tile_rows = least(rows, kMaxSums / tile_columns);
+  bool halves;
 
-  void add(Entries entries, const float* source, float* to) const {
+  // add_patches, cut into tiles that fit the registers.
+  template <class V>
+  void add_by(Entries entries, const float* source, float* to) const {
+    const int columns = round_up(floats, kLanesOf<V>) / kLanesOf<V>;
+    const int tile_columns = least(columns, 8), tile_rows = least(rows, kMaxSums / tile_columns);
     for (int i = 0; i < rows; i += tile_rows)
       for (int j = 0; j < columns; j += tile_columns)
-        kTiles[least(tile_rows, rows - i) - 1][least(tile_columns, columns - j) - 1](
-            entries, source + i * source_row + j * kWidth, source_row, to + i * to_row + j * kWidth,
-            to_row);
+        kTiles<V>[least(tile_rows, rows - i) - 1][least(tile_columns, columns - j) - 1](
+            entries, source + i * source_row + j * kLanesOf<V>, source_row,
+            to + i * to_row + j * kLanesOf<V>, to_row);
+  }
+  void add(Entries entries, const float* source, float* to) const {
+    halves ? add_by<HalfVec>(entries, source, to) : add_by<Vec>(entries, source, to);
   }
 };
 
 // dbias_lanes [k, kLanes]: partial sums of dbias.
-void add_dw(const ConvPoolExtents& e, const float* bordered_x, const LiveWindows& live, float* dw,
-            float* dbias_lanes) {
-  const Patches patches{e.r, dw_row(e) / kWidth, bordered_row(e), dw_row(e)};
+void add_dw(const ConvPoolExtents& e, bool halves, const float* bordered_x, const LiveWindows& live,
+            float* dw, float* dbias_lanes) {
+  const Patches patches{e.r, e.s * e.c, bordered_row(e), dw_row(e), halves};
   for (int k = 0; k < e.k; ++k) {
     const Entries entries = live.by_filter(k);
     Vec g = load(dbias_lanes + k * kLanes);
@@ -122,9 +141,9 @@ void add_dw(const ConvPoolExtents& e, const float* bordered_x, const LiveWindows
 }
 
 // bordered_dx is zero at the start.
-void add_dx(const ConvPoolExtents& e, const float* packed, const LiveWindows& live,
+void add_dx(const ConvPoolExtents& e, bool halves, const float* packed, const LiveWindows& live,
             float* bordered_dx) {
-  const Patches patches{e.r + 1, dx_row(e) / kWidth, dx_row(e), bordered_row(e)};
+  const Patches patches{e.r + 1, (e.s + 1) * e.c, dx_row(e), bordered_row(e), halves};
   for (int p = 0, window = 0; p < e.p; ++p)
     for (int q = 0; q < e.q; ++q, ++window)
       patches.add(live.by_window(window), packed,
@@ -144,7 +163,7 @@ void write_dx(const ConvPoolExtents& e, const float* bordered_dx, bool add, floa
 
 // Floats of a bordered image; the last patch reads and adds zeros up to a row of sums beyond it.
 std::int64_t image_floats(const ConvPoolExtents& e) {
-  return bordered_floats(e) + dx_row(e) + 2 * kWidth;
+  return bordered_floats(e) + dx_row(e) + 2 * kLanes;
 }
 
 int filter_floats(const ConvPoolExtents& e) { return (e.r + 1) * dx_row(e); }
@@ -194,10 +213,10 @@ void conv_pool_grad(const ConvPoolExtents& e, const float* packed, const ConvPoo
     const float* x = g.x + n * x_image;
     const bool in_place = !has_border(e) && !(g.ends_tensor && n + 1 == g.count);
     if (!in_place) copy_inside_border(e, x, bordered_x);
-    add_dw(e, in_place ? x : bordered_x, live, g.sums, dbias_lanes);
+    add_dw(e, g.half_vectors, in_place ? x : bordered_x, live, g.sums, dbias_lanes);
     if (g.dx == nullptr) continue;
     __builtin_memset(bordered_dx, 0, sizeof(float) * image_floats(e));
-    add_dx(e, packed, live, bordered_dx);
+    add_dx(e, g.half_vectors, packed, live, bordered_dx);
     write_dx(e, bordered_dx, g.add_to_dx, g.dx + n * x_image);
   }
   float* dbias = g.sums + e.k * e.r * dw_row(e);

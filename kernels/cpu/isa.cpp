@@ -37,4 +37,12 @@ Isa isa() {
   return chosen;
 }
 
+bool splits_512_bits() {
+#if defined(__x86_64__)
+  return __builtin_cpu_is("intel") == 0;
+#else
+  return true;
+#endif
+}
+
 }  // namespace kiln::cpu

@@ -24,6 +24,11 @@ constexpr std::string_view name_of(Isa isa) {
 // unknown name in the variable.
 Isa isa();
 
+// Whether this core takes 512-bit loads for two of 256 bits, as Zen 4 does: where a kernel can use
+// either width, halves are then no slower and cross fewer cache lines. Intel's cores take them
+// whole; of the others nothing is known, and they count as splitting.
+bool splits_512_bits();
+
 }  // namespace kiln::cpu
 
 // Calls the copy of `function` that was compiled for the level in use:

@@ -13,9 +13,10 @@ namespace cpu {
 namespace {
 
 // Packing the weights for the register blocks pays from some number of rows on, later for long dot
-// products, which need little besides multiply-adds. Measured on Zen 4 with the bench of this stem.
+// products, which need little besides multiply-adds. Measured on Zen 4 with the bench of this stem;
+// 32 rows of LeNet's fc1 with its whole step on Sapphire Rapids (2 % without packing).
 constexpr bool packs(std::int64_t rows, std::int64_t inputs, std::int64_t outputs) {
-  return inputs < 256 ? rows >= 16 : rows >= 32 && inputs <= 512 && outputs >= 64;
+  return inputs < 256 ? rows >= 16 : rows > 32 && inputs <= 512 && outputs >= 64;
 }
 // Multiply-adds worth one more thread: a few microseconds of work.
 constexpr std::int64_t kWorkPerThread = 32 * 1024;

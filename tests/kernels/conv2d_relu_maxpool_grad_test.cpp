@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "kernels/cpu/conv2d_relu_maxpool_extents.h"
 #include "tests/kernels/conv2d_relu_maxpool_case.h"
 #include "tests/support/grad_check.h"
 
@@ -174,6 +175,50 @@ TEST(Conv2dReluMaxpoolGrad, RefusesWhatDoesNotFit) {
   EXPECT_THROW(c.backward(context, [](auto& args) { args.dw = args.x; }), std::logic_error);
   EXPECT_THROW(c.backward(context, [](auto& args) { args.dy = args.x; }), std::logic_error);
   EXPECT_THROW(c.backward(context, [](auto& args) { args.index = Tensor(); }), std::logic_error);
+}
+
+// dx, then the sums of dw and dbias, of the f32 body with patches of one width.
+std::vector<float> by_width(Case& c, bool half_vectors) {
+  const cpu::ConvPoolExtents e = cpu::extents_of(c.shape, c.pool);
+  const auto floats = [](std::int64_t count) {
+    return OwnedTensor(Shape{count}, DType::f32, Values(static_cast<std::size_t>(count), 0.0));
+  };
+  OwnedTensor packed = floats(KILN_CALL_ISA(conv_pool_grad_packed_floats(e)));
+  OwnedTensor scratch = floats(KILN_CALL_ISA(conv_pool_grad_thread_floats(e)));
+  OwnedTensor sums = floats(std::int64_t{e.k} * e.r * KILN_CALL_ISA(conv_pool_dw_row(e)) + e.k);
+  OwnedTensor dx = floats(c.shape.input().element_count());
+  KILN_CALL_ISA(
+      conv_pool_grad_pack(e, c.w.host<const float>().data(), packed.host<float>().data()));
+  KILN_CALL_ISA(conv_pool_grad(e, packed.host<const float>().data(),
+                               {.x = c.x.host<const float>().data(),
+                                .y = c.y.host<const float>().data(),
+                                .index = c.index.host<const std::uint8_t>().data(),
+                                .dy = c.dy.host<const float>().data(),
+                                .dx = dx.host<float>().data(),
+                                .add_to_dx = false,
+                                .count = c.shape.n,
+                                .ends_tensor = true,
+                                .half_vectors = half_vectors,
+                                .sums = sums.host<float>().data(),
+                                .scratch = scratch.host<float>().data()}));
+  const auto all = dx.host<const float>(), more = sums.host<const float>();
+  std::vector<float> result(all.begin(), all.end());
+  // What stands between the rows of dw is nobody's.
+  const int row = KILN_CALL_ISA(conv_pool_dw_row(e));
+  for (int i = 0; i < e.k * e.r; ++i)
+    result.insert(result.end(), more.begin() + i * row, more.begin() + i * row + e.s * e.c);
+  result.insert(result.end(), more.end() - e.k, more.end());
+  return result;
+}
+
+TEST(Conv2dReluMaxpoolGrad, TheWidthOfItsVectorsChangesNoBit) {
+  for (const Conv2dShape& shape : conv2d_relu_maxpool_shapes()) {
+    SCOPED_TRACE(to_string(shape));
+    TestContext context;
+    Case c(shape);
+    c.forward(context);
+    EXPECT_EQ(by_width(c, true), by_width(c, false));
+  }
 }
 
 }  // namespace
