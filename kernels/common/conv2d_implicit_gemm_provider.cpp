@@ -38,6 +38,40 @@ class ImplicitGemmForward final : public Conv2dForward {
   std::string algorithm_;
 };
 
+class ImplicitGemmBackward final : public Conv2dBackward {
+ public:
+  ImplicitGemmBackward(const Conv2dProblem& problem, bool need_dx)
+      : shape_(problem.shape),
+        dtype_(problem.dtype),
+        algorithm_("dw " + plan_dw_gemm(shape_).text(dtype_)) {
+    if (need_dx) algorithm_ = "dx " + plan_dx_gemm(shape_).text(dtype_) + "; " + algorithm_;
+  }
+
+  std::size_t scratch_bytes() const override { return implicit_gemm_grad_scratch_bytes(shape_); }
+  std::string_view algorithm() const override { return algorithm_; }
+  void run(Context& context, const Conv2dGradArgs& args) override {
+    KILN_CHECK(args.shape == shape_ && args.scratch != nullptr);
+    check_tensor(args.x, shape_.input(), dtype_, args.x);
+    check_tensor(args.w, shape_.weights(), dtype_, args.x);
+    check_tensor(args.dy, shape_.output(), dtype_, args.x);
+    if (args.wants_dx()) check_tensor(args.dx, shape_.input(), dtype_, args.x);
+    check_tensor(args.dw, shape_.weights(), gradient_dtype(args.dw), args.x);
+    if (!args.dbias.empty())
+      check_tensor(args.dbias, {shape_.k}, gradient_dtype(args.dbias), args.x);
+    on_device<Conv2dGradArgs>(context, Op::conv2d_implicit_gemm_grad, args, nullptr);
+  }
+
+ private:
+  // Gradients of parameters are of the planned type or, for a master copy, f32.
+  DType gradient_dtype(const Tensor& tensor) const {
+    return tensor.dtype() == DType::f32 ? DType::f32 : dtype_;
+  }
+
+  Conv2dShape shape_;
+  DType dtype_;
+  std::string algorithm_;
+};
+
 class ImplicitGemmProvider final : public Conv2dProvider {
  public:
   std::string_view name() const override { return "own"; }
@@ -45,7 +79,10 @@ class ImplicitGemmProvider final : public Conv2dProvider {
     if (!implicit_gemm_takes(problem.shape, problem.dtype)) return nullptr;
     return std::make_unique<ImplicitGemmForward>(problem);
   }
-  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem&, bool) override { return nullptr; }
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx) override {
+    if (!implicit_gemm_takes(problem.shape, problem.dtype)) return nullptr;
+    return std::make_unique<ImplicitGemmBackward>(problem, need_dx);
+  }
 };
 
 }  // namespace

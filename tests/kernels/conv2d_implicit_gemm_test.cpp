@@ -12,8 +12,12 @@ namespace {
 
 // Inputs are rounded to the type before the oracle sees them and sums run in f32, so what is left
 // is the one rounding of the result: half a unit in the last place of an element no larger than the
-// largest (2^-11 and 2^-8), and the f32 sums' own error, below 1e-5 of it here.
-double tolerance(DType dtype) { return (dtype == DType::f16 ? 0x1p-11 : 0x1p-8) + 1e-5; }
+// largest (2^-11 and 2^-8; next to nothing for a gradient in f32), and the f32 sums' own error,
+// below 1e-5 of it here.
+double tolerance(DType dtype) {
+  const double rounding = dtype == DType::f16 ? 0x1p-11 : dtype == DType::bf16 ? 0x1p-8 : 0;
+  return rounding + 1e-5;
+}
 
 // Sizes around the tiles' edges (64 and 128 rows and columns, 32 depths), and what the shared list
 // has not: one pixel, K = 1, and the shapes that take the tall and the large tile.
@@ -100,7 +104,119 @@ TEST_P(ImplicitGemmTest, ForwardEqualsTheOracleAndItself) {
   }
 }
 
+// One backward call's tensors; the gradients start as NaN.
+struct Gradients {
+  Gradients(const Conv2dShape& shape, DType dtype, DType parameter_dtype)
+      : s(shape),
+        x(random_tensor(s.input(), dtype, 1)),
+        w(random_tensor(s.weights(), dtype, 2)),
+        dy(random_tensor(s.output(), dtype, 3)),
+        dx(s.input(), dtype),
+        dw(s.weights(), parameter_dtype),
+        dbias({s.k}, parameter_dtype) {
+    spoil();
+  }
+  void spoil() {
+    for (OwnedTensor* tensor : {&dx, &dw, &dbias})
+      tensor->assign(Values(static_cast<std::size_t>(tensor->element_count()), NAN));
+  }
+  void run(Context& c, GradWrite mode, bool accumulate_parameters, bool bias) {
+    auto providers = make_device_conv2d_providers(test_device(), c.log());
+    const bool need_dx = mode != GradWrite::skip;
+    const auto conv =
+        providers.backward(problem_of(s, x.dtype(), Activation::none, bias, c), need_dx);
+    EXPECT_THAT(std::string(conv->algorithm()), testing::HasSubstr("implicit GEMM"));
+    const Scratch scratch(conv->scratch_bytes());
+    conv->run(c, {s, x, w, dy, need_dx ? dx.view() : Tensor{}, dw, bias ? dbias.view() : Tensor{},
+                  mode, accumulate_parameters, scratch.data()});
+    EXPECT_TRUE(scratch.guards_intact());
+    EXPECT_TRUE(x.guards_intact() && w.guards_intact() && dy.guards_intact());
+  }
+  reference::Conv2dGradients wanted() const {
+    return reference::conv2d_grad(s, x.values(), w.values(), dy.values());
+  }
+
+  Conv2dShape s;
+  OwnedTensor x, w, dy, dx, dw, dbias;
+};
+
+TEST_P(ImplicitGemmTest, GradientsEqualTheOracleAndThemselves) {
+  const Conv2dShape& s = GetParam();
+  for (const DType dtype : {DType::f16, DType::bf16}) {
+    // Parameters' gradients once in the storage type, once in f32.
+    const DType parameter_dtype = dtype == DType::f16 ? DType::f32 : dtype;
+    Gradients got(s, dtype, parameter_dtype), again(s, dtype, parameter_dtype);
+    const auto wanted = got.wanted();
+    TestContext c;
+    got.run(c, GradWrite::overwrite, false, true);
+    again.run(c, GradWrite::overwrite, false, true);
+    EXPECT_TRUE(close_to(got.dx, wanted.dx, tolerance(dtype))) << to_string(s);
+    EXPECT_TRUE(close_to(got.dw, wanted.dw, tolerance(parameter_dtype))) << to_string(s);
+    EXPECT_TRUE(close_to(got.dbias, wanted.dbias, tolerance(parameter_dtype))) << to_string(s);
+    EXPECT_TRUE(bitwise_equal(got.dx, again.dx) && bitwise_equal(got.dw, again.dw) &&
+                bitwise_equal(got.dbias, again.dbias));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, ImplicitGemmTest, testing::ValuesIn(cases()));
+
+Values plus(Values a, const Values& b) {
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] += b[i];
+  return a;
+}
+
+// With eight channels at once and element by element.
+TEST(ImplicitGemm, GradientsAddOrAreLeftOutWhereAskedTo) {
+  for (const std::int64_t channels : {8, 5}) {
+    const Conv2dShape s{
+        .n = 2, .h = 6, .w = 5, .c = channels, .k = 16, .r = 3, .s = 3, .pad_h = 1, .pad_w = 1};
+    for (const DType dtype : {DType::f16, DType::bf16}) {
+      Gradients g(s, dtype, dtype);
+      const auto wanted = g.wanted();
+      const OwnedTensor old_dx = random_tensor(s.input(), dtype, 7);
+      const OwnedTensor old_dw = random_tensor(s.weights(), dtype, 8);
+      const OwnedTensor old_dbias = random_tensor({s.k}, dtype, 9);
+      g.dx.assign(old_dx.values());
+      g.dw.assign(old_dw.values());
+      g.dbias.assign(old_dbias.values());
+      TestContext c;
+      g.run(c, GradWrite::accumulate, true, true);
+      EXPECT_TRUE(close_to(g.dx, plus(wanted.dx, old_dx.values()), tolerance(dtype)));
+      EXPECT_TRUE(close_to(g.dw, plus(wanted.dw, old_dw.values()), tolerance(dtype)));
+      EXPECT_TRUE(close_to(g.dbias, plus(wanted.dbias, old_dbias.values()), tolerance(dtype)));
+      g.spoil();
+      g.run(c, GradWrite::skip, false, false);
+      EXPECT_TRUE(close_to(g.dw, wanted.dw, tolerance(dtype)));
+      EXPECT_TRUE(std::isnan(g.dx.at(0)) && std::isnan(g.dbias.at(0)));
+    }
+  }
+}
+
+TEST(ImplicitGemm, NanInAGradientReachesItsWindowAndItsFilter) {
+  const Conv2dShape s{.n = 1, .h = 6, .w = 6, .c = 8, .k = 8, .r = 3, .s = 3};
+  Gradients g(s, DType::bf16, DType::f32);
+  const std::int64_t p = 1, q = 2, filter = 3;
+  g.dy.set((p * s.q() + q) * s.k + filter, std::numeric_limits<double>::quiet_NaN());
+  TestContext c;
+  g.run(c, GradWrite::overwrite, false, true);
+  for (std::int64_t i = 0; i < g.dx.element_count(); ++i) {
+    const std::int64_t h = i / 8 / 6, w = i / 8 % 6;
+    EXPECT_EQ(std::isnan(g.dx.at(i)), h >= p && h < p + 3 && w >= q && w < q + 3) << h << "," << w;
+  }
+  for (std::int64_t i = 0; i < g.dw.element_count(); ++i)
+    EXPECT_EQ(std::isnan(g.dw.at(i)), i / 72 == filter) << i;
+  for (std::int64_t k = 0; k < 8; ++k) EXPECT_EQ(std::isnan(g.dbias.at(k)), k == filter);
+}
+
+TEST(ImplicitGemm, DwIsCutIntoPartsByShapeAlone) {
+  const Conv2dShape s{
+      .n = 512, .h = 7, .w = 7, .c = 256, .k = 256, .r = 3, .s = 3, .pad_h = 1, .pad_w = 1};
+  const ImplicitGemmPlan plan = plan_dw_gemm(s);
+  EXPECT_EQ(plan.part % 32, 0);
+  EXPECT_GE(plan.splits * plan.part, plan.depth);
+  EXPECT_LT((plan.splits - 1) * plan.part, plan.depth);
+  EXPECT_EQ(plan.splits, 8);  // 36 tiles: 264 blocks wanted, 288 started
+}
 
 TEST(ImplicitGemm, NanInAPixelReachesExactlyItsWindows) {
   const Conv2dShape s{
