@@ -54,7 +54,8 @@ void multiply_add(float (&sum)[4], const MmaOperands<depth>& own, const Lane& la
                   const InA& in_a, const InB& in_b) {
   const Board<MmaOperands<depth>> board(own);
   const unsigned group = lane() / 4, quad = lane() % 4;
-  double total[4] = {sum[0], sum[1], sum[2], sum[3]};
+  double total[4];
+  for (int i = 0; i < 4; ++i) total[i] = static_cast<double>(sum[i]);
   for (unsigned k = 0; k < depth; ++k) {
     const auto& rows = board.of(group * 4 + lane_of(k));
     for (unsigned column = 0; column < 2; ++column) {

@@ -118,7 +118,8 @@ struct Gradients {
   }
   void spoil() {
     for (OwnedTensor* tensor : {&dx, &dw, &dbias})
-      tensor->assign(Values(static_cast<std::size_t>(tensor->element_count()), NAN));
+      tensor->assign(Values(static_cast<std::size_t>(tensor->element_count()),
+                            std::numeric_limits<double>::quiet_NaN()));
   }
   void run(Context& c, GradWrite mode, bool accumulate_parameters, bool bias) {
     auto providers = make_device_conv2d_providers(test_device(), c.log());
