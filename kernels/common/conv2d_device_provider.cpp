@@ -1,4 +1,6 @@
-// Convolutions on a device by the direct kernels of its plug-in: every shape, no scratch memory.
+// Convolutions on a device by the kernels of its plug-in: on tensor cores where those take the
+// problem, else by the direct ones, which take every shape and need no scratch memory.
+#include "kernels/common/conv2d_implicit_gemm_provider.h"
 #include "kernels/include/conv2d_provider.h"
 
 namespace kiln {
@@ -37,6 +39,7 @@ class DirectProvider final : public Conv2dProvider {
 
 Conv2dProviders make_device_conv2d_providers(Device device, Log& log) {
   std::vector<std::unique_ptr<Conv2dProvider>> ordered;
+  ordered.push_back(make_implicit_gemm_provider());
   ordered.push_back(std::make_unique<DirectProvider>());
   return {device, std::move(ordered), log};
 }

@@ -20,6 +20,8 @@ namespace kiln {
   X(batchnorm_train, BatchnormTrainArgs)                 \
   X(conv2d, Conv2dArgs)                                  \
   X(conv2d_grad, Conv2dGradArgs)                         \
+  X(conv2d_implicit_gemm, Conv2dArgs)                    \
+  X(conv2d_implicit_gemm_grad, Conv2dGradArgs)           \
   X(conv2d_relu_maxpool, Conv2dReluMaxpoolArgs)          \
   X(conv2d_relu_maxpool_grad, Conv2dReluMaxpoolGradArgs) \
   X(dropout, DropoutArgs)                                \

@@ -45,6 +45,8 @@ void batchnorm_infer(Context& c, const BatchnormInferArgs& args);
 void batchnorm_train(Context& c, const BatchnormTrainArgs& args);
 void conv2d(Context& c, const Conv2dArgs& args);
 void conv2d_grad(Context& c, const Conv2dGradArgs& args);
+void conv2d_implicit_gemm(Context& c, const Conv2dArgs& args);
+void conv2d_implicit_gemm_grad(Context& c, const Conv2dGradArgs& args);
 void dropout(Context& c, const DropoutArgs& args);
 void dropout_grad(Context& c, const DropoutGradArgs& args);
 void gelu(Context& c, const GeluArgs& args);

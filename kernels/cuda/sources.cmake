@@ -2,6 +2,7 @@
 set(KILN_KERNEL_SOURCES
   accumulate.cu adadelta_step.cu adam_step.cu add_relu.cu add_relu_grad.cu avgpool.cu
   avgpool_grad.cu batchnorm_grad.cu batchnorm_infer.cu batchnorm_train.cu conv2d.cu conv2d_grad.cu
+  conv2d_implicit_gemm.cu conv2d_implicit_gemm_grad.cu
   dropout.cu dropout_grad.cu gelu.cu gelu_grad.cu gemm.cu linear.cu linear_grad.cu log_softmax.cu
   log_softmax_grad.cu maxpool.cu maxpool_grad.cu normalize_image.cu relu.cu relu_grad.cu sgd_step.cu
   softmax_xent.cu)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -113,6 +114,13 @@ struct Fiber {
   StackSwitch stack_switch;
   State state = State::done;
   dim3 thread_index;
+  unsigned boards_used = 0;
+  AsyncCopies copies;
+};
+
+// The boards of one warp.
+struct alignas(16) Boards {
+  std::byte bytes[2][kWarp * kBoardBytes];
 };
 
 // Runs the blocks of one launch, one after the other, each thread a fiber. One host thread at a
@@ -140,6 +148,22 @@ class Machine {
   Position& position() { return position_; }
   unsigned current() const { return current_; }
   std::uint64_t* warp_words() { return words_[current_ / kWarp]; }
+  std::byte* next_board() {
+    if (!launch_->cooperative) refuse("needs a whole warp, but was launched without");
+    return boards_[current_ / kWarp].bytes[fibers_[current_].boards_used++ % 2];
+  }
+  AsyncCopies& async_copies() {
+    if (!launch_->cooperative) refuse("copies asynchronously, but was launched without barriers");
+    return fibers_[current_].copies;
+  }
+
+  // An exception cannot leave a fiber's stack, so the host's throws it.
+  [[noreturn]] void fault(const char* wrong) {
+    if (!launch_->cooperative) refuse(wrong);
+    fault_ = wrong;
+    wait(State::done);
+    std::abort();  // no one goes on with this fiber
+  }
 
   void wait(State state) {
     if (!launch_->cooperative) refuse("meets a barrier, but was launched without");
@@ -183,6 +207,8 @@ class Machine {
     fiber.state = State::ready;
     fiber.stack_switch = {};
     fiber.thread_index = thread_index(i);
+    fiber.boards_used = 0;
+    fiber.copies.clear();
     fiber.pointer = fiber.stack->prepared(&Machine::enter);
   }
 
@@ -193,6 +219,7 @@ class Machine {
     own.leave(fibers_[i].stack->data(), Stack::size());
     kiln_emu_switch(&main_, fibers_[i].pointer);
     own.arrive(nullptr, nullptr);
+    if (fault_ != nullptr) refuse(std::exchange(fault_, nullptr));
   }
 
   // Runs the threads of one warp until each is done or at the block's barrier.
@@ -214,7 +241,9 @@ class Machine {
   void run_block() {
     if (fibers_.size() < thread_count_) {
       fibers_.resize(thread_count_);
-      words_ = std::make_unique<std::uint64_t[][kWarp]>((thread_count_ + kWarp - 1) / kWarp);
+      const unsigned warps = (thread_count_ + kWarp - 1) / kWarp;
+      words_ = std::make_unique<std::uint64_t[][kWarp]>(warps);
+      boards_ = std::make_unique<Boards[]>(warps);
     }
     for (unsigned i = 0; i < thread_count_; ++i) start(i);
     for (;;) {
@@ -239,7 +268,9 @@ class Machine {
   unsigned thread_count_ = 0, current_ = 0;
   std::vector<Fiber> fibers_;
   std::unique_ptr<std::uint64_t[][kWarp]> words_;
-  void* main_ = nullptr;  // the host's stack, while a fiber runs
+  std::unique_ptr<Boards[]> boards_;
+  const char* fault_ = nullptr;  // of the fiber that has just stopped
+  void* main_ = nullptr;         // the host's stack, while a fiber runs
   const void* main_bottom_ = nullptr;
   std::size_t main_size_ = 0;
 };
@@ -251,6 +282,9 @@ void run_launch(const Launch& launch) { Machine::instance().run(launch); }
 void block_barrier() { Machine::instance().wait(State::at_block_barrier); }
 void warp_barrier() { Machine::instance().wait(State::at_warp_barrier); }
 std::uint64_t* warp_words() { return Machine::instance().warp_words(); }
+void fault(const char* wrong) { Machine::instance().fault(wrong); }
+std::byte* next_board() { return Machine::instance().next_board(); }
+AsyncCopies& async_copies() { return Machine::instance().async_copies(); }
 unsigned lane() { return Machine::instance().current() % kWarp; }
 
 }  // namespace kiln::emu

@@ -4,18 +4,21 @@
 // Every thread of a block is a fiber with a stack of its own. A barrier puts a fiber to sleep until
 // all threads of the block (or of the warp) stand at one; a block whose threads disagree is an
 // error, where a GPU would hang or compute nonsense. One block runs at a time, so `__shared__`
-// variables are static ones. What it cannot show: races inside a warp, the memory model, alignment,
-// tensor cores.
+// variables are static ones. What it cannot show: races inside a warp, the memory model, alignment.
+// Tensor cores and asynchronous copies: kernels/emu/tensor_core.h, kernels/emu/async_copy.h.
 //
 // The reserved names are CUDA's own; no other header of a host build declares them.
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <tuple>
 #include <type_traits>
 #include <utility>
+
+#include "kernels/emu/async_copy.h"
 
 // NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
 #define __global__
@@ -53,6 +56,13 @@ void warp_barrier();
 // One word for every lane of the calling thread's warp, on both sides of a warp_barrier().
 std::uint64_t* warp_words();
 unsigned lane();
+// kBoardBytes for every lane of the calling thread's warp; two boards take turns.
+inline constexpr std::size_t kBoardBytes = 64;
+std::byte* next_board();
+// Ends the launch: it throws std::logic_error "emu: kernel <name> <wrong>".
+[[noreturn]] void fault(const char* wrong);
+// Those of the calling thread.
+AsyncCopies& async_copies();
 
 // Every lane shows `value`; all lanes of the warp must call it. Returns that of lane `from`.
 template <class T>

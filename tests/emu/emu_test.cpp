@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/launch.h"
+#include "tests/emu/device_array.h"
 
 namespace kiln {
 namespace {
@@ -12,29 +13,7 @@ namespace {
 using cuda::launch;
 using cuda::Threads;
 
-// Memory of the emulated device with what a kernel is given and what it left.
-class DeviceFloats {
- public:
-  explicit DeviceFloats(std::vector<float> values) : values_(std::move(values)) {
-    memory_ = static_cast<float*>(cuda::allocate(0, bytes()));
-    cuda::copy_to_device(0, memory_, values_.data(), bytes());
-  }
-  ~DeviceFloats() { cuda::release(0, memory_); }
-  DeviceFloats(const DeviceFloats&) = delete;
-  DeviceFloats& operator=(const DeviceFloats&) = delete;
-
-  float* data() const { return memory_; }
-  std::vector<float> fetch() const {
-    std::vector<float> now(values_.size());
-    cuda::copy_to_host(0, now.data(), memory_, bytes());
-    return now;
-  }
-
- private:
-  std::size_t bytes() const { return values_.size() * sizeof(float); }
-  std::vector<float> values_;
-  float* memory_;
-};
+using DeviceFloats = DeviceArray<float>;
 
 struct Emu : testing::Test {
   Log log{stderr, LogLevel::quiet};
