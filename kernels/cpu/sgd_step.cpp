@@ -8,6 +8,7 @@
 namespace kiln {
 
 void check(const SgdStepArgs& a) {
+  require_wide("sgd_step", "w", a.w);
   require_alike("sgd_step", {"w", a.w}, {{"grad", a.grad}});
   if (a.momentum != 0)
     require_alike("sgd_step", {"w", a.w}, {{"momentum_buffer", a.momentum_buffer}});

@@ -15,7 +15,7 @@ void check(const SoftmaxXentArgs& a) {
           "z must be [rows, classes] with at least one class");
   const Shape rows{a.z.shape()[0]};
   require_tensor(kOp, "t", a.t, rows, DType::i32, a.z.device());
-  require_tensor(kOp, "loss", a.loss, rows, a.z.dtype(), a.z.device());
+  require_tensor(kOp, "loss", a.loss, rows, accumulation_type(a.z.dtype()), a.z.device());
   require_tensor(kOp, "hit", a.hit, rows, DType::i32, a.z.device());
   if (!a.dz.empty()) require_alike(kOp, {"z", a.z}, {{"dz", a.dz}});
   require(a.label_smoothing >= 0 && a.label_smoothing <= 1, kOp,

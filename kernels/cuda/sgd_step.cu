@@ -30,7 +30,7 @@ struct SgdStep {
 }  // namespace
 
 void sgd_step(Context& c, const SgdStepArgs& a) {
-  visit_type(a.w, [&](auto zero) {
+  visit_float(a.w.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map(c, "sgd_step", a.w.element_count(),
         SgdStep<T>{.w = a.w.data<T>(),
