@@ -2,6 +2,7 @@
 // Floor: 8 bytes an element in f32, 4 in 16 bits, and two exp; the loss is f32 (f64 beside f64).
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/softmax_row.h"
+#include "kernels/include/loss_scale_update.h"
 #include "kernels/include/softmax_xent.h"
 
 namespace kiln::cuda {
@@ -16,6 +17,7 @@ struct Rows {
   T* dz;  // or null
   std::int64_t classes;
   double label_smoothing, scale;
+  const float* loss_scale;  // or null
 };
 
 struct Smallest {
@@ -57,7 +59,8 @@ __global__ void softmax_xent_row_per_warp(std::int64_t rows, Rows<T> a) {
     a.hit[row] = best == label ? 1 : 0;
   }
   if (a.dz == nullptr) return;
-  const A scale = static_cast<A>(a.scale);
+  const A loss_scale = a.loss_scale == nullptr ? A(1) : static_cast<A>(a.loss_scale[kLossScale]);
+  const A scale = static_cast<A>(a.scale) * loss_scale;
   for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp) {
     const A wanted = spread + (k == label ? 1 - smoothing : A(0));
     const A probability = std::exp(widened(z[k]) - largest) / total;
@@ -78,7 +81,8 @@ void softmax_xent(Context& c, const SoftmaxXentArgs& a) {
                         .dz = optional_data<T>(a.dz),
                         .classes = a.z.shape()[1],
                         .label_smoothing = a.label_smoothing,
-                        .scale = a.scale});
+                        .scale = a.scale,
+                        .loss_scale = optional_data<const float>(a.loss_scale)});
   });
 }
 
