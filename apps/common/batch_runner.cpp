@@ -5,6 +5,7 @@
 
 #include "engine/core/check.h"
 #include "engine/core/transfer.h"
+#include "engine/train/mixed_precision.h"
 
 namespace kiln {
 
@@ -12,6 +13,7 @@ BatchRunner::BatchRunner(const Model& model, Context& context, Conv2dProviders& 
                          std::int64_t batch_size)
     : model_(model), context_(context), providers_(providers), full_(network_for(batch_size)) {
   context_.mode = Mode::eval;
+  refresh_copies(context_, model_.parameters);
 }
 
 std::unique_ptr<Network> BatchRunner::network_for(std::int64_t batch_size) const {

@@ -9,6 +9,7 @@
 #include "apps/common/environment.h"
 #include "engine/core/backend.h"
 #include "engine/core/error.h"
+#include "engine/core/math_mode.h"
 #include "engine/core/thread_pool.h"
 #include "kernels/include/load_device.h"
 
@@ -102,6 +103,14 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
   app.set_version_flag("--version", "kiln " + version(), "Print the version and leave");
 }
 
+void add_math_option(CLI::App& app, CommonOptions& options) {
+  app.add_option("--math", options.math,
+                 "What to compute with: fp32, tf32, or on a device bf16 or fp16: 16-bit\n"
+                 "activations and copies of f32 weights, sums in f32")
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16", "fp16"}))
+      ->capture_default_str();
+}
+
 std::vector<std::string> normalise_flags(int argc, char** argv) {
   std::vector<std::string> words;
   bool flags = true;
@@ -170,6 +179,21 @@ Device choose_device(const CommonOptions& options, Log& log) {
   log.info("device: " + to_string(*device) + ", " + device->backend->describe(0) +
            (options.device == "auto" ? " (first GPU found)" : " (asked for)"));
   return *device;
+}
+
+DType choose_storage(const CommonOptions& options, Device device, Log& log) {
+  const MathMode mode = parse_math_mode(options.math);
+  const DType storage = storage_of(mode);
+  if (is_16_bit(storage) && device.is_host())
+    throw Error(ErrorKind::unsupported, "--math " + options.math, "is not computed on the CPU",
+                "use --math fp32, or another --device");
+  if (is_16_bit(storage))
+    log.info("math: " + options.math + " activations and copies of f32 weights, sums in f32" +
+             (mode == MathMode::fp16 ? ", scaled loss" : ""));
+  if (mode == MathMode::tf32)
+    log.info("math: tf32 asked for; no provider for " + to_string(device) +
+             " uses tensor cores, computed in fp32");
+  return storage;
 }
 
 Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log) {

@@ -28,10 +28,14 @@ struct CommonOptions {
   bool deterministic = false;
   std::string log_level = "info";
   std::string conv = "auto";
+  std::string math = "fp32";  // add_math_option
 };
 
 // --threads, --device, --deterministic, --log-level, --conv and --version.
 void add_common_options(CLI::App& app, CommonOptions& options);
+
+// --math, for the programs that run a network.
+void add_math_option(CLI::App& app, CommonOptions& options);
 
 // "--batch_size=4" becomes "--batch-size=4"; values, and all words behind "--", stay as they are.
 std::vector<std::string> normalise_flags(int argc, char** argv);
@@ -47,6 +51,10 @@ LogLevel log_level(const CommonOptions& options);
 // Where work will run; logs the device and why. Only `auto` falls back to the CPU: throws Error
 // (unsupported) for a device that was asked for and that this build or machine does not have.
 Device choose_device(const CommonOptions& options, Log& log);
+
+// The type of activations and of the weights that layers read, by --math; logs what was chosen.
+// Throws Error (unsupported) for a mode that the device does not have.
+DType choose_storage(const CommonOptions& options, Device device, Log& log);
 
 // The convolution providers of the device; on the CPU those that --conv names.
 Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log);

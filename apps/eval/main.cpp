@@ -32,6 +32,7 @@ EvalOptions parse(int argc, char** argv) {
   app.add_flag("--json", o.json, "Print one JSON object instead of tables");
   app.add_option("--report", o.report, "Also write a page with pictures to this HTML file");
   add_common_options(app, o.common);
+  add_math_option(app, o.common);
   parse_flags(app, argc, argv);
   return o;
 }
@@ -53,7 +54,8 @@ int run(int argc, char** argv) {
   Log log(stderr, log_level(o.common));
   ThreadPool pool(thread_count(o.common));
   Context context(choose_device(o.common, log), pool, log, o.common.deterministic);
-  const auto model = load_model(o.model, DType::f32, context.device());
+  const auto model = load_model(o.model, DType::f32, context.device(),
+                                choose_storage(o.common, context.device(), log));
   const Split split = o.split == "train" ? Split::train : Split::test;
   LoadOptions load;
   if (o.resize) load.resize = ImageSize{model->card.input_height, model->card.input_width};

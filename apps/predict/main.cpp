@@ -51,6 +51,7 @@ PredictOptions parse(int argc, char** argv) {
   app.add_option("--contact-sheet", o.contact_sheet,
                  "Also draw the pictures, as the model gets them, into this PNG file");
   add_common_options(app, o.common);
+  add_math_option(app, o.common);
   parse_flags(app, argc, argv);
   return o;
 }
@@ -198,7 +199,8 @@ int run(int argc, char** argv) {
   Log log(stderr, log_level(o.common));
   ThreadPool pool(thread_count(o.common));
   Context context(choose_device(o.common, log), pool, log, o.common.deterministic);
-  const auto model = load_model(o.model, DType::f32, context.device());
+  const auto model = load_model(o.model, DType::f32, context.device(),
+                                choose_storage(o.common, context.device(), log));
   check_channels(o, model->card);
   const PictureList list = find_pictures(o.inputs);
   for (const std::string& fault : list.faults)

@@ -67,6 +67,7 @@ void add_data_flags(CLI::App& app, TrainFlags& f) {
 
 void add_run_flags(CLI::App& app, TrainFlags& f) {
   add_common_options(app, f.common);
+  add_math_option(app, f.common);
   app.add_flag("--resume", f.resume, "go on from the checkpoint; there must be one");
   app.add_flag("--resume-if-present", f.resume_if_present, "go on if there is a checkpoint");
   app.add_option("--checkpoint-path", f.checkpoint_path,
@@ -285,6 +286,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"threads", whole(f.common.thread_count)},
       {"deterministic", truth(f.common.deterministic)},
       {"conv", quoted(f.common.conv)},
+      {"math", quoted(f.common.math)},
       {"checkpoint-interval", whole(f.checkpoint_interval)},
       {"log-interval", whole(f.log_interval)},
   };

@@ -58,7 +58,8 @@ Run::Run(const TrainFlags& flags)
       data_(load_dataset_pair(flags.data, log_, pool_)),
       spec_(find_model(flags.model, data_.train.class_count())),
       normalisation_(choose_normalisation(flags, data_.train, pool_)),
-      parameters_(spec_, DType::f32, context_.device()),
+      parameters_(spec_, DType::f32, context_.device(),
+                  choose_storage(flags.common, context_.device(), log_)),
       providers_(make_conv2d_providers(flags.common, context_.device(), log_)) {
   if (data_.train.size() == 0)
     throw Error(ErrorKind::input, flags.data, "has no training pictures", "see docs/data.md");

@@ -136,7 +136,8 @@ TrainSettings shared_settings(const TrainFlags& f, const ModelSpec& spec, const 
       {"flip", f.flip},
       {"cutout", std::to_string(f.cutout)},
       {"label-smoothing", std::to_string(f.label_smoothing)},
-      {"normalisation", exact(normalisation)}};
+      {"normalisation", exact(normalisation)},
+      {"math", f.common.math}};
 }
 
 }  // namespace kiln

@@ -1,4 +1,5 @@
-// Element types. visit_float is the only place where a run-time type becomes a template argument.
+// Element types. visit_float and visit_storage are the only places where a run-time type becomes a
+// template argument.
 #pragma once
 
 #include <cstddef>
@@ -64,6 +65,14 @@ inline constexpr DType dtype_of = [] {
   if constexpr (std::is_same_v<T, BFloat16>) return DType::bf16;
 }();
 
+constexpr bool is_16_bit(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
+
+// What an op on elements of `dtype` sums in: also the type of the statistics, scales and losses
+// that go with them.
+constexpr DType accumulation_type(DType dtype) { return is_16_bit(dtype) ? DType::f32 : dtype; }
+template <class T>
+using Accumulated = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
 // Calls f(T{}) with the C++ type of a DType that arithmetic is done in; throws Error (unsupported)
 // for the others.
 template <class F>
@@ -71,6 +80,15 @@ decltype(auto) visit_float(DType dtype, F&& f) {
   if (dtype == DType::f32) return std::forward<F>(f)(float{});
   if (dtype == DType::f64) return std::forward<F>(f)(double{});
   throw Error(ErrorKind::unsupported, name_of(dtype), "is no type to compute in");
+}
+
+// Calls f(T{}) with the storage type of f32, f64, f16 and bf16; Accumulated<T> is what to compute
+// in. Throws Error (unsupported) for the others.
+template <class F>
+decltype(auto) visit_storage(DType dtype, F&& f) {
+  if (dtype == DType::f16) return std::forward<F>(f)(Float16{});
+  if (dtype == DType::bf16) return std::forward<F>(f)(BFloat16{});
+  return visit_float(dtype, std::forward<F>(f));
 }
 
 }  // namespace kiln

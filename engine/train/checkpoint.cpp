@@ -8,6 +8,7 @@
 
 #include "engine/core/error.h"
 #include "engine/train/finite.h"
+#include "engine/train/mixed_precision.h"
 #include "engine/train/model_io.h"
 
 namespace kiln {
@@ -37,6 +38,13 @@ void visit_fields(Position& p, const Visit& visit) {
   visit("epoch_seconds", p.epoch_seconds);
   visit("interval_loss_sum", p.interval_loss_sum);
   visit("interval_step_count", p.interval_step_count);
+}
+
+template <class Scaling, class Visit>
+void visit_scaling(Scaling&& s, const Visit& visit) {
+  visit("loss_scale", s.scale);
+  visit("loss_scale_good_steps", s.good_steps);
+  visit("loss_scale_skipped_steps", s.skipped_steps);
 }
 
 std::string text_of(double value) { return exact(value); }
@@ -104,6 +112,10 @@ void save_checkpoint(const Path& path, const ParameterStore& parameters, const O
   visit_fields(position, [&](const char* name, const auto& value) {
     metadata.emplace(name, text_of(value));
   });
+  if (!parameters.loss_scale().empty())
+    visit_scaling(loss_scaling(parameters), [&](const char* name, const auto& value) {
+      metadata.emplace(name, text_of(value));
+    });
   for (const auto& [name, value] : settings)
     metadata.emplace(std::string(kSettingPrefix) + name, value);
   write_safetensors(path, bundle.entries(), metadata);
@@ -136,6 +148,11 @@ TrainPosition load_checkpoint(const Path& path, ParameterStore& parameters, Opti
                       state_of(state, p, parameters));
     }
   optimizer.set_step_count(optimizer_steps);
+  if (!parameters.loss_scale().empty()) {
+    LossScaling scaling;
+    visit_scaling(scaling, read);
+    set_loss_scaling(parameters, scaling);
+  }
   return position;
 }
 

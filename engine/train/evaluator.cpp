@@ -6,6 +6,7 @@
 
 #include "engine/core/error.h"
 #include "engine/core/transfer.h"
+#include "engine/train/mixed_precision.h"
 
 namespace kiln {
 namespace {
@@ -54,7 +55,8 @@ void check_fit(const ModelSpec& spec, const Dataset& dataset) {
 Evaluator::Evaluator(const ModelSpec& spec, const ParameterStore& parameters,
                      const Normalisation& normalisation, const Dataset& dataset,
                      const Context& context, Conv2dProviders& providers, std::int64_t batch_size)
-    : dataset_(dataset),
+    : parameters_(parameters),
+      dataset_(dataset),
       normalisation_(normalisation),
       class_count_(spec.class_count),
       loader_(dataset, {.batch_size = std::max<std::int64_t>(
@@ -78,6 +80,7 @@ Evaluation Evaluator::run(Context& c, const Visitor& visitor) {
   const auto begin = std::chrono::steady_clock::now();
   const Mode mode = c.mode;
   c.mode = Mode::eval;
+  refresh_copies(c, parameters_);
   Evaluation result;
   result.confusion.assign(static_cast<std::size_t>(class_count_ * class_count_), 0);
   std::vector<float> probabilities(static_cast<std::size_t>(class_count_));

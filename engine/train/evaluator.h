@@ -43,6 +43,7 @@ class Evaluator {
  private:
   Network& network_for(std::int64_t count);
 
+  const ParameterStore& parameters_;
   const Dataset& dataset_;
   const Normalisation& normalisation_;
   std::int64_t class_count_;

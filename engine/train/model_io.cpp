@@ -89,6 +89,11 @@ void save_model(const Path& directory, const ModelCard& card, const ParameterSto
 }
 
 std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device device) {
+  return load_model(directory, dtype, device, dtype);
+}
+
+std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device device,
+                                  DType storage) {
   if (!std::filesystem::is_directory(directory))
     throw Error(ErrorKind::input, directory.string(), "is not a model directory",
                 "name the folder that kiln train --model-dir wrote");
@@ -100,7 +105,7 @@ std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device dev
     throw Error(ErrorKind::input, (directory / "model.json").string(),
                 "has an input or classes that do not fit its spec");
   auto model = std::make_unique<Model>(
-      Model{card, spec, normalisation_of(card), ParameterStore(spec, dtype, device)});
+      Model{card, spec, normalisation_of(card), ParameterStore(spec, dtype, device, storage)});
   read_parameters(SafetensorsFile(directory / "model.safetensors"), model->parameters);
   return model;
 }

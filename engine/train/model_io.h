@@ -54,6 +54,9 @@ void save_model(const Path& directory, const ModelCard& card, const ParameterSto
 
 // Throws Error (input or io) naming the file and the fault.
 std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device device);
+// With layers that read copies of type `storage`; refresh_copies must run before the first forward,
+// as Evaluator and BatchRunner do.
+std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device device, DType storage);
 
 // Between the card's constants and the data room's.
 Normalisation normalisation_of(const ModelCard& card);

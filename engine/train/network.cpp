@@ -6,6 +6,7 @@
 #include "engine/core/transfer.h"
 #include "engine/train/build_layers.h"
 #include "engine/train/finite.h"
+#include "kernels/include/cast.h"
 #include "kernels/include/normalize_image.h"
 #include "kernels/include/softmax_xent.h"
 
@@ -20,7 +21,9 @@ Network::Network(const ModelSpec& spec, const ParameterStore& parameters, const 
                        {.fuse = options.fuse,
                         .on_host = context.device().is_host(),
                         .batch_size = options.batch_size});
-  Planner p(parameters.dtype(), &context);
+  loss_scale_ = parameters.loss_scale();
+  const DType storage = parameters.storage(), wide = accumulation_type(storage);
+  Planner p(storage, &context);
   x_ = p.define("input", input);
   labels_ = p.define("labels", {options.batch_size}, DType::i32);
   for (const Slot slot : {x_, labels_}) p.pin(slot);
@@ -29,13 +32,18 @@ Network::Network(const ModelSpec& spec, const ParameterStore& parameters, const 
     p.pin(pictures_);
   }
   logits_ = chain_->plan_forward(p, x_);
-  losses_ = p.define("loss", {options.batch_size});
+  if (storage != wide) {
+    narrow_logits_ = logits_;
+    logits_ = p.define("logits", p.shape(narrow_logits_), wide);
+    p.op({.name = "widen", .reads = {narrow_logits_}, .writes = {logits_}});
+  }
+  losses_ = p.define("loss", {options.batch_size}, wide);
   hits_ = p.define("hit", {options.batch_size}, DType::i32);
   for (const Slot slot : {logits_, losses_, hits_}) p.pin(slot);
   if (!options.training) {
     p.op({.name = "softmax_xent", .reads = {logits_, labels_}, .writes = {losses_, hits_}});
   } else {
-    dlogits_ = p.define("dlogits", p.shape(logits_));
+    dlogits_ = p.define("dlogits", p.shape(logits_), wide);
     p.op({.name = "softmax_xent",
           .reads = {logits_, labels_},
           .writes = {losses_, hits_, dlogits_}});
@@ -43,7 +51,11 @@ Network::Network(const ModelSpec& spec, const ParameterStore& parameters, const 
       dx_ = p.define("dinput", input);
       p.pin(dx_);
     }
-    chain_->plan_backward(p, dlogits_, dx_,
+    if (storage != wide) {
+      narrow_dlogits_ = p.define("narrow_dlogits", p.shape(logits_));
+      p.op({.name = "narrow", .reads = {dlogits_}, .writes = {narrow_dlogits_}});
+    }
+    chain_->plan_backward(p, narrow_dlogits_ ? narrow_dlogits_ : dlogits_, dx_,
                           options.input_gradient ? GradWrite::overwrite : GradWrite::skip);
   }
   memory_ = std::make_unique<Memory>(p.finish(options.arena), context.device());
@@ -69,7 +81,10 @@ void Network::set_input(Context& c, std::span<const std::uint8_t> images,
   normalize_image(c, args);
 }
 
-void Network::forward(Context& c) { chain_->forward(c, *memory_); }
+void Network::forward(Context& c) {
+  chain_->forward(c, *memory_);
+  if (narrow_logits_) cast(c, {.x = (*memory_)[narrow_logits_], .y = logits()});
+}
 
 BatchResult Network::loss(Context& c) {
   softmax_xent(c, {.z = logits(),
@@ -77,6 +92,7 @@ BatchResult Network::loss(Context& c) {
                    .loss = losses(),
                    .hit = hits(),
                    .dz = dlogits_ ? (*memory_)[dlogits_] : Tensor{},
+                   .loss_scale = dlogits_ ? loss_scale_ : Tensor{},
                    .label_smoothing = options_.label_smoothing,
                    .scale = 1.0 / static_cast<double>(options_.mean_over)});
   BatchResult result;
@@ -102,6 +118,9 @@ std::string Network::first_layer_not_finite(Context& c) {
   return {};
 }
 
-void Network::backward(Context& c) { chain_->backward(c, *memory_); }
+void Network::backward(Context& c) {
+  if (narrow_dlogits_) cast(c, {.x = (*memory_)[dlogits_], .y = (*memory_)[narrow_dlogits_]});
+  chain_->backward(c, *memory_);
+}
 
 }  // namespace kiln

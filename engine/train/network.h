@@ -74,6 +74,9 @@ class Network {
   std::unique_ptr<Memory> memory_;
   Slot pictures_;  // on a device: the bytes that set_input sends
   Slot x_, labels_, logits_, losses_, hits_, dlogits_, dx_;
+  // With 16-bit activations: the chain's own result and its gradient. Logits and loss are f32.
+  Slot narrow_logits_, narrow_dlogits_;
+  Tensor loss_scale_;
   // What loss() fetches; filled here so that a step allocates nothing.
   std::vector<std::byte> host_losses_;
   std::vector<std::int32_t> host_hits_;

@@ -3,6 +3,8 @@
 #include "engine/core/error.h"
 #include "kernels/include/adadelta_step.h"
 #include "kernels/include/adam_step.h"
+#include "kernels/include/find_nonfinite.h"
+#include "kernels/include/loss_scale_update.h"
 #include "kernels/include/sgd_step.h"
 
 namespace kiln {
@@ -64,6 +66,9 @@ OptimizerKind parse_optimizer(std::string_view name) {
 Optimizer::Optimizer(const OptimizerOptions& options, const ParameterStore& parameters)
     : options_(options), parameters_(parameters) {
   check(options);
+  if (parameters.mixed() && options.kind != OptimizerKind::sgd)
+    throw Error(ErrorKind::unsupported, "--optimizer " + std::string(name_of(options.kind)),
+                "does not work with 16-bit gradients", "use sgd, or --math fp32");
   const Tensor values = parameters.flat_values();
   for (std::string& name : state_names(options)) {
     buffers_.emplace_back(values.device(), values.size_bytes());
@@ -76,6 +81,7 @@ void Optimizer::step(Context& c, double learning_rate) {
   const OptimizerOptions& o = options_;
   const Tensor w = parameters_.flat_values(), gradient = parameters_.flat_gradients();
   ++step_count_;
+  if (parameters_.mixed()) return step_mixed(c, learning_rate);
   switch (o.kind) {
     case OptimizerKind::sgd:
       sgd_step(c, {.w = w,
@@ -113,6 +119,36 @@ void Optimizer::step(Context& c, double learning_rate) {
                     .step = step_count_});
       break;
   }
+}
+
+// Every gradient is looked at before the first weight changes; nothing waits for the host.
+void Optimizer::step_mixed(Context& c, double learning_rate) {
+  const Tensor scaling = parameters_.loss_scale();
+  if (!scaling.empty()) {
+    const Tensor flag(scaling.data<float>() + kFoundNonfinite, {1}, DType::f32, scaling.device());
+    for (const ParameterSpan& span : parameters_.spans())
+      find_nonfinite(c, {.x = span.gradients, .flag = flag});
+  }
+  for (const ParameterSpan& span : parameters_.spans()) {
+    Tensor buffer;
+    if (!states_.empty()) {
+      const Tensor& flat = states_[0].flat;
+      buffer = Tensor(static_cast<std::byte*>(flat.raw()) + span.offset_bytes, span.values.shape(),
+                      flat.dtype(), flat.device());
+    }
+    sgd_step(c, {.w = span.values,
+                 .grad = span.gradients,
+                 .momentum_buffer = buffer,
+                 .copy = span.copies,
+                 .loss_scale = scaling,
+                 .lr = learning_rate,
+                 .momentum = options_.momentum,
+                 .dampening = options_.dampening,
+                 .weight_decay = options_.weight_decay,
+                 .nesterov = options_.nesterov,
+                 .first_step = step_count_ == 1});
+  }
+  if (!scaling.empty()) loss_scale_update(c, {.state = scaling});
 }
 
 }  // namespace kiln

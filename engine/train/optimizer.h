@@ -43,9 +43,12 @@ class Optimizer {
     Tensor flat;
   };
 
-  // `parameters` must outlive the optimizer. Throws Error (usage) for options that PyTorch refuses.
+  // `parameters` must outlive the optimizer. Throws Error (usage) for options that PyTorch
+  // refuses, Error (unsupported) for mixed precision with another optimizer than sgd.
   Optimizer(const OptimizerOptions& options, const ParameterStore& parameters);
 
+  // In f16 a step whose gradients are not all finite changes no weight and halves the loss scale;
+  // the device decides that by itself, and step_count() counts such steps too.
   void step(Context& c, double learning_rate);
 
   const OptimizerOptions& options() const { return options_; }
@@ -55,6 +58,8 @@ class Optimizer {
   void set_step_count(std::int64_t count) { step_count_ = count; }
 
  private:
+  void step_mixed(Context& c, double learning_rate);
+
   OptimizerOptions options_;
   const ParameterStore& parameters_;
   std::vector<Buffer> buffers_;

@@ -8,6 +8,7 @@
 #include "engine/core/error.h"
 #include "engine/core/rng.h"
 #include "engine/core/transfer.h"
+#include "kernels/include/loss_scale_update.h"
 
 namespace kiln {
 namespace {
@@ -57,8 +58,9 @@ void transpose_inner(const Tensor& in, const Tensor& out, std::int64_t outer, st
 
 }  // namespace
 
-ParameterStore::ParameterStore(const ModelSpec& spec, DType dtype, Device device)
-    : dtype_(dtype), device_(device) {
+ParameterStore::ParameterStore(const ModelSpec& spec, DType dtype, Device device, DType storage)
+    : dtype_(dtype), device_(device), storage_(storage) {
+  KILN_CHECK(!mixed() || (dtype == DType::f32 && is_16_bit(storage)));
   check_spec(spec);
   Shape shape{1, spec.height, spec.width, spec.channels}, before_flatten = shape;
   for (const LayerSpec& layer : spec.layers) {
@@ -71,6 +73,7 @@ ParameterStore::ParameterStore(const ModelSpec& spec, DType dtype, Device device
 }
 
 ParameterStore ParameterStore::with_own_gradients() const {
+  KILN_CHECK(!mixed());
   ParameterStore twin(dtype_, device_);
   twin.parameters_ = parameters_;
   twin.gradients_ = Buffer(device_, flat_gradients_.size_bytes());
@@ -167,16 +170,64 @@ void ParameterStore::allocate() {
   gradients_ = Buffer(device_, trainable_bytes);
   statistics_ = Buffer(device_, statistics_bytes);
   std::size_t trainable_at = 0, statistics_at = 0;
-  for (auto p = parameters_.rbegin(); p != parameters_.rend(); ++p) {
-    std::size_t& at = p->trainable() ? trainable_at : statistics_at;
-    const Buffer& home = p->trainable() ? values_ : statistics_;
-    p->value = Tensor(home.data() + at, p->shape, dtype_, device_);
-    if (p->trainable()) p->gradient = Tensor(gradients_.data() + at, p->shape, dtype_, device_);
-    at += aligned(size_bytes(*p, dtype_));
-  }
+  const auto place = [&](Parameter& p) {
+    std::size_t& at = p.trainable() ? trainable_at : statistics_at;
+    const Buffer& home = p.trainable() ? values_ : statistics_;
+    p.value = p.working = Tensor(home.data() + at, p.shape, dtype_, device_);
+    if (p.trainable()) p.gradient = Tensor(gradients_.data() + at, p.shape, dtype_, device_);
+    at += aligned(size_bytes(p, dtype_));
+  };
+  // In mixed precision those with 16-bit gradients first, so that they are one span.
+  for (auto p = parameters_.rbegin(); p != parameters_.rend(); ++p)
+    if (!mixed() || p->narrow()) place(*p);
+  const std::size_t narrow_bytes = trainable_at;
+  for (auto p = parameters_.rbegin(); p != parameters_.rend(); ++p)
+    if (mixed() && !p->narrow()) place(*p);
   const Shape flat{static_cast<std::int64_t>(trainable_bytes / size_of(dtype_))};
   flat_values_ = Tensor(values_.data(), flat, dtype_, device_);
   flat_gradients_ = Tensor(gradients_.data(), flat, dtype_, device_);
+  if (mixed())
+    allocate_mixed(narrow_bytes);
+  else
+    spans_ = {{flat_values_, flat_gradients_, {}, 0}};
+}
+
+// The f32 gradients keep the offsets of the values; those of the first `narrow_bytes` are not used
+// and moved to 16 bits, where every offset is half as large.
+void ParameterStore::allocate_mixed(std::size_t narrow_bytes) {
+  const std::size_t all_bytes = flat_values_.size_bytes();
+  copies_ = Buffer(device_, narrow_bytes / 2);
+  narrow_gradients_ = Buffer(device_, narrow_bytes / 2);
+  gradients_ = Buffer(device_, all_bytes - narrow_bytes);
+  for (Parameter& p : parameters_) {
+    if (!p.trainable()) continue;
+    const auto at =
+        static_cast<std::size_t>(static_cast<std::byte*>(p.value.raw()) - values_.data());
+    if (p.narrow()) {
+      p.working = Tensor(copies_.data() + at / 2, p.shape, storage_, device_);
+      p.gradient = Tensor(narrow_gradients_.data() + at / 2, p.shape, storage_, device_);
+    } else {
+      p.gradient = Tensor(gradients_.data() + at - narrow_bytes, p.shape, dtype_, device_);
+    }
+  }
+  const auto flat = [&](std::byte* data, std::size_t value_bytes, DType dtype) {
+    return Tensor(data, {static_cast<std::int64_t>(value_bytes / sizeof(float))}, dtype, device_);
+  };
+  flat_gradients_ = {};
+  spans_.push_back({flat(values_.data(), narrow_bytes, dtype_),
+                    flat(narrow_gradients_.data(), narrow_bytes, storage_),
+                    flat(copies_.data(), narrow_bytes, storage_), 0});
+  const std::size_t wide_bytes = all_bytes - narrow_bytes;
+  if (wide_bytes > 0)
+    spans_.push_back({flat(values_.data() + narrow_bytes, wide_bytes, dtype_),
+                      flat(gradients_.data(), wide_bytes, dtype_),
+                      {},
+                      narrow_bytes});
+  if (storage_ != DType::f16) return;
+  loss_scale_home_ = Buffer(device_, kLossScaleSize * sizeof(float));
+  loss_scale_ = Tensor(loss_scale_home_.data(), {kLossScaleSize}, DType::f32, device_);
+  const float state[kLossScaleSize] = {kFirstLossScale, 0, 0, 0};
+  set_elements<float>(loss_scale_, state);
 }
 
 Parameter& ParameterStore::find(std::string_view name) {

@@ -30,22 +30,42 @@ struct Parameter {
   std::int64_t outer = 1, pixels = 1, channels = 1;
   std::int64_t fan_in = 1;  // inputs that one output sums over; sets the initialiser's bound
   Tensor value, gradient;   // gradient is empty for running statistics
+  Tensor working;           // what layers read: value, or its 16-bit copy
 
+  // Trained with 16-bit gradients and a 16-bit copy in mixed precision.
+  bool narrow() const { return role == ParameterRole::weight || role == ParameterRole::bias; }
   bool trainable() const {
     return role != ParameterRole::running_mean && role != ParameterRole::running_variance;
   }
 };
 
+// Trainable parameters side by side that one call of an optimizer updates. `offset_bytes`: where
+// they begin in flat_values(). In mixed precision there are two: convolutions' and linear layers'
+// with 16-bit gradients and copies, then batch normalisation's, all f32.
+struct ParameterSpan {
+  Tensor values, gradients, copies;  // copies may be empty
+  std::size_t offset_bytes = 0;
+};
+
 class ParameterStore {
  public:
   // Declares and allocates everything that `spec` needs; values are zero until initialised.
-  ParameterStore(const ModelSpec& spec, DType dtype, Device device);
+  ParameterStore(const ModelSpec& spec, DType dtype, Device device)
+      : ParameterStore(spec, dtype, device, dtype) {}
+  // Mixed precision where `storage` is f16 or bf16 and dtype f32: layers read copies and write
+  // gradients of that type (engine/train/mixed_precision.h). f16 brings the state of loss scaling.
+  ParameterStore(const ModelSpec& spec, DType dtype, Device device, DType storage);
 
   // The same values, this store's, beside gradients of its own: for one of several threads that
-  // work on slices of a batch. This store must outlive it.
+  // work on slices of a batch. This store must outlive it. Not for mixed precision.
   ParameterStore with_own_gradients() const;
 
   DType dtype() const { return dtype_; }
+  DType storage() const { return storage_; }
+  bool mixed() const { return storage_ != dtype_; }
+  const std::vector<ParameterSpan>& spans() const { return spans_; }
+  // kernels/include/loss_scale_update.h; empty unless the storage is f16.
+  Tensor loss_scale() const { return loss_scale_; }
   // In the order of the layers. References stay valid for the life of the store.
   const std::deque<Parameter>& all() const { return parameters_; }
   Parameter& find(std::string_view name);
@@ -53,7 +73,8 @@ class ParameterStore {
   bool contains(std::string_view name) const;
 
   // Trainable values, and their gradients, as two flat tensors of equal length. Parameters start on
-  // cache lines; the padding between them is zero and stays zero under every optimizer.
+  // cache lines; the padding between them is zero and stays zero under every optimizer. In mixed
+  // precision the gradients are those of spans(), and flat_gradients() is empty.
   Tensor flat_values() const { return flat_values_; }
   Tensor flat_gradients() const { return flat_gradients_; }
   std::int64_t trainable_count() const;
@@ -69,19 +90,24 @@ class ParameterStore {
   void initialise(std::uint64_t seed);
 
  private:
-  ParameterStore(DType dtype, Device device) : dtype_(dtype), device_(device) {}
+  ParameterStore(DType dtype, Device device) : dtype_(dtype), device_(device), storage_(dtype) {}
   void declare(const LayerSpec& layer, const Shape& input, const Shape& before_flatten);
   void declare_weight(const LayerSpec& layer, const Shape& input, const Shape& before_flatten);
   void declare_norm(const LayerSpec& layer, std::int64_t channels);
   void add(Parameter parameter);
   void allocate();
+  void allocate_mixed(std::size_t narrow_bytes);
 
   DType dtype_;
   Device device_;
+  DType storage_;
   std::int64_t batches_tracked_ = 0;
   std::deque<Parameter> parameters_;
   Buffer values_, gradients_, statistics_;
   Tensor flat_values_, flat_gradients_;
+  Buffer copies_, narrow_gradients_, loss_scale_home_;
+  std::vector<ParameterSpan> spans_;
+  Tensor loss_scale_;
 };
 
 // One parameter between its two orders of elements. `memory` has parameter.shape, `file` has

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "engine/core/error.h"
+#include "engine/train/mixed_precision.h"
 
 namespace kiln {
 namespace {
@@ -58,6 +59,7 @@ void Trainer::resume(const Path& checkpoint) {
 
 TrainEnd Trainer::run(TrainObserver& observer, const std::function<bool()>& stop_requested) {
   context_.counter.seed = options_.seed;
+  refresh_copies(context_, parameters_);
   while (position_.epoch < options_.epoch_count)
     if (!run_epoch(observer, stop_requested)) {
       save(observer);

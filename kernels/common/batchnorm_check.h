@@ -7,11 +7,11 @@ namespace kiln {
 
 inline std::int64_t row_count_of(const Shape& x) { return x.element_count() / x[-1]; }
 
-// Every one has shape [C] and the type and device of x.
+// Every one has shape [C], the accumulation type of x and its device.
 inline void require_channels(std::string_view op, const Tensor& x,
                              std::initializer_list<NamedTensor> tensors) {
   for (const NamedTensor& t : tensors)
-    require_tensor(op, t.name, t.tensor, {x.shape()[-1]}, x.dtype(), x.device());
+    require_tensor(op, t.name, t.tensor, {x.shape()[-1]}, accumulation_type(x.dtype()), x.device());
 }
 inline void require_optional_channels(std::string_view op, const Tensor& x,
                                       std::initializer_list<NamedTensor> tensors) {

@@ -4,10 +4,12 @@
 namespace kiln {
 namespace {
 
-void check_float(DType dtype) {
-  if (dtype != DType::f32 && dtype != DType::f64)
-    throw Error(ErrorKind::unsupported, "conv2d of " + std::string(name_of(dtype)),
-                "is not supported", "use f32 or f64");
+void check_float(const Tensor& x) {
+  const DType dtype = x.dtype();
+  if (dtype == DType::f32 || dtype == DType::f64) return;
+  if (is_16_bit(dtype) && !x.device().is_host()) return;
+  throw Error(ErrorKind::unsupported, "conv2d of " + std::string(name_of(dtype)),
+              "is not supported on " + to_string(x.device()), "use f32 or f64");
 }
 
 // `tensor` is of `shape`, and of the type and on the device of `like`.
@@ -35,7 +37,7 @@ void check(const Conv2dShape& s) {
 
 void check(const Conv2dArgs& a) {
   check(a.shape);
-  check_float(a.x.dtype());
+  check_float(a.x);
   check_tensor(a.x, a.shape.input(), a.x);
   check_tensor(a.w, a.shape.weights(), a.x);
   check_tensor(a.y, a.shape.output(), a.x);
@@ -44,7 +46,7 @@ void check(const Conv2dArgs& a) {
 
 void check(const Conv2dGradArgs& a) {
   check(a.shape);
-  check_float(a.x.dtype());
+  check_float(a.x);
   check_tensor(a.x, a.shape.input(), a.x);
   check_tensor(a.w, a.shape.weights(), a.x);
   check_tensor(a.dy, a.shape.output(), a.x);

@@ -8,6 +8,9 @@ namespace {
 
 constexpr std::string_view kAlgorithm = "direct, one thread an output";
 
+// 16-bit elements are summed in f32.
+bool takes(DType dtype) { return dtype == DType::f32 || dtype == DType::f64 || is_16_bit(dtype); }
+
 class DirectForward final : public Conv2dForward {
  public:
   std::size_t scratch_bytes() const override { return 0; }
@@ -26,11 +29,11 @@ class DirectProvider final : public Conv2dProvider {
  public:
   std::string_view name() const override { return "own"; }
   std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) override {
-    if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
+    if (!takes(problem.dtype)) return nullptr;
     return std::make_unique<DirectForward>();
   }
   std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool) override {
-    if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
+    if (!takes(problem.dtype)) return nullptr;
     return std::make_unique<DirectBackward>();
   }
 };

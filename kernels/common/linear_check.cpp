@@ -4,10 +4,12 @@
 namespace kiln {
 namespace {
 
-void check_float(DType dtype) {
-  if (dtype != DType::f32 && dtype != DType::f64)
-    throw Error(ErrorKind::unsupported, "linear of " + std::string(name_of(dtype)),
-                "is not supported", "use f32 or f64");
+void check_float(const Tensor& x) {
+  const DType dtype = x.dtype();
+  if (dtype == DType::f32 || dtype == DType::f64) return;
+  if (is_16_bit(dtype) && !x.device().is_host()) return;
+  throw Error(ErrorKind::unsupported, "linear of " + std::string(name_of(dtype)),
+              "is not supported on " + to_string(x.device()), "use f32 or f64");
 }
 
 void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like) {
@@ -18,7 +20,7 @@ void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like) 
 }  // namespace
 
 void check(const LinearArgs& a) {
-  check_float(a.x.dtype());
+  check_float(a.x);
   KILN_CHECK(a.x.shape().rank() == 2 && a.w.shape().rank() == 2);
   const std::int64_t n = a.x.shape()[0], i = a.x.shape()[1], o = a.w.shape()[0];
   check_tensor(a.x, {n, i}, a.x);
@@ -28,7 +30,7 @@ void check(const LinearArgs& a) {
 }
 
 void check(const LinearGradArgs& a) {
-  check_float(a.x.dtype());
+  check_float(a.x);
   KILN_CHECK(a.x.shape().rank() == 2 && a.w.shape().rank() == 2);
   const std::int64_t n = a.x.shape()[0], i = a.x.shape()[1], o = a.w.shape()[0];
   check_tensor(a.x, {n, i}, a.x);

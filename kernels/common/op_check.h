@@ -22,13 +22,17 @@ inline void require(bool holds, std::string_view op, std::string_view wrong) {
 void require_tensor(std::string_view op, std::string_view name, const Tensor& tensor,
                     const Shape& shape, DType dtype, Device device);
 
-// `tensor` has memory and a floating type.
+// `tensor` has memory and a floating type: f32 or f64, and on a device other than the CPU also f16
+// or bf16, which are storage: sums run in accumulation_type, and a result is rounded once.
 void require_float(std::string_view op, std::string_view name, const Tensor& tensor);
 
 struct NamedTensor {
   std::string_view name;
   const Tensor& tensor;
 };
+// As require_float, without the 16-bit types.
+void require_wide(std::string_view op, std::string_view name, const Tensor& tensor);
+
 // Every one has the shape, the type and the device of `model`, which is floating.
 void require_alike(std::string_view op, NamedTensor model,
                    std::initializer_list<NamedTensor> others);

@@ -18,6 +18,7 @@ namespace kiln {
   X(batchnorm_grad, BatchnormGradArgs)                   \
   X(batchnorm_infer, BatchnormInferArgs)                 \
   X(batchnorm_train, BatchnormTrainArgs)                 \
+  X(cast, CastArgs)                                      \
   X(conv2d, Conv2dArgs)                                  \
   X(conv2d_grad, Conv2dGradArgs)                         \
   X(conv2d_implicit_gemm, Conv2dArgs)                    \
@@ -26,12 +27,14 @@ namespace kiln {
   X(conv2d_relu_maxpool_grad, Conv2dReluMaxpoolGradArgs) \
   X(dropout, DropoutArgs)                                \
   X(dropout_grad, DropoutGradArgs)                       \
+  X(find_nonfinite, FindNonfiniteArgs)                   \
   X(gelu, GeluArgs)                                      \
   X(gelu_grad, GeluGradArgs)                             \
   X(linear, LinearArgs)                                  \
   X(linear_grad, LinearGradArgs)                         \
   X(log_softmax, LogSoftmaxArgs)                         \
   X(log_softmax_grad, LogSoftmaxGradArgs)                \
+  X(loss_scale_update, LossScaleUpdateArgs)              \
   X(maxpool, MaxpoolArgs)                                \
   X(maxpool_grad, MaxpoolGradArgs)                       \
   X(normalize_image, NormalizeImageArgs)                 \

@@ -8,6 +8,7 @@
 namespace kiln {
 
 void check(const AdamStepArgs& a) {
+  require_wide("adam_step", "w", a.w);
   require_alike("adam_step", {"w", a.w},
                 {{"grad", a.grad}, {"exp_avg", a.exp_avg}, {"exp_avg_sq", a.exp_avg_sq}});
   require(a.step >= 1, "adam_step", "step counts from 1");

@@ -5,6 +5,7 @@
 
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/softmax_simd.h"
+#include "kernels/include/loss_scale_update.h"
 
 namespace kiln {
 
@@ -15,9 +16,13 @@ void check(const SoftmaxXentArgs& a) {
           "z must be [rows, classes] with at least one class");
   const Shape rows{a.z.shape()[0]};
   require_tensor(kOp, "t", a.t, rows, DType::i32, a.z.device());
-  require_tensor(kOp, "loss", a.loss, rows, a.z.dtype(), a.z.device());
+  require_tensor(kOp, "loss", a.loss, rows, accumulation_type(a.z.dtype()), a.z.device());
   require_tensor(kOp, "hit", a.hit, rows, DType::i32, a.z.device());
   if (!a.dz.empty()) require_alike(kOp, {"z", a.z}, {{"dz", a.dz}});
+  if (!a.loss_scale.empty()) {
+    require(!a.z.device().is_host(), kOp, "the CPU scales no loss");
+    require_tensor(kOp, "loss_scale", a.loss_scale, {kLossScaleSize}, DType::f32, a.z.device());
+  }
   require(a.label_smoothing >= 0 && a.label_smoothing <= 1, kOp,
           "label_smoothing must lie in [0, 1]");
   if (a.z.device().type != DeviceType::cpu) return;

@@ -1,4 +1,4 @@
-// accumulate on a GPU: one thread an element; 8 bytes read and 4 written each in f32.
+// accumulate on a GPU: 12 bytes an element in f32, 6 in 16 bits, and one addition.
 #include "kernels/cuda/elementwise.h"
 #include "kernels/include/accumulate.h"
 
@@ -6,10 +6,8 @@ namespace kiln::cuda {
 namespace {
 
 template <class T>
-struct Accumulate {
-  const T* x;
-  T* y;
-  __device__ void operator()(std::int64_t i) const { y[i] += x[i]; }
+struct Summand {
+  __device__ Accumulated<T> operator()(std::int64_t, Accumulated<T> x) const { return x; }
 };
 
 }  // namespace
@@ -17,7 +15,8 @@ struct Accumulate {
 void accumulate(Context& c, const AccumulateArgs& a) {
   visit_type(a.x, [&](auto zero) {
     using T = decltype(zero);
-    map(c, "accumulate", a.x.element_count(), Accumulate<T>{a.x.data<T>(), a.y.data<T>()});
+    map_elements(c, "accumulate", a.x.element_count(), true, a.y.data<T>(), Summand<T>{},
+                 a.x.data<const T>());
   });
 }
 

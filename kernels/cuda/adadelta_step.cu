@@ -29,7 +29,7 @@ struct AdadeltaStep {
 }  // namespace
 
 void adadelta_step(Context& c, const AdadeltaStepArgs& a) {
-  visit_type(a.w, [&](auto zero) {
+  visit_float(a.w.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map(c, "adadelta_step", a.w.element_count(),
         AdadeltaStep<T>{.w = a.w.data<T>(),

@@ -38,7 +38,7 @@ struct AdamStep {
 void adam_step(Context& c, const AdamStepArgs& a) {
   const double minus_step = -(a.lr / (1 - std::pow(a.beta1, static_cast<double>(a.step))));
   const double root = std::sqrt(1 - std::pow(a.beta2, static_cast<double>(a.step)));
-  visit_type(a.w, [&](auto zero) {
+  visit_float(a.w.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map(c, "adam_step", a.w.element_count(),
         AdamStep<T>{.w = a.w.data<T>(),

@@ -1,4 +1,4 @@
-// add_relu on a GPU: one thread an element; 8 bytes read and 4 written each in f32.
+// add_relu on a GPU: 12 bytes an element in f32, 6 in 16 bits, and two operations.
 #include "kernels/common/activation_math.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/include/add_relu.h"
@@ -8,10 +8,10 @@ namespace {
 
 template <class T>
 struct AddRelu {
-  const T *a, *b;
-  T* y;
   Activation activation;
-  __device__ void operator()(std::int64_t i) const { y[i] = activated(a[i] + b[i], activation); }
+  __device__ Accumulated<T> operator()(std::int64_t, Accumulated<T> a, Accumulated<T> b) const {
+    return activated(a + b, activation);
+  }
 };
 
 }  // namespace
@@ -19,8 +19,8 @@ struct AddRelu {
 void add_relu(Context& c, const AddReluArgs& a) {
   visit_type(a.a, [&](auto zero) {
     using T = decltype(zero);
-    map(c, "add_relu", a.a.element_count(),
-        AddRelu<T>{a.a.data<T>(), a.b.data<T>(), a.y.data<T>(), a.activation});
+    map_elements(c, "add_relu", a.a.element_count(), false, a.y.data<T>(), AddRelu<T>{a.activation},
+                 a.a.data<const T>(), a.b.data<const T>());
   });
 }
 

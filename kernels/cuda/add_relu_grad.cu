@@ -1,28 +1,28 @@
-// add_relu_grad on a GPU: one thread an element; 8 bytes read and 4 written each in f32.
+// add_relu_grad on a GPU: 12 bytes an element in f32, 6 in 16 bits, and one comparison.
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/open_gradient.h"
 #include "kernels/include/add_relu_grad.h"
 
 namespace kiln::cuda {
 namespace {
 
-// y is null without an activation.
 template <class T>
-struct AddReluGrad {
-  const T *y, *dy;
-  T* dsum;
-  __device__ void operator()(std::int64_t i) const {
-    dsum[i] = y == nullptr || y[i] > T(0) ? dy[i] : T(0);
-  }
+struct Copied {
+  __device__ Accumulated<T> operator()(std::int64_t, Accumulated<T> dy) const { return dy; }
 };
 
 }  // namespace
 
 void add_relu_grad(Context& c, const AddReluGradArgs& a) {
+  const std::int64_t count = a.dy.element_count();
   visit_type(a.dy, [&](auto zero) {
     using T = decltype(zero);
-    const T* y = a.activation == Activation::relu ? a.y.data<T>() : nullptr;
-    map(c, "add_relu_grad", a.dy.element_count(),
-        AddReluGrad<T>{y, a.dy.data<T>(), a.dsum.data<T>()});
+    T* dsum = a.dsum.data<T>();
+    if (a.activation == Activation::relu)
+      map_elements(c, "add_relu_grad", count, false, dsum, OpenGradient<T>{}, a.y.data<const T>(),
+                   a.dy.data<const T>());
+    else
+      map_elements(c, "add_relu_grad", count, false, dsum, Copied<T>{}, a.dy.data<const T>());
   });
 }
 

@@ -1,4 +1,5 @@
 // avgpool_grad on a GPU: one thread an element of dx, which gathers from the windows that hold it.
+// Floor: dy read and dx written once, 4 bytes an element of both in f32, 2 in 16 bits.
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/pool_place.h"
 #include "kernels/include/avgpool_grad.h"
@@ -18,13 +19,14 @@ struct AvgpoolGrad {
     const Place at = place_of(i, s.h, s.w, s.c);
     const WindowRange rows = windows_over(at.h, s.stride_h, s.pad_h, s.r, p_count);
     const WindowRange columns = windows_over(at.w, s.stride_w, s.pad_w, s.s, q_count);
-    T sum = add ? dx[i] : T(0);
+    Accumulated<T> sum = add ? widened(dx[i]) : Accumulated<T>(0);
     for (std::int64_t p = rows.first; p < rows.end; ++p)
       for (std::int64_t q = columns.first; q < columns.end; ++q) {
         const std::int64_t output = ((at.n * p_count + p) * q_count + q) * s.c + at.c;
-        sum += dy[output] / static_cast<T>(window_divisor(s, p, q, count_include_pad));
+        const auto divisor = window_divisor(s, p, q, count_include_pad);
+        sum += widened(dy[output]) / static_cast<Accumulated<T>>(divisor);
       }
-    dx[i] = sum;
+    dx[i] = stored<T>(sum);
   }
 };
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/common/dropout_mask.h"
-#include "kernels/cuda/gpu.h"
+#include "kernels/cuda/storage.h"
 
 namespace kiln::cuda {
 
@@ -15,6 +15,15 @@ struct DropoutUnits {
     const std::int64_t unit =
         picture == 0 ? i : i / picture * channels + i % channels;  // [N,H,W,C]: n, c
     return mask.kept(static_cast<std::uint64_t>(unit)) ? mask.keep_scale : 0.0;
+  }
+};
+
+// x through the mask.
+template <class T>
+struct Masked {
+  DropoutUnits units;
+  __device__ Accumulated<T> operator()(std::int64_t i, Accumulated<T> x) const {
+    return x * static_cast<Accumulated<T>>(units.factor(i));
   }
 };
 

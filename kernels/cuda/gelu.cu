@@ -1,4 +1,4 @@
-// gelu on a GPU: one thread an element.
+// gelu on a GPU: 8 bytes an element in f32, 4 in 16 bits, and one erfc (in double for f32).
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/gelu_math.h"
 #include "kernels/include/gelu.h"
@@ -8,9 +8,9 @@ namespace {
 
 template <class T>
 struct Gelu {
-  const T* x;
-  T* y;
-  __device__ void operator()(std::int64_t i) const { y[i] = gelu_value(x[i]); }
+  __device__ Accumulated<T> operator()(std::int64_t, Accumulated<T> x) const {
+    return gelu_value<T>(x);
+  }
 };
 
 }  // namespace
@@ -18,7 +18,8 @@ struct Gelu {
 void gelu(Context& c, const GeluArgs& a) {
   visit_type(a.x, [&](auto zero) {
     using T = decltype(zero);
-    map(c, "gelu", a.x.element_count(), Gelu<T>{a.x.data<T>(), a.y.data<T>()});
+    map_elements(c, "gelu", a.x.element_count(), false, a.y.data<T>(), Gelu<T>{},
+                 a.x.data<const T>());
   });
 }
 

@@ -1,4 +1,5 @@
-// gelu_grad on a GPU: one thread an element.
+// gelu_grad on a GPU: 12 bytes an element in f32, 6 in 16 bits (a third more where it adds), one
+// erfc and one exp (in double for f32).
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/gelu_math.h"
 #include "kernels/include/gelu_grad.h"
@@ -8,12 +9,9 @@ namespace {
 
 template <class T>
 struct GeluGrad {
-  const T *x, *dy;
-  T* dx;
-  bool add;
-  __device__ void operator()(std::int64_t i) const {
-    const T value = static_cast<T>(static_cast<double>(dy[i]) * gelu_derivative(x[i]));
-    write_gradient(dx + i, value, add);
+  __device__ Accumulated<T> operator()(std::int64_t, Accumulated<T> x, Accumulated<T> dy) const {
+    const auto slope = gelu_derivative<T>(x);
+    return static_cast<Accumulated<T>>(static_cast<decltype(slope)>(dy) * slope);
   }
 };
 
@@ -23,9 +21,8 @@ void gelu_grad(Context& c, const GeluGradArgs& a) {
   if (a.mode == GradWrite::skip) return;
   visit_type(a.x, [&](auto zero) {
     using T = decltype(zero);
-    map(c, "gelu_grad", a.x.element_count(),
-        GeluGrad<T>{a.x.data<T>(), a.dy.data<T>(), a.dx.data<T>(),
-                    a.mode == GradWrite::accumulate});
+    map_elements(c, "gelu_grad", a.x.element_count(), a.mode == GradWrite::accumulate,
+                 a.dx.data<T>(), GeluGrad<T>{}, a.x.data<const T>(), a.dy.data<const T>());
   });
 }
 

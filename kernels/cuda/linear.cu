@@ -1,4 +1,5 @@
-// linear on a GPU: y = act(x w^T + bias) as one matrix product.
+// linear on a GPU: y = act(x w^T + bias) as one matrix product. Floor: 2 N I O operations; x,
+// w and y once through memory are 4 bytes an element in f32, 2 in 16 bits.
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/include/linear.h"

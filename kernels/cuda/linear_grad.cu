@@ -1,17 +1,12 @@
-// linear_grad on a GPU: dz first, then two matrix products and a sum of columns.
+// linear_grad on a GPU: dz first, then two matrix products and a sum of columns. Floor: 4 N I O
+// operations; x, w, dy, dx and dw once through memory are 4 bytes an element in f32, 2 in 16 bits.
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/gemm.h"
+#include "kernels/cuda/open_gradient.h"
 #include "kernels/include/linear_grad.h"
 
 namespace kiln::cuda {
 namespace {
-
-template <class T>
-struct Masked {
-  const T *y, *dy;
-  T* dz;
-  __device__ void operator()(std::int64_t i) const { dz[i] = y[i] > T(0) ? dy[i] : T(0); }
-};
 
 template <class T>
 struct ColumnSum {
@@ -20,8 +15,8 @@ struct ColumnSum {
   std::int64_t rows, outputs;
   bool add;
   __device__ void operator()(std::int64_t o) const {
-    T sum = 0;
-    for (std::int64_t n = 0; n < rows; ++n) sum += dz[n * outputs + o];
+    Accumulated<T> sum = 0;
+    for (std::int64_t n = 0; n < rows; ++n) sum += widened(dz[n * outputs + o]);
     write_gradient(dbias + o, sum, add);
   }
 };
@@ -30,7 +25,8 @@ template <class T>
 const T* masked(Context& c, const LinearGradArgs& a) {
   if (a.activation == Activation::none) return a.dy.data<T>();
   T* dz = reinterpret_cast<T*>(a.scratch);
-  map(c, "linear_grad", a.dy.element_count(), Masked<T>{a.y.data<T>(), a.dy.data<T>(), dz});
+  map_elements(c, "linear_grad", a.dy.element_count(), false, dz, OpenGradient<T>{},
+               a.y.data<const T>(), a.dy.data<const T>());
   return dz;
 }
 

@@ -1,4 +1,5 @@
-// log_softmax on a GPU: one warp a row.
+// log_softmax on a GPU: one warp a row. Floor: 8 bytes an element in f32, 4 in 16 bits, and one
+// exp.
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/softmax_row.h"
 #include "kernels/include/log_softmax.h"
@@ -19,11 +20,13 @@ __global__ void log_softmax_row_per_warp(std::int64_t rows, Rows<T> a) {
   if (row >= rows) return;  // a whole warp leaves or none
   const T* x = a.x + row * a.classes;
   T* y = a.y + row * a.classes;
-  const T largest = row_maximum(x, a.classes);
-  T total = 0;
-  for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp) total += std::exp(x[k] - largest);
-  const T log_total = std::log(warp_reduce(total, Sum{}));
-  for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp) y[k] = x[k] - largest - log_total;
+  const Accumulated<T> largest = row_maximum(x, a.classes);
+  Accumulated<T> total = 0;
+  for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp)
+    total += std::exp(widened(x[k]) - largest);
+  const Accumulated<T> log_total = std::log(warp_reduce(total, Sum{}));
+  for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp)
+    y[k] = stored<T>(widened(x[k]) - largest - log_total);
 }
 
 }  // namespace

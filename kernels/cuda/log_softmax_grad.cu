@@ -1,4 +1,5 @@
-// log_softmax_grad on a GPU: one warp a row.
+// log_softmax_grad on a GPU: one warp a row. Floor: 12 bytes an element in f32, 6 in 16 bits,
+// and one exp.
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/softmax_row.h"
 #include "kernels/include/log_softmax_grad.h"
@@ -19,11 +20,12 @@ __global__ void log_softmax_grad_row_per_warp(std::int64_t rows, Rows<T> a) {
   const std::int64_t row = row_of_warp();
   if (row >= rows) return;
   const std::int64_t first = row * a.classes;
-  T total = 0;
-  for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp) total += a.dy[first + k];
+  Accumulated<T> total = 0;
+  for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp) total += widened(a.dy[first + k]);
   total = warp_reduce(total, Sum{});
   for (std::int64_t k = threadIdx.x; k < a.classes; k += kWarp)
-    write_gradient(a.dx + first + k, a.dy[first + k] - std::exp(a.y[first + k]) * total, a.add);
+    write_gradient(a.dx + first + k,
+                   widened(a.dy[first + k]) - std::exp(widened(a.y[first + k])) * total, a.add);
 }
 
 }  // namespace

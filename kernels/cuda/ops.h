@@ -11,18 +11,21 @@
 #include "kernels/include/batchnorm_grad.h"
 #include "kernels/include/batchnorm_infer.h"
 #include "kernels/include/batchnorm_train.h"
+#include "kernels/include/cast.h"
 #include "kernels/include/conv2d.h"
 #include "kernels/include/conv2d_grad.h"
 #include "kernels/include/conv2d_relu_maxpool.h"
 #include "kernels/include/conv2d_relu_maxpool_grad.h"
 #include "kernels/include/dropout.h"
 #include "kernels/include/dropout_grad.h"
+#include "kernels/include/find_nonfinite.h"
 #include "kernels/include/gelu.h"
 #include "kernels/include/gelu_grad.h"
 #include "kernels/include/linear.h"
 #include "kernels/include/linear_grad.h"
 #include "kernels/include/log_softmax.h"
 #include "kernels/include/log_softmax_grad.h"
+#include "kernels/include/loss_scale_update.h"
 #include "kernels/include/maxpool.h"
 #include "kernels/include/maxpool_grad.h"
 #include "kernels/include/normalize_image.h"
@@ -43,18 +46,21 @@ void avgpool_grad(Context& c, const AvgpoolGradArgs& args);
 void batchnorm_grad(Context& c, const BatchnormGradArgs& args);
 void batchnorm_infer(Context& c, const BatchnormInferArgs& args);
 void batchnorm_train(Context& c, const BatchnormTrainArgs& args);
+void cast(Context& c, const CastArgs& args);
 void conv2d(Context& c, const Conv2dArgs& args);
 void conv2d_grad(Context& c, const Conv2dGradArgs& args);
 void conv2d_implicit_gemm(Context& c, const Conv2dArgs& args);
 void conv2d_implicit_gemm_grad(Context& c, const Conv2dGradArgs& args);
 void dropout(Context& c, const DropoutArgs& args);
 void dropout_grad(Context& c, const DropoutGradArgs& args);
+void find_nonfinite(Context& c, const FindNonfiniteArgs& args);
 void gelu(Context& c, const GeluArgs& args);
 void gelu_grad(Context& c, const GeluGradArgs& args);
 void linear(Context& c, const LinearArgs& args);
 void linear_grad(Context& c, const LinearGradArgs& args);
 void log_softmax(Context& c, const LogSoftmaxArgs& args);
 void log_softmax_grad(Context& c, const LogSoftmaxGradArgs& args);
+void loss_scale_update(Context& c, const LossScaleUpdateArgs& args);
 void maxpool(Context& c, const MaxpoolArgs& args);
 void maxpool_grad(Context& c, const MaxpoolGradArgs& args);
 void normalize_image(Context& c, const NormalizeImageArgs& args);

@@ -1,4 +1,4 @@
-// relu on a GPU: one thread an element; reads 4 and writes 4 bytes each in f32.
+// relu on a GPU: 8 bytes an element in f32, 4 in 16 bits, and one comparison.
 #include "kernels/common/activation_math.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/include/relu.h"
@@ -8,9 +8,7 @@ namespace {
 
 template <class T>
 struct Relu {
-  const T* x;
-  T* y;
-  __device__ void operator()(std::int64_t i) const { y[i] = relu_of(x[i]); }
+  __device__ Accumulated<T> operator()(std::int64_t, Accumulated<T> x) const { return relu_of(x); }
 };
 
 }  // namespace
@@ -18,7 +16,8 @@ struct Relu {
 void relu(Context& c, const ReluArgs& a) {
   visit_type(a.x, [&](auto zero) {
     using T = decltype(zero);
-    map(c, "relu", a.x.element_count(), Relu<T>{a.x.data<T>(), a.y.data<T>()});
+    map_elements(c, "relu", a.x.element_count(), false, a.y.data<T>(), Relu<T>{},
+                 a.x.data<const T>());
   });
 }
 

@@ -2,7 +2,7 @@
 // is fixed.
 #pragma once
 
-#include "kernels/cuda/gpu.h"
+#include "kernels/cuda/storage.h"
 
 namespace kiln::cuda {
 
@@ -24,9 +24,10 @@ __device__ inline std::int64_t row_of_warp() {
 
 // The largest element of a row, the same in every lane; NaN where there is one.
 template <class T>
-__device__ T row_maximum(const T* row, std::int64_t classes) {
-  T largest = -static_cast<T>(INFINITY);
-  for (std::int64_t k = threadIdx.x; k < classes; k += kWarp) largest = Maximum{}(largest, row[k]);
+__device__ Accumulated<T> row_maximum(const T* row, std::int64_t classes) {
+  auto largest = -static_cast<Accumulated<T>>(INFINITY);
+  for (std::int64_t k = threadIdx.x; k < classes; k += kWarp)
+    largest = Maximum{}(largest, widened(row[k]));
   return warp_reduce(largest, Maximum{});
 }
 

@@ -1,6 +1,6 @@
 // accumulate: y += x, elementwise.
 //
-// Shapes    x, y: f32 or f64, any one shape.
+// Shapes    x, y: floating, any one shape.
 // Aliasing  y may be x (which doubles it); any other overlap is an error.
 #pragma once
 

@@ -30,6 +30,7 @@ struct AdadeltaStepArgs {
 };
 
 inline void check(const AdadeltaStepArgs& a) {
+  require_wide("adadelta_step", "w", a.w);
   require_alike("adadelta_step", {"w", a.w},
                 {{"grad", a.grad}, {"square_avg", a.square_avg}, {"acc_delta", a.acc_delta}});
 }

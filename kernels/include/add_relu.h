@@ -1,6 +1,6 @@
 // add_relu: the end of a residual block, y = act(a + b), elementwise.
 //
-// Shapes    a, b, y: f32 or f64, any one shape.
+// Shapes    a, b, y: floating, any one shape.
 // Aliasing  y may be a or b; any other overlap is an error.
 // Source    docs/math.md, "Residual add".
 #pragma once

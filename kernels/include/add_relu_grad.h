@@ -3,7 +3,7 @@
 //   dsum = dy where y > 0, else 0      (relu)
 //   dsum = dy                          (none)
 //
-// Shapes    y, dy, dsum: f32 or f64, any one shape; y may be empty without an activation.
+// Shapes    y, dy, dsum: floating, any one shape; y may be empty without an activation.
 // Aliasing  dsum may be dy; any other overlap is an error.
 // Writes    dsum is replaced.
 // Source    docs/math.md, "Residual add".

@@ -5,7 +5,7 @@
 // with x zero outside its borders and D = R*S, or without count_include_pad the number of places of
 // the window inside the picture. A window of H x W is global average pooling.
 //
-// Shapes    x: f32 or f64 [N,H,W,C]    y: same type [N,P,Q,C]. pad <= half the window.
+// Shapes    x: floating [N,H,W,C]    y: same type [N,P,Q,C]. pad <= half the window.
 // Aliasing  none.
 // Order     the window is summed in row-major order.
 // Source    docs/math.md, "Average pooling".

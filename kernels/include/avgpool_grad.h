@@ -2,7 +2,7 @@
 //
 //   dx[n,h,w,c] = sum of dy[n,p,q,c] / D[p,q] over the windows (p,q) that hold (h,w)
 //
-// Shapes    dy: f32 or f64 [N,P,Q,C]    dx: same type [N,H,W,C], or empty where mode is skip.
+// Shapes    dy: floating [N,P,Q,C]    dx: same type [N,H,W,C], or empty where mode is skip.
 // Aliasing  none.
 // Writes    every element of dx is replaced or added to, by `mode`.
 // Order     windows are added in row-major order (p, then q).

@@ -5,7 +5,7 @@
 //   dbeta[c]  = sum_m g[m,c]            dgamma[c] = sum_m g[m,c] h[m,c]
 //   dx[m,c]   = gamma[c] inv_std[c] (g[m,c] - dbeta[c] / M - h[m,c] dgamma[c] / M)
 //
-// Shapes    x, dy, dx, y: f32 or f64 [..., C]    all others: same type [C]
+// Shapes    x, dy, dx, y: floating [..., C]    all others: accumulation type [C]
 //           y only with relu; gamma may be empty (1); dgamma and dbeta may be empty together;
 //           dx may be empty where mode is skip.
 //           scratch: batchnorm_grad_scratch_bytes, aligned to 64.

@@ -4,9 +4,9 @@
 //   scale[c] = gamma[c] / sqrt(running_var[c] + epsilon)
 //   shift[c] = beta[c] - running_mean[c] * scale[c]
 //
-// Shapes    x, y: f32 or f64 [..., C]    all others: same type [C]; gamma and beta may be empty.
-// Aliasing  y may be x; any other overlap is an error.
-// Source    docs/math.md, "Batch normalisation".
+// Shapes    x, y: floating [..., C]    all others: accumulation type [C]; gamma and beta may be
+// empty. Aliasing  y may be x; any other overlap is an error. Source    docs/math.md, "Batch
+// normalisation".
 #pragma once
 
 #include "kernels/common/op_check.h"

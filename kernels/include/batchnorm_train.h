@@ -6,7 +6,7 @@
 //   running_mean = (1 - momentum) running_mean + momentum mean
 //   running_var  = (1 - momentum) running_var  + momentum var M / (M - 1)
 //
-// Shapes    x, y: f32 or f64 [..., C] with M >= 2 rows    all others: same type [C]
+// Shapes    x, y: floating [..., C] with M >= 2 rows    all others: accumulation type [C]
 //           gamma and beta may be empty (1 and 0); running_mean and running_var may be empty.
 //           scratch: batchnorm_train_scratch_bytes, aligned to 64.
 // Aliasing  y may be x; any other overlap is an error.

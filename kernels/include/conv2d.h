@@ -2,7 +2,8 @@
 // optional pointwise function, the mathematics of kernels/include/conv2d_shape.h.
 //
 // Shapes    x [N,H,W,C]; w [K,R,S,C/groups]; bias [K] or empty; y [N,P,Q,K]
-// Types     f32 (vectorised) and f64 (plain, for gradient checks); all tensors alike
+// Types     f32 (vectorised) and f64 (plain, for gradient checks); on devices other
+//           than the CPU also f16 and bf16, summed in f32; all tensors alike
 // Aliasing  none.
 // Writes    y is replaced.
 // Order     each element of y is one sum in a fixed order, so neither the batch it stands in nor
@@ -33,7 +34,7 @@ struct Conv2dArgs {
 
 std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shape, DType dtype);
 
-// Throws Error (unsupported) for an element type other than f32 and f64 and for a shape that is no
+// Throws Error (unsupported) for an element type other than these and for a shape that is no
 // convolution; std::logic_error where a tensor does not fit the shape.
 void check(const Conv2dShape& shape);
 void check(const Conv2dArgs& args);

@@ -6,7 +6,9 @@
 //   dbias[k]     = sum_{n,p,q} dy[n,p,q,k]
 //
 // Shapes    as conv2d; dy [N,P,Q,K]; dx [N,H,W,C] or empty; dw as w; dbias [K] or empty
-// Types     f32 and f64
+// Types     f32 and f64; on devices other than the CPU also f16 and bf16, summed in f32. All
+// tensors
+//           alike: dw and dbias of 16 bits too, which the optimizer widens (docs/decisions.md)
 // Aliasing  none.
 // Writes    dx by `mode`, not at all when it is empty or the mode is skip; dw and dbias are
 //           replaced, or added to where `accumulate_parameters` is set (micro-batches).

@@ -6,7 +6,7 @@
 // with `channel` a pair (n, c); dropout_grad computes it again (kernels/common/dropout_mask.h).
 // A dropped NaN or infinity gives NaN: the product is formed.
 //
-// Shapes    x, y: f32 or f64, any one shape; [N,H,W,C] with `channel`. 0 <= p <= 1.
+// Shapes    x, y: floating, any one shape; [N,H,W,C] with `channel`. 0 <= p <= 1.
 // Aliasing  y may be x; any other overlap is an error.
 // Source    docs/math.md, "Dropout"; Srivastava et al., JMLR 15 (2014); channels after Tompson et
 //           al., arXiv 1411.4280.

@@ -1,6 +1,6 @@
 // dropout_grad: gradient of dropout, dx = dy * m with the forward's mask m, computed again.
 //
-// Shapes    dy, dx: f32 or f64, any one shape; [N,H,W,C] with `channel`; dx may be empty where
+// Shapes    dy, dx: floating, any one shape; [N,H,W,C] with `channel`; dx may be empty where
 //           mode is skip.
 // Aliasing  dx may be dy (overwrite only); any other overlap is an error.
 // Writes    dx = ..., dx += ... or nothing, by `mode`.

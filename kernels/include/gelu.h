@@ -2,7 +2,7 @@
 //
 //   y = x * Phi(x),   Phi(x) = (1 + erf(x / sqrt 2)) / 2
 //
-// Shapes    x, y: f32 or f64, any one shape.
+// Shapes    x, y: floating, any one shape.
 // Aliasing  y may be x; any other overlap is an error.
 // Source    docs/math.md, "GELU"; Hendrycks, Gimpel, arXiv 1606.08415.
 #pragma once

@@ -2,7 +2,7 @@
 //
 //   dx = dy * (Phi(x) + x phi(x)),   phi(x) = exp(-x^2 / 2) / sqrt(2 pi)
 //
-// Shapes    x, dy, dx: f32 or f64, any one shape; dx may be empty where mode is skip.
+// Shapes    x, dy, dx: floating, any one shape; dx may be empty where mode is skip.
 // Aliasing  dx may be dy (overwrite only); any other overlap is an error.
 // Writes    dx = ..., dx += ... or nothing, by `mode`.
 // Source    docs/math.md, "GELU".

@@ -1,7 +1,8 @@
 // linear: y = act(x w^T + bias).
 //
 // Shapes    x [N,I]; w [O,I]; bias [O] or empty; y [N,O]
-// Types     f32 (vectorised) and f64 (plain, for gradient checks); all tensors alike
+// Types     f32 (vectorised) and f64 (plain, for gradient checks); on devices other
+//           than the CPU also f16 and bf16, summed in f32; all tensors alike
 // Aliasing  none.
 // Writes    y is replaced.
 // Order     each element of y is one sum in a fixed order; the thread count changes no bit.
@@ -26,7 +27,7 @@ struct LinearArgs {
 std::size_t linear_scratch_bytes(const Context& context, std::int64_t row_count,
                                  std::int64_t input_count, std::int64_t output_count, DType dtype);
 
-// Throws Error (unsupported) for an element type other than f32 and f64, std::logic_error where the
+// Throws Error (unsupported) for an element type other than these, std::logic_error where the
 // shapes do not fit.
 void check(const LinearArgs& args);
 

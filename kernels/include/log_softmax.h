@@ -2,7 +2,7 @@
 //
 //   y[n,k] = z - log sum_j exp(x[n,j] - m[n]),   z = x[n,k] - m[n],   m[n] = max_k x[n,k]
 //
-// Shapes    x, y: f32 or f64 [N,K], K >= 1.
+// Shapes    x, y: floating [N,K], K >= 1.
 // Aliasing  y may be x; any other overlap is an error.
 // Order     each row is summed in one fixed order, so runs agree bit for bit.
 // Source    docs/math.md, "Log-softmax".

@@ -2,7 +2,7 @@
 //
 //   dx[n,k] = dy[n,k] - exp(y[n,k]) sum_j dy[n,j]
 //
-// Shapes    y, dy, dx: f32 or f64 [N,K]; dx may be empty where mode is skip.
+// Shapes    y, dy, dx: floating [N,K]; dx may be empty where mode is skip.
 // Aliasing  dx may be dy (overwrite only); any other overlap is an error.
 // Writes    dx = ..., dx += ... or nothing, by `mode`.
 // Order     each row is summed in one fixed order.

@@ -6,7 +6,7 @@
 // Only places inside the picture take part: padding never wins. Of equal elements the first in
 // row-major order wins, of several NaN the last, as in PyTorch; a NaN in a window makes y NaN.
 //
-// Shapes    x: f32 or f64 [N,H,W,C]    y: same type [N,P,Q,C]    index: u8 [N,P,Q,C], or empty
+// Shapes    x: floating [N,H,W,C]    y: same type [N,P,Q,C]    index: u8 [N,P,Q,C], or empty
 //           where nobody will ask for the gradient. R*S <= 256, pad <= half the window.
 // Aliasing  none.
 // Source    docs/math.md, "Max pooling".

@@ -2,7 +2,7 @@
 //
 //   dx[n,h,w,c] = sum of dy[n,p,q,c] over the windows (p,q) whose winner was (h,w)
 //
-// Shapes    index: u8 [N,P,Q,C], as written by maxpool    dy: f32 or f64 [N,P,Q,C]
+// Shapes    index: u8 [N,P,Q,C], as written by maxpool    dy: floating [N,P,Q,C]
 //           dx: same type [N,H,W,C], or empty where mode is skip.
 // Aliasing  none.
 // Writes    every element of dx is replaced or added to, by `mode`.

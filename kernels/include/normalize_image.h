@@ -5,7 +5,7 @@
 //              m[n], d[n]: mean and population deviation of all numbers x/255 of picture n. The
 //              floor is TensorFlow's (per_image_standardization): pictures of one colour become 0.
 //
-// Shapes    x: u8 [N,H,W,C], C <= 4 where mode is constant    y: f32 or f64, same shape.
+// Shapes    x: u8 [N,H,W,C], C <= 4 where mode is constant    y: floating, same shape.
 // Aliasing  none.
 // Order     sums over a picture are exact integers.
 // Source    docs/math.md, "Normalisation of pictures".

@@ -1,6 +1,6 @@
 // relu: y = max(x, 0), elementwise; NaN stays NaN.
 //
-// Shapes    x, y: f32 or f64, any one shape.
+// Shapes    x, y: floating, any one shape.
 // Aliasing  y may be x; any other overlap is an error.
 // Source    docs/math.md, "ReLU".
 #pragma once

@@ -2,7 +2,7 @@
 //
 //   dx = dy where y > 0, else 0        (y NaN: 0, as the comparison is false)
 //
-// Shapes    y, dy, dx: f32 or f64, any one shape; dx may be empty where mode is skip.
+// Shapes    y, dy, dx: floating, any one shape; dx may be empty where mode is skip.
 // Aliasing  dx may be dy (overwrite only); any other overlap is an error.
 // Writes    dx = ..., dx += ... or nothing, by `mode`.
 // Source    docs/math.md, "ReLU".

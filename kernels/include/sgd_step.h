@@ -8,11 +8,18 @@
 // Every a + s b is one fused multiply-add, as in PyTorch's vectorised loops; numbers are cast to
 // the tensors' type first. In f32 a b that would be subnormal (below 1.2e-38) becomes zero.
 //
-// Shapes    w, grad: f32 or f64, any one shape    momentum_buffer: as w, or empty where momentum
-//           is 0. nesterov needs momentum > 0 and dampening == 0.
+// Mixed precision, on devices other than the CPU: w and the buffer are f32; the gradient may have
+// 16 bits, and `copy` then gets w rounded to its type. With `loss_scale` (its four numbers:
+// kernels/include/loss_scale_update.h) grad is first divided by the scale, exactly, as the scale is
+// a power of two; where its flag says that a gradient was not finite nothing is written.
+//
+// Shapes    w: f32 or f64, any shape    grad: as w, or beside f32 f16 or bf16 of that shape
+//           momentum_buffer: as w, or empty where momentum is 0    copy: as a 16-bit grad, or empty
+//           loss_scale: f32 [4], or empty. nesterov needs momentum > 0 and dampening == 0.
 // Aliasing  none.
-// Writes    w and momentum_buffer, in place. momentum_buffer is not read where first_step.
-// Source    docs/math.md, "SGD"; torch.optim.SGD.
+// Writes    w, momentum_buffer and copy, in place. momentum_buffer is not read where first_step; it
+//           should be zero there if the step may be left out.
+// Source    docs/math.md, "SGD" and "Mixed precision"; torch.optim.SGD.
 #pragma once
 
 #include "kernels/common/op_check.h"
@@ -21,6 +28,7 @@ namespace kiln {
 
 struct SgdStepArgs {
   Tensor w, grad, momentum_buffer;
+  Tensor copy, loss_scale;
   double lr = 0;
   double momentum = 0;
   double dampening = 0;

@@ -91,6 +91,38 @@ TEST(Device, AMissingGpuIsRefusedAndAutoSaysWhy) {
   std::fclose(file);
 }
 
+TEST(ChooseStorage, SixteenBitsAreNotTheCpus) {
+  Log log(stderr, LogLevel::quiet);
+  CommonOptions options;
+  EXPECT_EQ(choose_storage(options, Device{}, log), DType::f32);
+  options.math = "tf32";
+  EXPECT_EQ(choose_storage(options, Device{}, log), DType::f32);
+  for (const char* mode : {"bf16", "fp16"}) {
+    options.math = mode;
+    try {
+      choose_storage(options, Device{}, log);
+      FAIL() << mode << " was taken";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::unsupported);
+      EXPECT_THAT(error.what(), HasSubstr(std::string("--math ") + mode + ": is not computed"));
+    }
+  }
+}
+
+// What was asked for and is not done must be said.
+TEST(ChooseStorage, Tf32WithoutTensorCoresIsLogged) {
+  std::FILE* file = std::tmpfile();
+  Log log(file, LogLevel::info);
+  CommonOptions options;
+  options.math = "tf32";
+  choose_storage(options, Device{}, log);
+  std::rewind(file);
+  char line[400] = {};
+  ASSERT_NE(std::fgets(line, sizeof line, file), nullptr);
+  EXPECT_THAT(line, HasSubstr("computed in fp32"));
+  std::fclose(file);
+}
+
 int succeed(int, char**) { return 0; }
 int leave(int, char**) { throw ExitEarly{7}; }
 int run_out(int, char**) { throw std::bad_alloc(); }

@@ -19,10 +19,11 @@ TEST(Accumulate, MatchesTheOracle) {
       return results_of(std::move(y));
     };
     // One rounded addition, relative to the result.
-    check_op(run,
-             {reference::accumulate(OwnedTensor(shape, DType::f32, x).values(),
-                                    random_tensor(shape, DType::f32, 2).values())},
-             {6e-8, 1.2e-16, true});
+    const auto wanted = [&](DType dtype) {
+      return std::vector<Values>{
+          reference::accumulate(rounded(x, dtype), random_tensor(shape, dtype, 2).values())};
+    };
+    check_op_in_all_types(run, wanted, {6e-8, 1.2e-16, true});
   }
 }
 

@@ -25,11 +25,12 @@ TEST(AddRelu, MatchesTheOracle) {
         add_relu(c, {.a = left, .b = right, .y = y, .activation = activation});
         return results_of(std::move(y));
       };
-      const Values rounded = OwnedTensor(shape, DType::f32, a).values();
-      check_op(run,
-               {activation == Activation::relu ? reference::add_relu(rounded, b)
-                                               : reference::add(rounded, b)},
-               kSum);
+      const auto wanted = [&](DType dtype) {
+        const Values left = rounded(a, dtype), right = rounded(b, dtype);
+        return std::vector<Values>{activation == Activation::relu ? reference::add_relu(left, right)
+                                                                  : reference::add(left, right)};
+      };
+      check_op_in_all_types(run, wanted, kSum);
     }
 }
 
@@ -48,10 +49,14 @@ TEST(AddReluGrad, MatchesTheOracle) {
                           .activation = activation});
         return results_of(std::move(dsum));
       };
-      const Values rounded = OwnedTensor(shape, DType::f32, dy).values();
+      const auto wanted = [&](DType dtype) {
+        const Values gradient = rounded(dy, dtype);
+        return std::vector<Values>{activation == Activation::relu
+                                       ? reference::relu_grad(rounded(y, dtype), gradient)
+                                       : gradient};
+      };
       // Elements are copied or zero.
-      check_op(run, {activation == Activation::relu ? reference::relu_grad(y, rounded) : rounded},
-               {0, 0, true});
+      check_op_in_all_types(run, wanted, {0, 0, true});
     }
 }
 

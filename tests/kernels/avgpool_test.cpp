@@ -25,7 +25,10 @@ TEST(Avgpool, MatchesTheOracle) {
         avgpool(c, {.shape = s, .x = in, .y = y, .count_include_pad = count_pad});
         return results_of(std::move(y));
       };
-      check_op(run, {reference::avgpool(s, x, count_pad)}, kSums);
+      const auto wanted = [&](DType dtype) {
+        return std::vector<Values>{reference::avgpool(s, rounded(x, dtype), count_pad)};
+      };
+      check_op_in_all_types(run, wanted, kSums);
     }
 }
 
@@ -54,13 +57,14 @@ TEST(AvgpoolGrad, MatchesTheOracle) {
               c, {.shape = s, .dy = dy, .dx = dx, .mode = mode, .count_include_pad = count_pad});
           return results_of(std::move(dx));
         };
-        Values wanted = reference::avgpool_grad(
-            s, random_tensor(s.output(), DType::f32, 2).values(), count_pad);
-        if (mode == GradWrite::accumulate) {
-          const Values before = random_tensor(s.input(), DType::f32, 3).values();
-          for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] += before[i];
-        }
-        check_op(run, {wanted}, kSums);
+        const auto wanted = [&](DType dtype) {
+          const Values dx =
+              reference::avgpool_grad(s, random_tensor(s.output(), dtype, 2).values(), count_pad);
+          const bool add = mode == GradWrite::accumulate;
+          return std::vector<Values>{add ? plus(dx, random_tensor(s.input(), dtype, 3).values())
+                                         : dx};
+        };
+        check_op_in_all_types(run, wanted, kSums);
       }
 }
 

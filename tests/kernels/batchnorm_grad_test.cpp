@@ -23,27 +23,29 @@ struct Options {
   bool accumulate_parameters = false;
 };
 
-// Everything that batchnorm_grad reads, as numbers that float holds exactly.
+// Everything that batchnorm_grad reads, as numbers that float holds exactly; x, y, dy and dx also
+// as numbers of `storage`.
 struct Inputs {
   Values x, y, gamma, mean, inv_std, dy, dx_before, dgamma_before, dbeta_before;
 
-  explicit Inputs(const Shape& shape) {
-    const auto rounded = [](const Values& v) {
+  explicit Inputs(const Shape& shape, DType storage = DType::f64) {
+    const auto to_float = [](const Values& v) {
       const Shape flat{static_cast<std::int64_t>(v.size())};
       return OwnedTensor(flat, DType::f32, v).values();
     };
-    const BatchnormInputs in(shape, DType::f64);
+    const BatchnormInputs in(shape, storage);
     x = in.x.values();
     gamma = in.gamma.values();
     const auto state = reference::batch_statistics(x, channels_of(shape));
-    mean = rounded(state.mean);
+    mean = to_float(state.mean);
     for (const double variance : state.variance)
       inv_std.push_back(1 / std::sqrt(variance + kEpsilon));
-    inv_std = rounded(inv_std);
-    y = rounded(
-        reference::relu(reference::batchnorm_apply(x, state, gamma, in.beta.values(), kEpsilon)));
-    dy = random_tensor(shape, DType::f64, 11).values();
-    dx_before = random_tensor(shape, DType::f64, 12).values();
+    inv_std = to_float(inv_std);
+    y = rounded(to_float(reference::relu(
+                    reference::batchnorm_apply(x, state, gamma, in.beta.values(), kEpsilon))),
+                storage);
+    dy = random_tensor(shape, storage, 11).values();
+    dx_before = random_tensor(shape, storage, 12).values();
     dgamma_before = random_tensor({shape[-1]}, DType::f64, 13).values();
     dbeta_before = random_tensor({shape[-1]}, DType::f64, 14).values();
   }
@@ -54,15 +56,16 @@ Results run_grad(Context& c, DType dtype, const Shape& shape, const Inputs& in,
                  const Options& options) {
   const Shape channel_shape{shape[-1]};
   const OwnedTensor x(shape, dtype, in.x), y(shape, dtype, in.y), dy(shape, dtype, in.dy);
-  const OwnedTensor gamma(channel_shape, dtype, in.gamma), mean(channel_shape, dtype, in.mean);
-  const OwnedTensor inv_std(channel_shape, dtype, in.inv_std);
+  const DType wide = accumulation_type(dtype);
+  const OwnedTensor gamma(channel_shape, wide, in.gamma), mean(channel_shape, wide, in.mean);
+  const OwnedTensor inv_std(channel_shape, wide, in.inv_std);
   const auto scratch_bytes =
       static_cast<std::int64_t>(batchnorm_grad_scratch_bytes(c, shape, dtype));
   const OwnedTensor scratch({scratch_bytes}, DType::u8);
   Results results;
   results.emplace_back(shape, dtype);
-  results.emplace_back(channel_shape, dtype);
-  results.emplace_back(channel_shape, dtype);
+  results.emplace_back(channel_shape, wide);
+  results.emplace_back(channel_shape, wide);
   if (options.mode == GradWrite::accumulate) results[0].assign(in.dx_before);
   if (options.accumulate_parameters) {
     results[1].assign(in.dgamma_before);
@@ -117,8 +120,10 @@ TEST(BatchnormGrad, MatchesTheOracle) {
                                    .accumulate_parameters = true},
                                    Options{.mode = GradWrite::skip}}) {
       SCOPED_TRACE(to_string(shape));
-      check_op([&](Context& c, DType dtype) { return run_grad(c, dtype, shape, in, options); },
-               wanted_grad(in, options), kTolerance);
+      const auto of = [&](DType dtype) { return is_16_bit(dtype) ? Inputs(shape, dtype) : in; };
+      check_op_in_all_types(
+          [&](Context& c, DType dtype) { return run_grad(c, dtype, shape, of(dtype), options); },
+          [&](DType dtype) { return wanted_grad(of(dtype), options); }, kTolerance);
     }
   }
 }

@@ -30,13 +30,15 @@ TEST(BatchnormInfer, MatchesTheOracle) {
                             .activation = activation});
         return results_of(std::move(y));
       };
-      const BatchnormInputs in(shape, DType::f64);
-      Values wanted = reference::batchnorm_infer(
-          in.x.values(), {in.running_mean.values(), in.running_var.values()}, in.gamma.values(),
-          in.beta.values(), kEpsilon);
-      if (activation == Activation::relu) wanted = reference::relu(wanted);
+      const auto wanted = [&](DType dtype) {
+        const BatchnormInputs in(shape, dtype);
+        const Values y = reference::batchnorm_infer(
+            in.x.values(), {in.running_mean.values(), in.running_var.values()}, in.gamma.values(),
+            in.beta.values(), kEpsilon);
+        return std::vector<Values>{activation == Activation::relu ? reference::relu(y) : y};
+      };
       // A rounded scale and shift and one fused multiply-add: 3 roundings of the largest.
-      check_op(run, {wanted}, {3e-7, 1e-15});
+      check_op_in_all_types(run, wanted, {3e-7, 1e-15});
     }
 }
 

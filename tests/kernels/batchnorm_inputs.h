@@ -20,10 +20,10 @@ struct BatchnormInputs {
 
   BatchnormInputs(const Shape& shape, DType dtype)
       : x(random_tensor(shape, dtype, 1, 9, 11)),
-        gamma(random_tensor({shape[-1]}, dtype, 2, 0.5, 2)),
-        beta(random_tensor({shape[-1]}, dtype, 3)),
-        running_mean(random_tensor({shape[-1]}, dtype, 4)),
-        running_var(random_tensor({shape[-1]}, dtype, 5, 0.5, 2)) {}
+        gamma(random_tensor({shape[-1]}, accumulation_type(dtype), 2, 0.5, 2)),
+        beta(random_tensor({shape[-1]}, accumulation_type(dtype), 3)),
+        running_mean(random_tensor({shape[-1]}, accumulation_type(dtype), 4)),
+        running_var(random_tensor({shape[-1]}, accumulation_type(dtype), 5, 0.5, 2)) {}
 };
 
 inline std::size_t channels_of(const Shape& shape) { return static_cast<std::size_t>(shape[-1]); }

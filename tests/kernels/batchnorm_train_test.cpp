@@ -23,10 +23,11 @@ Results run_train(Context& c, const BatchnormInputs& in, const Options& options)
   const DType dtype = in.x.dtype();
   Results results;
   results.emplace_back(in.x.shape(), dtype);
-  results.emplace_back(channel_shape, dtype);
-  results.emplace_back(channel_shape, dtype);
-  results.emplace_back(channel_shape, dtype, in.running_mean.values());
-  results.emplace_back(channel_shape, dtype, in.running_var.values());
+  const DType wide = accumulation_type(dtype);
+  results.emplace_back(channel_shape, wide);
+  results.emplace_back(channel_shape, wide);
+  results.emplace_back(channel_shape, wide, in.running_mean.values());
+  results.emplace_back(channel_shape, wide, in.running_var.values());
   const auto scratch_bytes =
       static_cast<std::int64_t>(batchnorm_train_scratch_bytes(c, in.x.shape(), dtype));
   const OwnedTensor scratch({scratch_bytes}, DType::u8);
@@ -75,9 +76,12 @@ TEST(BatchnormTrain, MatchesTheOracle) {
     for (const Options& options :
          {Options{}, Options{Activation::relu, true}, Options{Activation::none, false}}) {
       SCOPED_TRACE(to_string(shape));
-      check_op([&](Context& c,
-                   DType dtype) { return run_train(c, BatchnormInputs(shape, dtype), options); },
-               wanted_train(BatchnormInputs(shape, DType::f64), options), kTolerance);
+      check_op_in_all_types(
+          [&](Context& c, DType dtype) {
+            return run_train(c, BatchnormInputs(shape, dtype), options);
+          },
+          [&](DType dtype) { return wanted_train(BatchnormInputs(shape, dtype), options); },
+          kTolerance);
     }
 }
 

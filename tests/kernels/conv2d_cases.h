@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/include/conv2d_provider.h"
+#include "tests/support/check_op.h"
 #include "tests/support/devices.h"
 #include "tests/support/random_tensor.h"
 
@@ -176,6 +177,19 @@ inline Conv2dProblem problem_of(const Conv2dShape& shape, DType dtype, Activatio
           .has_bias = has_bias,
           .deterministic = c.deterministic(),
           .thread_count = c.pool().thread_count()};
+}
+
+// The types that convolutions and linear layers are tested in: 16 bits are not the CPU's.
+inline std::vector<DType> tested_types() {
+  if (test_device().is_host()) return {DType::f32, DType::f64};
+  return {DType::f32, DType::f64, DType::f16, DType::bf16};
+}
+
+// `steps` in f32 or f64, and for a 16-bit result one rounding more. Results are compared with their
+// largest element, so subnormal ones need no bound of their own.
+inline double stored_tolerance(DType dtype, double f32_steps, double f64_steps) {
+  if (is_16_bit(dtype)) return f32_steps + rounding_error(dtype);
+  return dtype == DType::f32 ? f32_steps : f64_steps;
 }
 
 // Scratch exactly as large as asked for, with guard bands.

@@ -10,7 +10,7 @@
 namespace kiln::test {
 namespace {
 
-double tolerance(DType dtype) { return dtype == DType::f32 ? 4e-6 : 1e-14; }
+double tolerance(DType dtype) { return stored_tolerance(dtype, 4e-6, 1e-14); }
 
 // One call's tensors; the gradients start as NaN.
 struct Problem {
@@ -38,19 +38,16 @@ struct Problem {
   OwnedTensor x, w, dy, dx, dw, dbias;
 };
 
-Values plus(Values a, const Values& b) {
-  for (std::size_t i = 0; i < a.size(); ++i) a[i] += b[i];
-  return a;
-}
-
 class Conv2dGradTest : public testing::TestWithParam<Conv2dShape> {};
 
 TEST_P(Conv2dGradTest, EqualsTheOracle) {
-  for (const DType dtype : {DType::f32, DType::f64}) {
+  for (const DType dtype : tested_types()) {
     Problem problem(GetParam(), dtype);
     const auto wanted = problem.wanted();
     for (const int threads : kThreadCounts)
       for (const bool deterministic : {false, true}) {
+        // Neither changes what a device does; f32 and f64 show that already.
+        if (is_16_bit(dtype) && (threads > 1 || deterministic)) continue;
         TestContext c(threads, deterministic);
         problem.dx.spoil();
         problem.dw.spoil();
@@ -64,7 +61,7 @@ TEST_P(Conv2dGradTest, EqualsTheOracle) {
 }
 
 TEST_P(Conv2dGradTest, AddsWhereAskedTo) {
-  for (const DType dtype : {DType::f32, DType::f64}) {
+  for (const DType dtype : tested_types()) {
     Problem problem(GetParam(), dtype);
     const auto wanted = problem.wanted();
     const OwnedTensor old_dx = random_tensor(problem.s.input(), dtype, 7);

@@ -49,7 +49,10 @@ TEST(Dropout, MatchesTheOracle) {
                     .layer_id = key.layer});
         return results_of(std::move(y));
       };
-      check_op(run, {wanted_of(key, k, random_tensor(k.shape, DType::f32, 1).values())}, kProduct);
+      const auto wanted = [&](DType dtype) {
+        return std::vector<Values>{wanted_of(key, k, random_tensor(k.shape, dtype, 1).values())};
+      };
+      check_op_in_all_types(run, wanted, kProduct);
     }
 }
 
@@ -73,12 +76,12 @@ TEST(DropoutGrad, MatchesTheOracle) {
                          .mode = mode});
         return results_of(std::move(dx));
       };
-      Values wanted = wanted_of(key, k, random_tensor(k.shape, DType::f32, 1).values());
-      if (mode == GradWrite::accumulate) {
-        const Values before = random_tensor(k.shape, DType::f32, 2).values();
-        for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] += before[i];
-      }
-      check_op(run, {wanted}, {2e-7, 4e-16});
+      const auto wanted = [&](DType dtype) {
+        const Values dx = wanted_of(key, k, random_tensor(k.shape, dtype, 1).values());
+        const bool add = mode == GradWrite::accumulate;
+        return std::vector<Values>{add ? plus(dx, random_tensor(k.shape, dtype, 2).values()) : dx};
+      };
+      check_op_in_all_types(run, wanted, {2e-7, 4e-16});
     }
 }
 

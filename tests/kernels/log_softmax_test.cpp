@@ -26,10 +26,11 @@ TEST(LogSoftmax, MatchesTheOracle) {
       log_softmax(c, {.x = x, .y = y});
       return results_of(std::move(y));
     };
-    check_op(run,
-             {reference::log_softmax(random_tensor(shape, DType::f32, 1, -20, 20).values(),
-                                     static_cast<std::size_t>(shape[1]))},
-             kTolerance);
+    const auto wanted = [&](DType dtype) {
+      return std::vector<Values>{reference::log_softmax(
+          random_tensor(shape, dtype, 1, -20, 20).values(), static_cast<std::size_t>(shape[1]))};
+    };
+    check_op_in_all_types(run, wanted, kTolerance);
   }
 }
 
@@ -64,17 +65,17 @@ TEST(LogSoftmaxGrad, MatchesTheOracle) {
         log_softmax_grad(c, {.y = result, .dy = dy, .dx = dx, .mode = mode});
         return results_of(std::move(dx));
       };
-      Values wanted =
-          reference::log_softmax_grad(y, random_tensor(shape, DType::f32, 2).values(), classes);
-      if (mode == GradWrite::accumulate) {
-        const Values before = random_tensor(shape, DType::f32, 3).values();
-        for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] += before[i];
-      }
+      const auto wanted = [&](DType dtype) {
+        const Values dx = reference::log_softmax_grad(
+            rounded(y, dtype), random_tensor(shape, dtype, 2).values(), classes);
+        const bool add = mode == GradWrite::accumulate;
+        return std::vector<Values>{add ? plus(dx, random_tensor(shape, dtype, 3).values()) : dx};
+      };
       // One class: dx is 0 up to the rounding of summands of size 1, so the bar is absolute there.
       if (classes == 1)
-        check_op(run, {wanted}, {1, 1});
+        check_op_in_all_types(run, wanted, {1, 1});
       else
-        check_op(run, {wanted}, {1e-6, 2e-15});
+        check_op_in_all_types(run, wanted, {1e-6, 2e-15});
     }
 }
 

@@ -20,15 +20,20 @@ Results run_forward(Context& c, DType dtype, const Pool2dShape& s, const Values&
   return results;
 }
 
+std::vector<Values> wanted_forward(const Pool2dShape& s, const Values& x) {
+  const auto wanted = reference::maxpool(s, x);
+  return {wanted.y, wanted.index};
+}
+
 TEST(Maxpool, MatchesTheOracle) {
   for (const Pool2dShape& s : pool_shapes()) {
     SCOPED_TRACE(describe(s));
     // Multiples of 1/4 in a small range, so that most windows hold ties.
     Values x = random_tensor(s.input(), DType::f32, 1, -4, 4).values();
     for (double& value : x) value = std::floor(value) / 4;
-    const auto wanted = reference::maxpool(s, x);
-    check_op([&](Context& c, DType dtype) { return run_forward(c, dtype, s, x); },
-             {wanted.y, wanted.index}, {0, 0, true});
+    check_op_in_all_types([&](Context& c, DType dtype) { return run_forward(c, dtype, s, x); },
+                          [&](DType dtype) { return wanted_forward(s, rounded(x, dtype)); },
+                          {0, 0, true});
   }
 }
 
@@ -40,9 +45,9 @@ TEST(Maxpool, NanWinsAndInfinitiesAreNumbers) {
     for (std::size_t i = 0; i < x.size(); i += 2) x[i] = -inf;
     for (std::size_t i = 0; i < x.size(); i += 7) x[i] = std::nan("");
     for (std::size_t i = 3; i < x.size(); i += 11) x[i] = inf;
-    const auto wanted = reference::maxpool(s, x);
-    check_op([&](Context& c, DType dtype) { return run_forward(c, dtype, s, x); },
-             {wanted.y, wanted.index}, {0, 0, true});
+    check_op_in_all_types([&](Context& c, DType dtype) { return run_forward(c, dtype, s, x); },
+                          [&](DType dtype) { return wanted_forward(s, rounded(x, dtype)); },
+                          {0, 0, true});
   }
 }
 
@@ -70,14 +75,15 @@ TEST(MaxpoolGrad, MatchesTheOracle) {
         maxpool_grad(c, {.shape = s, .index = place, .dy = dy, .dx = dx, .mode = mode});
         return results_of(std::move(dx));
       };
-      Values wanted =
-          reference::maxpool_grad(s, index, random_tensor(s.output(), DType::f32, 2).values());
-      if (mode == GradWrite::accumulate) {
-        const Values before = random_tensor(s.input(), DType::f32, 3).values();
-        for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] += before[i];
-      }
+      const auto wanted = [&](DType dtype) {
+        const Values dx =
+            reference::maxpool_grad(s, index, random_tensor(s.output(), dtype, 2).values());
+        const bool add = mode == GradWrite::accumulate;
+        return std::vector<Values>{add ? plus(dx, random_tensor(s.input(), dtype, 3).values())
+                                       : dx};
+      };
       // Sums of at most R*S = 16 gradients.
-      check_op(run, {wanted}, {5e-7, 1e-15});
+      check_op_in_all_types(run, wanted, {5e-7, 1e-15});
     }
 }
 

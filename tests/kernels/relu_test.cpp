@@ -23,7 +23,10 @@ TEST(Relu, MatchesTheOracle) {
       relu(c, {.x = in, .y = y});
       return results_of(std::move(y));
     };
-    check_op(run, {reference::relu(OwnedTensor(shape, DType::f32, x).values())}, kExact);
+    const auto wanted = [&](DType dtype) {
+      return std::vector<Values>{reference::relu(rounded(x, dtype))};
+    };
+    check_op_in_all_types(run, wanted, kExact);
   }
 }
 
@@ -47,14 +50,19 @@ TEST(ReluGrad, MatchesTheOracle) {
   for (const Shape& shape : elementwise_shapes()) {
     SCOPED_TRACE(to_string(shape));
     const Values y = with_special_values(random_tensor(shape, DType::f32, 1).values());
-    Values wanted = reference::relu_grad(y, random_tensor(shape, DType::f32, 2).values());
-    check_op([&](Context& c, DType d) { return run_grad(c, d, shape, GradWrite::overwrite, y); },
-             {wanted}, kExact);
-    const Values before = random_tensor(shape, DType::f32, 3).values();
-    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] += before[i];
+    const auto wanted = [&](DType d) {
+      return reference::relu_grad(rounded(y, d), random_tensor(shape, d, 2).values());
+    };
+    check_op_in_all_types(
+        [&](Context& c, DType d) { return run_grad(c, d, shape, GradWrite::overwrite, y); },
+        [&](DType d) { return std::vector<Values>{wanted(d)}; }, kExact);
     // One rounded addition; relative to the largest, as sums may cancel.
-    check_op([&](Context& c, DType d) { return run_grad(c, d, shape, GradWrite::accumulate, y); },
-             {wanted}, {6e-8, 1.2e-16});
+    check_op_in_all_types(
+        [&](Context& c, DType d) { return run_grad(c, d, shape, GradWrite::accumulate, y); },
+        [&](DType d) {
+          return std::vector<Values>{plus(wanted(d), random_tensor(shape, d, 3).values())};
+        },
+        {6e-8, 1.2e-16});
   }
 }
 

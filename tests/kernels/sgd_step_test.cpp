@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/include/loss_scale_update.h"
 #include "tests/golden/golden.h"
 #include "tests/reference/sgd_step.h"
 #include "tests/support/check_op.h"
@@ -71,6 +72,71 @@ TEST(SgdStep, AMeanThatWouldBeSubnormalIsZero) {
       EXPECT_EQ(buffer.at(i), i % 2 == 0 ? 0 : -0x1.8p-126) << i;
     for (int more = 0; more < 2; ++more) step();  // 0.75^3 2^-125 is below 2^-126
     for (std::int64_t i = 0; i < count; ++i) EXPECT_EQ(buffer.at(i), 0) << i;
+  }
+}
+
+// The type of the gradient, and what it was scaled by.
+struct MixedCase {
+  DType grad;
+  double scale;
+};
+
+TEST(SgdStep, MixedPrecisionMatchesTheOracle) {
+  if (test_device().is_host()) GTEST_SKIP() << "16 bits are not the CPU's";
+  const reference::SgdSettings s{
+      .lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true};
+  TestContext c;
+  for (const Shape& shape : elementwise_shapes())
+    for (const auto& [type, scale] :
+         {MixedCase{DType::bf16, 1}, MixedCase{DType::f16, 1024}, MixedCase{DType::f32, 1024}}) {
+      SCOPED_TRACE(to_string(shape) + std::string(name_of(type)));
+      const bool copies = is_16_bit(type);
+      OwnedTensor w = random_tensor(shape, DType::f32, 1);
+      OwnedTensor buffer = random_tensor(shape, DType::f32, 2);
+      const OwnedTensor grad = random_tensor(shape, type, 3);
+      const OwnedTensor copy(shape, copies ? type : DType::f16);
+      const OwnedTensor state({kLossScaleSize}, DType::f32, {scale, 0, 0, 0});
+      Values wanted = w.values(), wanted_buffer = buffer.values(), unscaled = grad.values();
+      for (double& g : unscaled) g /= scale;
+      reference::sgd(s, wanted, unscaled, wanted_buffer);
+      sgd_step(c, {.w = w,
+                   .grad = grad,
+                   .momentum_buffer = buffer,
+                   .copy = copies ? copy.view() : Tensor{},
+                   .loss_scale = state,
+                   .lr = s.lr,
+                   .momentum = s.momentum,
+                   .weight_decay = s.weight_decay,
+                   .nesterov = s.nesterov});
+      // As in f32: the division by a power of two is exact.
+      EXPECT_TRUE(close_to(w, wanted, 4e-7));
+      EXPECT_TRUE(close_to(buffer, wanted_buffer, 4e-7));
+      if (copies) {
+        EXPECT_TRUE(elementwise_close_to(copy, rounded(w.values(), type), 0));
+      }
+    }
+}
+
+TEST(SgdStep, AFoundInfinityLeavesEverythingAsItWas) {
+  if (test_device().is_host()) GTEST_SKIP() << "16 bits are not the CPU's";
+  TestContext c;
+  for (const double found : {0.0, 1.0}) {
+    const OwnedTensor w = random_tensor({37}, DType::f32, 1),
+                      grad = random_tensor({37}, DType::f16, 3);
+    const OwnedTensor buffer = random_tensor({37}, DType::f32, 2);
+    const OwnedTensor copy = random_tensor({37}, DType::f16, 4);
+    const OwnedTensor state({kLossScaleSize}, DType::f32, {8, 0, found, 0});
+    const Values before[] = {w.values(), buffer.values(), copy.values()};
+    sgd_step(c, {.w = w,
+                 .grad = grad,
+                 .momentum_buffer = buffer,
+                 .copy = copy,
+                 .loss_scale = state,
+                 .lr = 0.1,
+                 .momentum = 0.9});
+    EXPECT_EQ(w.values() == before[0], found != 0);
+    EXPECT_EQ(buffer.values() == before[1], found != 0);
+    EXPECT_EQ(copy.values() == before[2], found != 0);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/include/loss_scale_update.h"
 #include "tests/reference/softmax_xent.h"
 #include "tests/support/check_op.h"
 #include "tests/support/grad_check.h"
@@ -17,7 +18,7 @@ Results run_xent(Context& c, DType dtype, const Shape& shape, const Values& z, c
                  double smoothing, bool with_gradient = true) {
   const OwnedTensor scores(shape, dtype, z), labels({shape[0]}, DType::i32, t);
   Results results;
-  results.emplace_back(Shape{shape[0]}, dtype);
+  results.emplace_back(Shape{shape[0]}, accumulation_type(dtype));
   results.emplace_back(Shape{shape[0]}, DType::i32);
   if (with_gradient) results.emplace_back(shape, dtype);
   softmax_xent(c, {.z = scores,
@@ -39,13 +40,18 @@ TEST(SoftmaxXent, MatchesTheOracle) {
       const Values z = random_tensor(shape, DType::f32, 1, -6, 6).values();
       const Values t =
           random_integers({shape[0]}, DType::i32, 2, static_cast<std::uint32_t>(classes)).values();
-      const auto wanted = reference::softmax_xent(z, t, classes, smoothing, 1.0 / 64);
       const bool gradient = smoothing == 0;
-      std::vector<Values> all{wanted.loss, wanted.hit};
-      if (gradient) all.push_back(wanted.dz);
-      check_op([&](Context& c,
-                   DType dtype) { return run_xent(c, dtype, shape, z, t, smoothing, gradient); },
-               all, kTolerance);
+      const auto wanted = [&](DType dtype) {
+        const auto of = reference::softmax_xent(rounded(z, dtype), t, classes, smoothing, 1.0 / 64);
+        std::vector<Values> all{of.loss, of.hit};
+        if (gradient) all.push_back(of.dz);
+        return all;
+      };
+      check_op_in_all_types(
+          [&](Context& c, DType dtype) {
+            return run_xent(c, dtype, shape, z, t, smoothing, gradient);
+          },
+          wanted, kTolerance);
     }
 }
 
@@ -56,6 +62,28 @@ TEST(SoftmaxXent, SmoothingHasAGradientToo) {
   const Values t = random_integers({50}, DType::i32, 2, 10).values();
   const auto wanted = reference::softmax_xent(z, t, 10, 0.2, 1.0 / 64);
   EXPECT_TRUE(close_to(run_xent(c, DType::f32, shape, z, t, 0.2)[2], wanted.dz, 1e-6));
+}
+
+TEST(SoftmaxXent, TheLossScaleMultipliesTheGradientAlone) {
+  TestContext c;
+  const Shape shape{33, 10};
+  const Values z = random_tensor(shape, DType::f32, 1, -6, 6).values();
+  const OwnedTensor scores(shape, DType::f32, z);
+  const OwnedTensor labels = random_integers({33}, DType::i32, 2, 10);
+  const OwnedTensor state({kLossScaleSize}, DType::f32, {1024, 0, 0, 0});
+  const OwnedTensor loss({33}, DType::f32), hit({33}, DType::i32), dz(shape, DType::f32);
+  const auto run = [&] {
+    softmax_xent(
+        c, {.z = scores, .t = labels, .loss = loss, .hit = hit, .dz = dz, .loss_scale = state});
+  };
+  if (test_device().is_host()) {
+    EXPECT_THROW(run(), Error);
+    return;
+  }
+  run();
+  const auto wanted = reference::softmax_xent(z, labels.values(), 10, 0, 1024);
+  EXPECT_TRUE(close_to(loss, wanted.loss, 1e-6));
+  EXPECT_TRUE(close_to(dz, wanted.dz, 1e-6));
 }
 
 TEST(SoftmaxXent, TheFirstOfEqualScoresIsTheAnswer) {

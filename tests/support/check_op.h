@@ -18,6 +18,7 @@ struct Tolerance {
   double f32, f64;
   // Relative to each element instead of the largest one (magnitudes below 1e-30 count as 1e-30).
   bool elementwise = false;
+  double f32_of_16_bits = 0;  // of the f32 steps behind a 16-bit result; 0: `f32`
 };
 
 inline Results results_of(OwnedTensor&& only) {
@@ -32,13 +33,33 @@ inline void expect_bitwise_equal(const Results& a, const Results& b, const std::
     EXPECT_TRUE(bitwise_equal(a[i], b[i])) << what << ", result " << i;
 }
 
+// What a number becomes in a tensor of this type.
+inline Values rounded(const Values& values, DType dtype) {
+  const Shape flat{static_cast<std::int64_t>(values.size())};
+  return OwnedTensor(flat, dtype, Device{}, values).values();
+}
+
+inline Values plus(Values sum, const Values& other) {
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += other[i];
+  return sum;
+}
+
+// Half a unit in the last place of a normal number near 1: the relative error of one rounding.
+inline double rounding_error(DType dtype) { return dtype == DType::f16 ? 0x1p-11 : 0x1p-8; }
+
+inline void expect_one(const OwnedTensor& got, const Values& wanted, double tolerance,
+                       bool elementwise, double floor, const std::string& what) {
+  EXPECT_TRUE(elementwise ? elementwise_close_to(got, wanted, tolerance, floor)
+                          : close_to(got, wanted, tolerance, floor))
+      << what;
+}
+
 inline void expect_wanted(const Results& results, const std::vector<Values>& wanted,
                           double tolerance, bool elementwise, const std::string& what) {
   ASSERT_EQ(results.size(), wanted.size());
   for (std::size_t i = 0; i < results.size(); ++i)
-    EXPECT_TRUE(elementwise ? elementwise_close_to(results[i], wanted[i], tolerance)
-                            : close_to(results[i], wanted[i], tolerance))
-        << what << ", result " << i;
+    expect_one(results[i], wanted[i], tolerance, elementwise, 1e-30,
+               what + ", result " + std::to_string(i));
 }
 
 // run(Context&, DType) -> Results, from the same inputs every time.
@@ -65,6 +86,43 @@ void check_op(const Run& run, const std::vector<Values>& wanted, Tolerance toler
         if (::testing::Test::HasFailure()) return;
       }
     }
+}
+
+// One 16-bit result. Sums run in f32 and are rounded once, so the bound is that of f32 and one
+// rounding more. Below the smallest normal number the rounding is absolute, beyond the largest one
+// it gives infinity.
+inline void expect_stored(const OwnedTensor& got, Values wanted, Tolerance tolerance,
+                          const std::string& what) {
+  const DType dtype = got.dtype();
+  if (!is_16_bit(dtype)) {
+    expect_one(got, wanted, tolerance.f32, tolerance.elementwise, 1e-30, what);
+    return;
+  }
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Values nearest = rounded(wanted, dtype);
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    if (std::fabs(nearest[i]) == infinity) wanted[i] = nearest[i];
+  const double steps = tolerance.f32_of_16_bits != 0 ? tolerance.f32_of_16_bits : tolerance.f32;
+  expect_one(got, wanted, steps + rounding_error(dtype), tolerance.elementwise,
+             dtype == DType::f16 ? 0x1p-14 : 1e-30, what);
+}
+
+// As check_op, with `wanted(DType)` from inputs rounded to that type. On devices other than the CPU
+// also f16 and bf16: `wanted` within the bound above, and a second run has the same bits.
+template <class Run, class Wanted>
+void check_op_in_all_types(const Run& run, const Wanted& wanted, Tolerance tolerance) {
+  check_op(run, wanted(DType::f32), tolerance);
+  if (test_device().is_host()) return;
+  for (const DType dtype : {DType::f16, DType::bf16}) {
+    const std::string what(name_of(dtype));
+    TestContext context;
+    const Results results = run(context.get(), dtype);
+    const std::vector<Values> all = wanted(dtype);
+    ASSERT_EQ(results.size(), all.size());
+    for (std::size_t i = 0; i < all.size(); ++i)
+      expect_stored(results[i], all[i], tolerance, what + ", result " + std::to_string(i));
+    expect_bitwise_equal(results, run(context.get(), dtype), what + ", run again");
+  }
 }
 
 // Sizes of elementwise ops: one element, below, at and beyond each vector length, and enough for

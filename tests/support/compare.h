@@ -46,10 +46,10 @@ Difference worst_difference(const Values& got, const Values& wanted, const Unit&
   return worst;
 }
 
-// Largest error relative to the largest wanted magnitude: for sums, whose small results come from
-// cancellation.
-inline Difference max_relative_error(const Values& got, const Values& wanted) {
-  const double unit = std::max(largest_magnitude(wanted), std::numeric_limits<double>::min());
+// Largest error relative to the largest wanted magnitude (below `floor` it counts as `floor`): for
+// sums, whose small results come from cancellation.
+inline Difference max_relative_error(const Values& got, const Values& wanted, double floor) {
+  const double unit = std::max(largest_magnitude(wanted), floor);
   return worst_difference(got, wanted, [unit](std::size_t) { return unit; });
 }
 
@@ -72,16 +72,17 @@ inline testing::AssertionResult verdict(const Difference& worst, std::size_t got
   return testing::AssertionFailure() << line.str();
 }
 
-inline testing::AssertionResult close_to(const Values& got, const Values& wanted,
-                                         double tolerance) {
+inline testing::AssertionResult close_to(const Values& got, const Values& wanted, double tolerance,
+                                         double floor = std::numeric_limits<double>::min()) {
   if (got.size() != wanted.size()) return verdict({}, got.size(), wanted.size(), tolerance);
-  return verdict(max_relative_error(got, wanted), got.size(), wanted.size(), tolerance);
+  return verdict(max_relative_error(got, wanted, floor), got.size(), wanted.size(), tolerance);
 }
 inline testing::AssertionResult close_to(const OwnedTensor& got, const Values& wanted,
-                                         double tolerance) {
+                                         double tolerance,
+                                         double floor = std::numeric_limits<double>::min()) {
   if (!got.guards_intact())
     return testing::AssertionFailure() << "memory beside the tensor was written";
-  return close_to(got.values(), wanted, tolerance);
+  return close_to(got.values(), wanted, tolerance, floor);
 }
 inline testing::AssertionResult elementwise_close_to(const OwnedTensor& got, const Values& wanted,
                                                      double tolerance, double floor = 1e-30) {

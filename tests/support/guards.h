@@ -42,6 +42,11 @@ class OwnedTensor {
     assign(values);
   }
 
+  OwnedTensor(const Shape& shape, DType dtype, Device device, const Values& values)
+      : OwnedTensor(shape, dtype, device) {
+    assign(values);
+  }
+
   // A view on the device under test; the OwnedTensor must outlive it.
   operator Tensor() const { return view(); }  // NOLINT(google-explicit-constructor)
   Tensor view() const {
@@ -58,7 +63,7 @@ class OwnedTensor {
   // Back to the state after construction, guard bands excepted.
   void spoil() {
     std::memset(elements_.raw(), 0xA5, elements_.size_bytes());
-    if (dtype() == DType::f32 || dtype() == DType::f64)
+    if (dtype() == DType::f32 || dtype() == DType::f64 || is_16_bit(dtype()))
       for (std::int64_t i = 0; i < element_count(); ++i)
         set(i, std::numeric_limits<double>::quiet_NaN());
     newest_ = Newest::host;

@@ -14,8 +14,9 @@ Slot BatchNorm::do_plan_forward(Planner& p, Slot x) {
   const Shape per_channel{p.shape(x)[-1]};
   x_ = x;
   y_ = p.define(name() + ".y", p.shape(x));
-  mean_ = p.define(name() + ".mean", per_channel);
-  inv_std_ = p.define(name() + ".inv_std", per_channel);
+  const DType wide = accumulation_type(p.dtype());
+  mean_ = p.define(name() + ".mean", per_channel, wide);
+  inv_std_ = p.define(name() + ".inv_std", per_channel, wide);
   p.op({.name = name(),
         .reads = {x},
         .writes = {y_, mean_, inv_std_},

@@ -64,8 +64,8 @@ void Conv2d::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
 void Conv2d::do_forward(Context& c, const Memory& m) {
   forward_->run(c, {.shape = shape_,
                     .x = m[x_],
-                    .w = weight_.value,
-                    .bias = bias_ ? bias_->value : Tensor{},
+                    .w = weight_.working,
+                    .bias = bias_ ? bias_->working : Tensor{},
                     .y = m[y_],
                     .activation = activation_,
                     .scratch = m.scratch()});
@@ -76,7 +76,7 @@ void Conv2d::do_backward(Context& c, const Memory& m) {
     relu_grad(c, {.y = m[y_], .dy = m[dy_], .dx = m[dz_], .mode = GradWrite::overwrite});
   backward_->run(c, {.shape = shape_,
                      .x = m[x_],
-                     .w = weight_.value,
+                     .w = weight_.working,
                      .dy = m[dz_],
                      .dx = mode_ == GradWrite::skip ? Tensor{} : m[dx_],
                      .dw = weight_.gradient,

@@ -51,8 +51,8 @@ void Linear::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
 
 void Linear::do_forward(Context& c, const Memory& m) {
   linear(c, {.x = as_rows(m[x_]),
-             .w = weight_.value,
-             .bias = bias_ ? bias_->value : Tensor{},
+             .w = weight_.working,
+             .bias = bias_ ? bias_->working : Tensor{},
              .y = m[y_],
              .activation = activation_,
              .scratch = m.scratch()});
@@ -60,7 +60,7 @@ void Linear::do_forward(Context& c, const Memory& m) {
 
 void Linear::do_backward(Context& c, const Memory& m) {
   linear_grad(c, {.x = as_rows(m[x_]),
-                  .w = weight_.value,
+                  .w = weight_.working,
                   .y = activation_ == Activation::relu ? m[y_] : Tensor{},
                   .dy = m[dy_],
                   .dx = mode_ == GradWrite::skip ? Tensor{} : as_rows(m[dx_]),
