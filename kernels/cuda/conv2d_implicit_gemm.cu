@@ -31,8 +31,8 @@ struct ForwardOutput {
       to[i] = finished(column + i, sums[i]);
   }
   __device__ T finished(std::uint32_t column, float sum) const {
-    if (bias != nullptr) sum += widen(bias[column]);
-    return narrow<T>(activated(sum, activation));
+    if (bias != nullptr) sum += widened(bias[column]);
+    return stored<T>(activated(sum, activation));
   }
 };
 

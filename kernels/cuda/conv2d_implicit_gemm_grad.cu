@@ -18,7 +18,7 @@ namespace {
 
 template <class T>
 __device__ inline T written(T old, float value, bool add) {
-  return narrow<T>(add ? widen(old) + value : value);
+  return stored<T>(add ? widened(old) + value : value);
 }
 
 template <class T>
@@ -93,7 +93,7 @@ __global__ void bias_gradient_parts(const T* dy, float* parts, std::int64_t pixe
   float sum = 0;
   if (channel < channels)
     for (std::int64_t i = begin + threadIdx.y; i < end; i += kBiasLines)
-      sum += widen(dy[i * channels + channel]);
+      sum += widened(dy[i * channels + channel]);
   sums[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y != 0 || channel >= channels) return;

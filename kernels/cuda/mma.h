@@ -76,29 +76,6 @@ __device__ inline void cp_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
 }
 
-__device__ inline float widen(BFloat16 value) {
-  return __uint_as_float(std::uint32_t{value.bits} << 16);
-}
-__device__ inline float widen(Float16 value) {
-  float wide;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(value.bits));
-  return wide;
-}
-__device__ inline float widen(float value) { return value; }
-template <class T>
-__device__ inline T narrow(float value) {
-  if constexpr (std::is_same_v<T, float>) {
-    return value;
-  } else {
-    T narrowed;
-    if constexpr (std::is_same_v<T, Float16>)
-      asm("cvt.rn.f16.f32 %0, %1;" : "=h"(narrowed.bits) : "f"(value));
-    else
-      asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(narrowed.bits) : "f"(value));
-    return narrowed;
-  }
-}
-
 #else
 
 using emu::ldmatrix_x4;
@@ -112,19 +89,6 @@ inline void cp_async_commit() { emu::async_copies().commit(); }
 template <int pending>
 void cp_async_wait() {
   emu::async_copies().wait(pending);
-}
-
-inline float widen(BFloat16 value) { return to_float(value); }
-inline float widen(Float16 value) { return to_float(value); }
-inline float widen(float value) { return value; }
-template <class T>
-T narrow(float value) {
-  if constexpr (std::is_same_v<T, float>)
-    return value;
-  else if constexpr (std::is_same_v<T, Float16>)
-    return to_float16(value);
-  else
-    return to_bfloat16(value);
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <vector>
 
+#include "kernels/cuda/storage.h"
 #include "tests/emu/device_array.h"
 
 namespace kiln {
@@ -28,7 +29,7 @@ float element_b(unsigned row, unsigned column) { return element(2, row, column);
 
 template <class T>
 std::uint32_t pair(float low, float high) {
-  return cuda::narrow<T>(low).bits | std::uint32_t{cuda::narrow<T>(high).bits} << 16;
+  return cuda::stored<T>(low).bits | std::uint32_t{cuda::stored<T>(high).bits} << 16;
 }
 
 // 3 + sum over `depth` of A B, exact.
