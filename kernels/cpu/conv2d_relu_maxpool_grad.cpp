@@ -79,7 +79,6 @@ ConvPoolGradImages images_of(const Conv2dReluMaxpoolGradArgs& a, std::int64_t be
           .dx = a.wants_dx() ? a.dx.data<float>() + x_at : nullptr,
           .add_to_dx = a.mode == GradWrite::accumulate,
           .count = end - begin,
-          .ends_tensor = end == a.shape.n,
           .half_vectors = splits_512_bits(),
           .sums = nullptr,
           .scratch = nullptr};

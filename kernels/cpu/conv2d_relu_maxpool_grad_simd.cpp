@@ -208,16 +208,23 @@ void conv_pool_grad(const ConvPoolExtents& e, const float* packed, const ConvPoo
     const float *y = g.y + n * y_image, *dy = g.dy + n * y_image;
     const std::uint8_t* index = g.index + n * y_image;
     g.dx == nullptr ? live.list_by_filter(y, index, dy) : live.list(y, index, dy);
-    // Without a border the picture can be read where it is. Not the last one: a patch is read in
-    // whole vectors, beyond its end.
+    // Without a border x can be read and dx written where they lie. Not in the last image: patches
+    // are read and sums written in whole vectors, beyond the image's end. What they add there is
+    // zeros, to an image of this call that is cleared later.
+    const bool in_place = !has_border(e) && (g.count - n - 1) * x_image >= kLanes;
     const float* x = g.x + n * x_image;
-    const bool in_place = !has_border(e) && !(g.ends_tensor && n + 1 == g.count);
     if (!in_place) copy_inside_border(e, x, bordered_x);
     add_dw(e, g.half_vectors, in_place ? x : bordered_x, live, g.sums, dbias_lanes);
     if (g.dx == nullptr) continue;
+    float* dx = g.dx + n * x_image;
+    if (in_place && !g.add_to_dx) {
+      __builtin_memset(dx, 0, sizeof(float) * x_image);
+      add_dx(e, g.half_vectors, packed, live, dx);
+      continue;
+    }
     __builtin_memset(bordered_dx, 0, sizeof(float) * image_floats(e));
     add_dx(e, g.half_vectors, packed, live, bordered_dx);
-    write_dx(e, bordered_dx, g.add_to_dx, g.dx + n * x_image);
+    write_dx(e, bordered_dx, g.add_to_dx, dx);
   }
   float* dbias = g.sums + e.k * e.r * dw_row(e);
   for (int k = 0; k < e.k; ++k) dbias[k] += sum(load(dbias_lanes + k * kLanes));

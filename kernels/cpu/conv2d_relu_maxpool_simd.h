@@ -36,7 +36,6 @@ struct ConvPoolGradImages {
   float* dx;
   bool add_to_dx;
   std::int64_t count;
-  bool ends_tensor;   // nothing may be read behind the last image
   bool half_vectors;  // with AVX-512: patches by 256 bits; changes no bit of a result
   float* sums;
   float* scratch;

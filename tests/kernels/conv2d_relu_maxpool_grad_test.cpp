@@ -197,7 +197,6 @@ std::vector<float> by_width(Case& c, bool half_vectors) {
                                 .dx = dx.host<float>().data(),
                                 .add_to_dx = false,
                                 .count = c.shape.n,
-                                .ends_tensor = true,
                                 .half_vectors = half_vectors,
                                 .sums = sums.host<float>().data(),
                                 .scratch = scratch.host<float>().data()}));
