@@ -93,9 +93,12 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
       ->capture_default_str();
   app.add_flag("--deterministic", options.deterministic,
                "The same bits for every number of threads");
-  app.add_option("--conv", options.conv, "Convolution kernels: auto, own or onednn")
-      ->check(CLI::IsMember({"auto", "own", "onednn"}))
+  app.add_option("--conv", options.conv,
+                 "Convolution kernels: auto, own, onednn (CPU) or cudnn (GPU)")
+      ->check(CLI::IsMember({"auto", "own", "onednn", "cudnn"}))
       ->capture_default_str();
+  app.add_flag("--tf32", options.tf32,
+               "Let cuDNN round factors of f32 products to 10 bits of mantissa");
   app.add_option("--log-level", options.log_level, "What to log: quiet, info or debug")
       ->check(CLI::IsMember({"quiet", "info", "debug"}))
       ->capture_default_str();
@@ -173,7 +176,9 @@ Device choose_device(const CommonOptions& options, Log& log) {
 }
 
 Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log) {
-  if (!device.is_host()) return make_device_conv2d_providers(device, log);
+  if (!device.is_host())
+    return make_device_conv2d_providers(device, log, parse_device_conv2d_choice(options.conv),
+                                        options.tf32);
   return make_cpu_conv2d_providers(log, parse_cpu_conv2d_choice(options.conv));
 }
 

@@ -28,9 +28,10 @@ struct CommonOptions {
   bool deterministic = false;
   std::string log_level = "info";
   std::string conv = "auto";
+  bool tf32 = false;
 };
 
-// --threads, --device, --deterministic, --log-level, --conv and --version.
+// --threads, --device, --deterministic, --log-level, --conv, --tf32 and --version.
 void add_common_options(CLI::App& app, CommonOptions& options);
 
 // "--batch_size=4" becomes "--batch-size=4"; values, and all words behind "--", stay as they are.
@@ -48,7 +49,8 @@ LogLevel log_level(const CommonOptions& options);
 // (unsupported) for a device that was asked for and that this build or machine does not have.
 Device choose_device(const CommonOptions& options, Log& log);
 
-// The convolution providers of the device; on the CPU those that --conv names.
+// The convolution providers of the device that --conv names. Throws Error (usage) for a library
+// that does not work on that device.
 Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log);
 
 }  // namespace kiln

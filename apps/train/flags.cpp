@@ -285,6 +285,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"threads", whole(f.common.thread_count)},
       {"deterministic", truth(f.common.deterministic)},
       {"conv", quoted(f.common.conv)},
+      {"tf32", truth(f.common.tf32)},
       {"checkpoint-interval", whole(f.checkpoint_interval)},
       {"log-interval", whole(f.log_interval)},
   };
