@@ -94,8 +94,9 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
       ->capture_default_str();
   app.add_flag("--deterministic", options.deterministic,
                "The same bits for every number of threads");
-  app.add_option("--conv", options.conv, "Convolution kernels: auto, own or onednn")
-      ->check(CLI::IsMember({"auto", "own", "onednn"}))
+  app.add_option("--conv", options.conv,
+                 "Convolution kernels: auto, own, onednn (CPU) or cudnn (GPU)")
+      ->check(CLI::IsMember({"auto", "own", "onednn", "cudnn"}))
       ->capture_default_str();
   app.add_option("--log-level", options.log_level, "What to log: quiet, info or debug")
       ->check(CLI::IsMember({"quiet", "info", "debug"}))
@@ -191,13 +192,17 @@ DType choose_storage(const CommonOptions& options, Device device, Log& log) {
     log.info("math: " + options.math + " activations and copies of f32 weights, sums in f32" +
              (mode == MathMode::fp16 ? ", scaled loss" : ""));
   if (mode == MathMode::tf32)
-    log.info("math: tf32 asked for; no provider for " + to_string(device) +
-             " uses tensor cores, computed in fp32");
+    log.info(device.type == DeviceType::cuda && options.conv != "own"
+                 ? std::string("math: tf32 for convolutions of cuDNN, fp32 for all the rest")
+                 : "math: tf32 asked for; no provider for " + to_string(device) +
+                       " has it, computed in fp32");
   return storage;
 }
 
 Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log) {
-  if (!device.is_host()) return make_device_conv2d_providers(device, log);
+  if (!device.is_host())
+    return make_device_conv2d_providers(device, log, parse_device_conv2d_choice(options.conv),
+                                        options.math == "tf32");
   return make_cpu_conv2d_providers(log, parse_cpu_conv2d_choice(options.conv));
 }
 

@@ -56,7 +56,8 @@ Device choose_device(const CommonOptions& options, Log& log);
 // Throws Error (unsupported) for a mode that the device does not have.
 DType choose_storage(const CommonOptions& options, Device device, Log& log);
 
-// The convolution providers of the device; on the CPU those that --conv names.
+// The convolution providers of the device that --conv names; --math tf32 reaches cuDNN. Throws
+// Error (usage) for a library that does not work on that device.
 Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log);
 
 }  // namespace kiln

@@ -1,6 +1,8 @@
-// Convolutions on a device by the kernels of its plug-in: on tensor cores where those take the
-// problem, else by the direct ones, which take every shape and need no scratch memory.
+// Convolutions on a device: by cuDNN where it is there, else by the kernels of the device's plug-in:
+// on tensor cores where those take the problem, else by the direct ones, which take every shape and
+// need no scratch memory.
 #include "kernels/common/conv2d_implicit_gemm_provider.h"
+#include "kernels/common/cudnn_library.h"
 #include "kernels/include/conv2d_provider.h"
 
 namespace kiln {
@@ -40,8 +42,20 @@ class DirectProvider final : public Conv2dProvider {
 
 }  // namespace
 
-Conv2dProviders make_device_conv2d_providers(Device device, Log& log) {
+DeviceConv2dChoice parse_device_conv2d_choice(std::string_view name) {
+  if (name == "automatic" || name == "auto") return DeviceConv2dChoice::automatic;
+  if (name == "own") return DeviceConv2dChoice::own;
+  if (name == "cudnn") return DeviceConv2dChoice::cudnn;
+  throw Error(ErrorKind::usage, printable(name), "is no choice of convolution kernels on a device",
+              "use auto, own or cudnn");
+}
+
+Conv2dProviders make_device_conv2d_providers(Device device, Log& log, DeviceConv2dChoice choice,
+                                             bool tf32) {
   std::vector<std::unique_ptr<Conv2dProvider>> ordered;
+  const bool automatic = choice == DeviceConv2dChoice::automatic;
+  if (choice == DeviceConv2dChoice::cudnn || (automatic && device.type == DeviceType::cuda))
+    ordered.push_back(make_cudnn_conv2d_provider(device, log, tf32));
   ordered.push_back(make_implicit_gemm_provider());
   ordered.push_back(std::make_unique<DirectProvider>());
   return {device, std::move(ordered), log};

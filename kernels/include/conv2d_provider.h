@@ -96,7 +96,20 @@ CpuConv2dChoice parse_cpu_conv2d_choice(std::string_view name);
 Conv2dProviders make_cpu_conv2d_providers(Log& log,
                                           CpuConv2dChoice choice = CpuConv2dChoice::automatic);
 
-// The providers for another device: its own direct kernels.
-Conv2dProviders make_device_conv2d_providers(Device device, Log& log);
+enum class DeviceConv2dChoice {
+  automatic,  // on a GPU cuDNN where it has a plan; own kernels for the rest, and everywhere else
+  own,        // own kernels for everything
+  cudnn,      // as automatic; where cuDNN is not used, a line says so on every device
+};
+
+// Throws Error (usage) for a name other than automatic (or auto), own and cudnn.
+DeviceConv2dChoice parse_device_conv2d_choice(std::string_view name);
+
+// The providers for another device: cuDNN's plug-in, which is looked for with the first problem on
+// a GPU, and the device's own direct kernels. Where the plug-in is absent one line says so. tf32:
+// whether cuDNN may round the factors of f32 products to 10 bits of mantissa.
+Conv2dProviders make_device_conv2d_providers(
+    Device device, Log& log, DeviceConv2dChoice choice = DeviceConv2dChoice::automatic,
+    bool tf32 = false);
 
 }  // namespace kiln
