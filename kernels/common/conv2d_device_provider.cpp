@@ -1,6 +1,6 @@
-// Convolutions on a device: by cuDNN where it is there, else by the kernels of the device's plug-in:
-// on tensor cores where those take the problem, else by the direct ones, which take every shape and
-// need no scratch memory.
+// Convolutions on a device: by cuDNN where it is there, else by the kernels of the device's
+// plug-in: on tensor cores where those take the problem, else by the direct ones, which take every
+// shape and need no scratch memory.
 #include "kernels/common/conv2d_implicit_gemm_provider.h"
 #include "kernels/common/cudnn_library.h"
 #include "kernels/include/conv2d_provider.h"
