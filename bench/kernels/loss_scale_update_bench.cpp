@@ -7,8 +7,8 @@ namespace {
 
 // One update of four numbers: what calling an op costs.
 Case update_case(Context& c) {
-  const auto state = std::make_shared<test::OwnedTensor>(Shape{kLossScaleSize}, DType::f32,
-                                                         Values{kFirstLossScale, 0, 0, 0});
+  const auto state = std::make_shared<test::OwnedTensor>(
+      Shape{kLossScaleSize}, DType::f32, Values{static_cast<double>(kFirstLossScale), 0, 0, 0});
   return {
       .work = {.read_bytes = bytes_of(*state), .write_bytes = bytes_of(*state)},
       .run = [&c, state] { loss_scale_update(c, {.state = *state, .growth_interval = 1 << 24}); },

@@ -122,7 +122,8 @@ struct Patches {
             to + i * to_row + j * kLanesOf<V>, to_row);
   }
   void add(Entries entries, const float* source, float* to) const {
-    halves ? add_by<HalfVec>(entries, source, to) : add_by<Vec>(entries, source, to);
+    const auto by_width = halves ? &Patches::add_by<HalfVec> : &Patches::add_by<Vec>;
+    (this->*by_width)(entries, source, to);
   }
 };
 

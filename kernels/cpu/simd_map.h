@@ -54,7 +54,8 @@ inline void map_vectors(std::int64_t count, const Body& body) {
 // v where it is a normal number, an infinity or NaN; zero where it is subnormal.
 inline Vec normal_or_zero(Vec v) {
   constexpr float kSmallest = 0x1p-126f;
-  return (v < kSmallest) & (v > -kSmallest) ? Vec{} : v;
+  const IntVec subnormal = (v < kSmallest) & (v > -kSmallest);
+  return subnormal ? Vec{} : v;
 }
 
 // a * b + c rounded once. Without FMA the product is formed in double, where it is exact; the sum
