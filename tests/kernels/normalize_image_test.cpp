@@ -31,9 +31,8 @@ TEST(NormalizeImage, MatchesTheOracleWithConstants) {
     const auto channels = static_cast<std::size_t>(shape[3]);
     const Values mean(kMean.begin(), kMean.begin() + static_cast<std::ptrdiff_t>(channels));
     const Values inv_std(kInvStd.begin(), kInvStd.begin() + static_cast<std::ptrdiff_t>(channels));
-    const std::vector<Values> wanted{reference::normalize_constant(x, mean, inv_std)};
-    check_op_in_all_types(run, [&](DType) -> const std::vector<Values>& { return wanted; },
-                          {2.4e-7, 1e-12, true});
+    std::vector<Values> wanted{reference::normalize_constant(x, mean, inv_std)};
+    check_op_in_all_types(run, [&](DType) { return wanted; }, {2.4e-7, 1e-12, true});
   }
 }
 
