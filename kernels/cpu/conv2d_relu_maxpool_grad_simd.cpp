@@ -110,20 +110,23 @@ struct Patches {
   int source_row, to_row;
   bool halves;
 
-  // add_patches, cut into tiles that fit the registers.
-  template <class V>
-  void add_by(Entries entries, const float* source, float* to) const {
-    const int columns = round_up(floats, kLanesOf<V>) / kLanesOf<V>;
+  // add_patches by one width, cut into tiles that fit the registers.
+  void add_by(const AddPatches (&tiles)[8][8], int lanes, Entries entries, const float* source,
+              float* to) const {
+    const int columns = round_up(floats, lanes) / lanes;
     const int tile_columns = least(columns, 8), tile_rows = least(rows, kMaxSums / tile_columns);
     for (int i = 0; i < rows; i += tile_rows)
       for (int j = 0; j < columns; j += tile_columns)
-        kTiles<V>[least(tile_rows, rows - i) - 1][least(tile_columns, columns - j) - 1](
-            entries, source + i * source_row + j * kLanesOf<V>, source_row,
-            to + i * to_row + j * kLanesOf<V>, to_row);
+        tiles[least(tile_rows, rows - i) - 1][least(tile_columns, columns - j) - 1](
+            entries, source + i * source_row + j * lanes, source_row, to + i * to_row + j * lanes,
+            to_row);
   }
   void add(Entries entries, const float* source, float* to) const {
-    const auto by_width = halves ? &Patches::add_by<HalfVec> : &Patches::add_by<Vec>;
-    (this->*by_width)(entries, source, to);
+    constexpr int kFull = kLanesOf<Vec>, kHalf = kLanesOf<HalfVec>;
+    if (halves)
+      add_by(kTiles<HalfVec>, kHalf, entries, source, to);
+    else
+      add_by(kTiles<Vec>, kFull, entries, source, to);
   }
 };
 
