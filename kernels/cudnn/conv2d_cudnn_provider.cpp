@@ -128,7 +128,7 @@ class Backward final : public Conv2dBackward {
   }
   std::string_view algorithm() const override { return algorithm_; }
   void run(Context& context, const Conv2dGradArgs& args) override {
-    const cudnnHandle_t handle = shared_->handle().on(context.stream().native_handle());
+    cudnnHandle_t handle = shared_->handle().on(context.stream().native_handle());
     if (args.wants_dx())
       gradient(context, args, *image_, args.dx, args.mode == GradWrite::accumulate);
     gradient(context, args, *filter_, args.dw, args.accumulate_parameters);
