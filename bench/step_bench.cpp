@@ -189,8 +189,8 @@ class StepBench {
       network_->forward(context_);
       return network_->loss(context_).loss_sum;
     }
-    const double loss = pass_->run(context_, images_, labels_, {}).loss_sum;
-    optimizer_.step(context_, learning_rate);
+    const double loss = pass_->run_apart(context_, images_, labels_, {}).loss_sum;
+    optimizer_.step(context_, learning_rate, pass_->rest());
     return loss;
   }
 

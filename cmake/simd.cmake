@@ -6,9 +6,9 @@
 include(CheckCXXCompilerFlag)
 
 set(kiln_isa_flags_baseline "")
-set(kiln_isa_flags_avx2 "-mavx2;-mfma;-mbmi;-mbmi2;-mf16c")
+set(kiln_isa_flags_avx2 "-mavx2;-mfma;-mbmi;-mbmi2;-mf16c;-mprfchw")
 set(kiln_isa_flags_avx512
-  "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512cd;-mavx2;-mfma;-mbmi;-mbmi2;-mf16c;-mprefer-vector-width=512")
+  "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512cd;-mavx2;-mfma;-mbmi;-mbmi2;-mf16c;-mprfchw;-mprefer-vector-width=512")
 
 set(KILN_ISA_LEVELS baseline)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

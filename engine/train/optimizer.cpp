@@ -1,6 +1,7 @@
 #include "engine/train/optimizer.h"
 
 #include "engine/core/error.h"
+#include "kernels/include/accumulate.h"
 #include "kernels/include/adadelta_step.h"
 #include "kernels/include/adam_step.h"
 #include "kernels/include/find_nonfinite.h"
@@ -77,15 +78,17 @@ Optimizer::Optimizer(const OptimizerOptions& options, const ParameterStore& para
   }
 }
 
-void Optimizer::step(Context& c, double learning_rate) {
+void Optimizer::step(Context& c, double learning_rate, const Tensor& rest) {
   const OptimizerOptions& o = options_;
   const Tensor w = parameters_.flat_values(), gradient = parameters_.flat_gradients();
   ++step_count_;
+  if (!rest.empty() && o.kind != OptimizerKind::sgd) accumulate(c, {.x = rest, .y = gradient});
   if (parameters_.mixed()) return step_mixed(c, learning_rate);
   switch (o.kind) {
     case OptimizerKind::sgd:
       sgd_step(c, {.w = w,
                    .grad = gradient,
+                   .grad_rest = rest,
                    .momentum_buffer = states_.empty() ? Tensor{} : states_[0].flat,
                    .lr = learning_rate,
                    .momentum = o.momentum,

@@ -49,7 +49,7 @@ class Optimizer {
 
   // In f16 a step whose gradients are not all finite changes no weight and halves the loss scale;
   // the device decides that by itself, and step_count() counts such steps too.
-  void step(Context& c, double learning_rate);
+  void step(Context& c, double learning_rate, const Tensor& rest = {});
 
   const OptimizerOptions& options() const { return options_; }
   const std::vector<State>& states() const { return states_; }

@@ -97,6 +97,18 @@ const Network& TrainPass::network(std::size_t which) const {
 BatchResult TrainPass::run(Context& c, std::span<const std::uint8_t> images,
                            std::span<const std::int32_t> labels,
                            const Normalisation& normalisation) {
+  const BatchResult result = run_apart(c, images, labels, normalisation);
+  if (!rest().empty()) accumulate(c, {.x = rest(), .y = gradients_});
+  return result;
+}
+
+Tensor TrainPass::rest() const {
+  return slices_.size() < 2 ? Tensor{} : slices_.back()->own->flat_gradients();
+}
+
+BatchResult TrainPass::run_apart(Context& c, std::span<const std::uint8_t> images,
+                                 std::span<const std::int32_t> labels,
+                                 const Normalisation& normalisation) {
   if (!whole_) return run_slices(c, images, labels, normalisation);
   whole_->set_input(c, images, labels, normalisation);
   whole_->forward(c);
@@ -123,10 +135,11 @@ BatchResult TrainPass::run_slices(Context& c, std::span<const std::uint8_t> imag
     slice.network->backward(slice.context);
   });
   BatchResult total;
-  for (std::size_t i = 0; i < slices_.size(); ++i) {
-    total.loss_sum += slices_[i]->result.loss_sum;
-    total.hit_count += slices_[i]->result.hit_count;
-    if (slices_[i]->own) accumulate(c, {.x = slices_[i]->own->flat_gradients(), .y = gradients_});
+  for (const auto& slice : slices_) {
+    total.loss_sum += slice->result.loss_sum;
+    total.hit_count += slice->result.hit_count;
+    if (slice->own && slice != slices_.back())
+      accumulate(c, {.x = slice->own->flat_gradients(), .y = gradients_});
   }
   return total;
 }

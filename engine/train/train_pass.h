@@ -50,6 +50,12 @@ class TrainPass {
   BatchResult run(Context& c, std::span<const std::uint8_t> images,
                   std::span<const std::int32_t> labels, const Normalisation& normalisation);
 
+  // As run(), but the store's gradients and rest() are still to be added: the optimizer does both
+  // in one pass over memory. rest() is empty where there is nothing to add.
+  BatchResult run_apart(Context& c, std::span<const std::uint8_t> images,
+                        std::span<const std::int32_t> labels, const Normalisation& normalisation);
+  Tensor rest() const;
+
   // After a run whose loss is not finite: the first layer to blame, as in Network.
   std::string first_layer_not_finite(Context& c);
 

@@ -99,9 +99,10 @@ void Trainer::take_step(const Batch& batch, TrainObserver& observer) {
   TrainPass& pass = pass_for(batch.count);
   context_.counter.step = static_cast<std::uint64_t>(position_.step);
   last_rate_ = rate();
-  const BatchResult result = pass.run(context_, batch.images, batch.labels, options_.normalisation);
+  const BatchResult result =
+      pass.run_apart(context_, batch.images, batch.labels, options_.normalisation);
   if (!std::isfinite(result.loss_sum)) diverged(pass, last_rate_);
-  optimizer_.step(context_, last_rate_);
+  optimizer_.step(context_, last_rate_, pass.rest());
 
   parameters_.set_batches_tracked(parameters_.batches_tracked() + 1);
   position_.step += 1;

@@ -158,8 +158,8 @@ KILN_INLINE Places<K> correlate(const Planes& x, const float* taps, const Pictur
   add_even_odd<S, K>(x, rows, taps, even, odd);
   Places<K> z;
   KILN_UNROLL for (int k = 0; k < K; ++k) {
-    z.left[k] = even[k] + odd[k];
-    z.right[k] = -odd[k] - next_lane(even[k]);
+    z.left[k] = even[k] - odd[k];
+    z.right[k] = odd[k] - next_lane(even[k]);
   }
   add_both_and_last<S, K>(x, rows, taps, z);
   return z;
@@ -194,18 +194,16 @@ void make_windows(const Block& b) {
   const Places<K> odd = correlate<S, K>(b.planes, taps, b.rows.odd);
   Places<K> lower = correlate<S, K>(b.planes, taps, b.rows.lower);
   KILN_UNROLL for (int k = 0; k < K; ++k) {
-    const Vec bias = broadcast(b.packed[k]);
-    lower.left[k] += bias - odd.left[k] - load(b.even + 2 * k * kLanes);
-    lower.right[k] += bias - odd.right[k] - load(b.even + (2 * k + 1) * kLanes);
+    lower.left[k] -= odd.left[k] + load(b.even + 2 * k * kLanes);
+    lower.right[k] -= odd.right[k] + load(b.even + (2 * k + 1) * kLanes);
   }
   const Places<K> even = correlate<S, K>(b.planes, taps, b.rows.even);
   store_even<K>(b, even);
   const Places<K> last = correlate<S, K>(b.planes, taps, b.rows.last_upper);
   KILN_UNROLL for (int k = 0; k < K; ++k) {
-    const Vec bias = broadcast(b.packed[k]);
-    const Pooled pooled = pool_relu(bias + (even.left[k] + odd.left[k]) + last.left[k],
-                                    bias + (even.right[k] + odd.right[k]) + last.right[k],
-                                    lower.left[k], lower.right[k]);
+    const Pooled pooled = pool_relu(even.left[k] + odd.left[k] + last.left[k],
+                                    even.right[k] + odd.right[k] + last.right[k], lower.left[k],
+                                    lower.right[k], broadcast(b.packed[k]));
     store(b.y + k * kLanes, pooled.y);
     __builtin_memcpy(b.index + k * kLanes, &pooled.index, sizeof pooled.index);
   }

@@ -90,10 +90,11 @@ inline void store_window(const WindowTarget& to, Pooled pooled) {
     for (int i = 0; i < to.filter_count; ++i) to.index[i] = bytes[i];
 }
 
-// Q neighbouring windows: the left and the right place of each.
-template <int Q>
+// Q neighbouring windows in P rows of windows, row 0 the lowest: the left and the right place of
+// each.
+template <int P, int Q>
 struct Places {
-  Vec left[Q] = {}, right[Q] = {};
+  Vec left[P][Q] = {}, right[P][Q] = {};
 };
 
 // Where the taps of the columns of a packed row begin. C is the channel count, or 0 where only `e`
@@ -103,114 +104,121 @@ inline const float* row_taps(const ConvPoolExtents& e, const float* taps, int pa
   return taps + packed_row * packed_columns(e) * (C > 0 ? C : e.c) * kLanes;
 }
 
-template <int Q, int C>
+// sum[p][j] += tap * the number of window j, `column` floats apart, in row p, `up` floats apart.
+template <int P, int Q>
+KILN_INLINE void add_tap(Vec tap, const float* x, int column, int up, Vec (&sum)[P][Q]) {
+  KILN_UNROLL for (int p = 0; p < P; ++p) KILN_UNROLL for (int j = 0; j < Q; ++j) sum[p][j] =
+      fmadd(tap, broadcast(x[j * column - p * up]), sum[p][j]);
+}
+
+template <int P, int Q, int C>
 KILN_INLINE void add_even_odd(const ConvPoolExtents& e, const PictureRows& rows, const float* taps,
-                              Vec (&even)[Q + 1], Vec (&odd)[Q]) {
+                              Vec (&even)[P][Q + 1], Vec (&odd)[P][Q]) {
   const int channels = C > 0 ? C : e.c, column = 2 * channels;
   for (int r = 0; r < rows.count; ++r) {
     const float *x = rows.at[r], *w = row_taps<C>(e, taps, rows.tap_row[r]);
     for (int m = 0; m < e.s / 2; ++m, x += column)
       for (int c = 0; c < channels; ++c, w += 2 * kLanes) {
-        const Vec tap = load(w), odd_tap = load(w + kLanes);
-        KILN_UNROLL for (int j = 0; j <= Q; ++j) even[j] =
-            fmadd(tap, broadcast(x[j * column + c]), even[j]);
-        KILN_UNROLL for (int j = 0; j < Q; ++j) odd[j] =
-            fmadd(odd_tap, broadcast(x[channels + j * column + c]), odd[j]);
+        add_tap(load(w), x + c, column, rows.up[r], even);
+        add_tap(load(w + kLanes), x + channels + c, column, rows.up[r], odd);
       }
   }
 }
 
-template <int Q, int C>
+template <int P, int Q, int C>
 KILN_INLINE void add_both_and_last(const ConvPoolExtents& e, const PictureRows& rows,
-                                   const float* taps, Places<Q>& z) {
+                                   const float* taps, Places<P, Q>& z) {
   const int channels = C > 0 ? C : e.c, column = 2 * channels, pairs = e.s / 2;
   for (int r = 0; r < rows.count; ++r) {
     const float* w = row_taps<C>(e, taps, rows.tap_row[r]) + 2 * pairs * channels * kLanes;
     const float* sums = rows.column_sums[r];
+    const int up = rows.up[r];
     for (int m = 0; m < pairs; ++m, sums += column)
-      for (int c = 0; c < channels; ++c, w += kLanes) {
-        const Vec tap = load(w);
-        KILN_UNROLL for (int j = 0; j < Q; ++j) z.right[j] =
-            fmadd(tap, broadcast(sums[j * column + c]), z.right[j]);
-      }
+      for (int c = 0; c < channels; ++c, w += kLanes)
+        add_tap(load(w), sums + c, column, up, z.right);
     if (e.s % 2 == 0) continue;
     const float* x = rows.at[r] + (e.s - 1) * channels;
     for (int c = 0; c < channels; ++c, w += kLanes) {
-      const Vec tap = load(w);
-      KILN_UNROLL for (int j = 0; j < Q; ++j) {
-        z.left[j] = fmadd(tap, broadcast(x[j * column + c]), z.left[j]);
-        z.right[j] = fmadd(tap, broadcast(x[channels + j * column + c]), z.right[j]);
-      }
+      add_tap(load(w), x + c, column, up, z.left);
+      add_tap(load(w), x + channels + c, column, up, z.right);
     }
   }
 }
 
-// The sums over the rows at the places of Q windows.
-template <int Q, int C>
-KILN_INLINE Places<Q> correlate(const ConvPoolExtents& e, const float* taps,
-                                const PictureRows& rows) {
-  Vec even[Q + 1] = {}, odd[Q] = {};
-  add_even_odd<Q, C>(e, rows, taps, even, odd);
-  Places<Q> z;
-  KILN_UNROLL for (int j = 0; j < Q; ++j) {
-    z.left[j] = even[j] + odd[j];
-    z.right[j] = -odd[j] - even[j + 1];
+// The sums over the rows at the places of Q windows in P rows.
+template <int P, int Q, int C>
+KILN_INLINE Places<P, Q> correlate(const ConvPoolExtents& e, const float* taps,
+                                   const PictureRows& rows) {
+  Vec even[P][Q + 1] = {}, odd[P][Q] = {};
+  add_even_odd<P, Q, C>(e, rows, taps, even, odd);
+  Places<P, Q> z;
+  KILN_UNROLL for (int p = 0; p < P; ++p) KILN_UNROLL for (int j = 0; j < Q; ++j) {
+    z.left[p][j] = even[p][j] - odd[p][j];
+    z.right[p][j] = odd[p][j] - even[p][j + 1];
   }
-  add_both_and_last<Q, C>(e, rows, taps, z);
+  add_both_and_last<P, Q, C>(e, rows, taps, z);
   return z;
 }
 
-// One block of windows and of filters.
+// One block of windows and of filters, in one row of windows or in several.
 struct Block {
   const WindowRows& rows;
   const float* packed;
-  float* even;  // [2 Q, kLanes]: even(p + 1), becomes even(p)
-  WindowTarget to;
+  float* even;      // [2 Q, kLanes]: even(p + 1), becomes even() of the highest row
+  WindowTarget to;  // of the lowest row
+  int result_row;   // elements from one row's results to the next, upwards
 
   Vec bias() const { return load(packed); }
   const float* taps() const { return packed + kLanes; }
 };
 
-template <int Q>
-inline void store_even(const Block& b, const Places<Q>& z) {
+// even() of row p of P, for the row below.
+template <int P, int Q>
+KILN_INLINE void store_even(const Block& b, const Places<P, Q>& z, int p) {
   KILN_UNROLL for (int j = 0; j < Q; ++j) {
-    store(b.even + 2 * j * kLanes, z.left[j]);
-    store(b.even + (2 * j + 1) * kLanes, z.right[j]);
+    store(b.even + 2 * j * kLanes, z.left[p][j]);
+    store(b.even + (2 * j + 1) * kLanes, z.right[p][j]);
   }
 }
 
 template <int Q, int C>
 void make_even(const ConvPoolExtents& e, const Block& b) {
-  store_even<Q>(b, correlate<Q, C>(e, b.taps(), b.rows.even));
+  store_even(b, correlate<1, Q, C>(e, b.taps(), b.rows.even), 0);
 }
 
-template <int Q, int C>
+template <int P, int Q, int C>
 void make_windows(const ConvPoolExtents& e, const Block& b) {
-  const Vec bias = b.bias();
-  const Places<Q> odd = correlate<Q, C>(e, b.taps(), b.rows.odd);
-  Places<Q> lower = correlate<Q, C>(e, b.taps(), b.rows.lower);
-  KILN_UNROLL for (int j = 0; j < Q; ++j) {
-    lower.left[j] += bias - odd.left[j] - load(b.even + 2 * j * kLanes);
-    lower.right[j] += bias - odd.right[j] - load(b.even + (2 * j + 1) * kLanes);
+  const auto odd = correlate<P, Q, C>(e, b.taps(), b.rows.odd);
+  auto lower = correlate<P, Q, C>(e, b.taps(), b.rows.lower);
+  const auto even = correlate<P, Q, C>(e, b.taps(), b.rows.even);
+  KILN_UNROLL for (int p = 0; p < P; ++p) KILN_UNROLL for (int j = 0; j < Q; ++j) {
+    const Vec left = p > 0 ? even.left[p - 1][j] : load(b.even + 2 * j * kLanes);
+    const Vec right = p > 0 ? even.right[p - 1][j] : load(b.even + (2 * j + 1) * kLanes);
+    lower.left[p][j] -= odd.left[p][j] + left;
+    lower.right[p][j] -= odd.right[p][j] + right;
   }
-  const Places<Q> even = correlate<Q, C>(e, b.taps(), b.rows.even);
-  store_even<Q>(b, even);
-  const Places<Q> last = correlate<Q, C>(e, b.taps(), b.rows.last_upper);
-  KILN_UNROLL for (int q = 0; q < Q; ++q) {
-    const int at = q * e.k;
-    const Vec left = bias + (even.left[q] + odd.left[q]) + last.left[q];
-    const Vec right = bias + (even.right[q] + odd.right[q]) + last.right[q];
+  store_even(b, even, P - 1);
+  const auto last = correlate<P, Q, C>(e, b.taps(), b.rows.last_upper);
+  KILN_UNROLL for (int p = 0; p < P; ++p) KILN_UNROLL for (int q = 0; q < Q; ++q) {
+    const std::ptrdiff_t at = q * e.k - p * b.result_row;
     store_window(
         {b.to.y + at, b.to.index == nullptr ? nullptr : b.to.index + at, b.to.filter_count},
-        pool_relu(left, right, lower.left[q], lower.right[q]));
+        pool_relu(even.left[p][q] + odd.left[p][q] + last.left[p][q],
+                  even.right[p][q] + odd.right[p][q] + last.right[p][q], lower.left[p][q],
+                  lower.right[p][q], b.bias()));
   }
 }
 
-// For a window count known at run time, 1..Q. Below the last row of windows only even() is made.
+// For a window count known at run time, 1..Q, and `row_count` rows of windows: none, which is below
+// the last one, where only even() is made; one; or kRowsAtOnce.
 template <int Q, int C>
-void run_block(int count, bool only_even, const ConvPoolExtents& e, const Block& block) {
-  if (count == Q) return only_even ? make_even<Q, C>(e, block) : make_windows<Q, C>(e, block);
-  if constexpr (Q > 1) run_block<Q - 1, C>(count, only_even, e, block);
+void run_block(int window_count, int row_count, const ConvPoolExtents& e, const Block& block) {
+  if (window_count == Q) {
+    if (row_count == 0) return make_even<Q, C>(e, block);
+    if (row_count == 1) return make_windows<1, Q, C>(e, block);
+    return make_windows<kRowsAtOnce, Q, C>(e, block);
+  }
+  if constexpr (Q > 1) run_block<Q - 1, C>(window_count, row_count, e, block);
 }
 
 // A bordered picture and what is made of it once.
@@ -218,26 +226,37 @@ struct Picture {
   const float *x, *sums, *x_columns, *sums_columns;
 };
 
+// `row_count` rows of windows from row p upwards.
+template <int C>
+void run_rows(const ConvPoolExtents& e, const Picture& x, float* even, const float* packed, int p,
+              int row_count, float* y, std::uint8_t* index) {
+  const int row = bordered_row(e);
+  for (int first = 0, blocks = block_count(e.q, kMaxWindows); blocks > 0; --blocks) {
+    const int count = block_count(e.q - first, blocks);  // blocks of nearly equal size
+    const int corner = 2 * first * e.c, upper = 2 * p * row + corner, sum = p * row + corner;
+    const WindowRows rows(e, x.x + upper, x.sums + sum, row, x.x_columns + upper,
+                          x.sums_columns + sum);
+    for (int k = 0; k < e.k; k += kLanes) {
+      const int at = (p * e.q + first) * e.k + k;
+      const WindowTarget to{y + at, index == nullptr ? nullptr : index + at,
+                            e.k - k < kLanes ? e.k - k : kLanes};
+      run_block<kMaxWindows, C>(
+          count, row_count, e,
+          {rows, packed + k / kLanes * block_floats(e),
+           even + 2 * (first * round_up(e.k, kLanes) + k * count), to, e.q * e.k});
+    }
+    first += count;
+  }
+}
+
 template <int C>
 void forward_image(const ConvPoolExtents& e, const Picture& x, float* even, const float* packed,
                    float* y, std::uint8_t* index) {
-  const int row = bordered_row(e);
-  for (int p = e.p; p >= 0; --p)
-    for (int first = 0, blocks = block_count(e.q, kMaxWindows); blocks > 0; --blocks) {
-      const int count = block_count(e.q - first, blocks);  // blocks of nearly equal size
-      const int corner = 2 * first * e.c, upper = 2 * p * row + corner, sum = p * row + corner;
-      const WindowRows rows(e, x.x + upper, x.sums + sum, row, x.x_columns + upper,
-                            x.sums_columns + sum);
-      for (int k = 0; k < e.k; k += kLanes) {
-        const int at = (p * e.q + first) * e.k + k;
-        const WindowTarget to{y + at, index == nullptr ? nullptr : index + at,
-                              e.k - k < kLanes ? e.k - k : kLanes};
-        run_block<kMaxWindows, C>(count, p == e.p, e,
-                                  {rows, packed + k / kLanes * block_floats(e),
-                                   even + 2 * (first * round_up(e.k, kLanes) + k * count), to});
-      }
-      first += count;
-    }
+  run_rows<C>(e, x, even, packed, e.p, 0, y, index);
+  for (int p = e.p - 1, rows = 0; p >= 0; p -= rows) {
+    rows = p + 1 < kRowsAtOnce ? 1 : kRowsAtOnce;
+    run_rows<C>(e, x, even, packed, p, rows, y, index);
+  }
 }
 
 // sums[i] = column i + 1 plus column i + 2 of rows that follow one another; only those of even i

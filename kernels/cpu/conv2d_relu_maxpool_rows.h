@@ -52,6 +52,12 @@ inline int packed_count(int taps) { return 3 * (taps / 2) + taps % 2; }
 inline int packed_rows(const ConvPoolExtents& e) { return packed_count(e.r); }
 inline int packed_columns(const ConvPoolExtents& e) { return packed_count(e.s); }
 
+// Taps of odd columns are packed with the opposite sign, so that odd() comes out negative: z(2p) is
+// even() - odd() then and z(2p + 1) begins with odd() - even(p + 1), a subtraction each.
+inline bool is_negative(int taps, int packed) {
+  return packed >= taps / 2 && packed < taps / 2 * 2;
+}
+
 // The one or two of `taps` taps whose sum is packed tap i: first and last, the same where it is
 // one.
 struct TapRange {
@@ -68,7 +74,12 @@ struct TapRange {
 class PackedTap {
  public:
   PackedTap(const ConvPoolExtents& e, int i, int j, int c)
-      : rows_(e.r, i), columns_(e.s, j), row_(e.s * e.c), column_(e.c), channel_(c) {}
+      : rows_(e.r, i),
+        columns_(e.s, j),
+        negative_(is_negative(e.s, j)),
+        row_(e.s * e.c),
+        column_(e.c),
+        channel_(c) {}
 
   // tap(i) is element i of a filter [r, s, c]: a number, or a vector of several filters' numbers.
   template <class Tap>
@@ -77,11 +88,12 @@ class PackedTap {
     for (int r = rows_.first; r <= rows_.last; ++r)
       for (int s = columns_.first; s <= columns_.last; ++s)
         sum += tap(r * row_ + s * column_ + channel_);
-    return sum;
+    return negative_ ? -sum : sum;
   }
 
  private:
   TapRange rows_, columns_;
+  bool negative_;
   int row_, column_, channel_;
 };
 
@@ -101,18 +113,20 @@ struct PictureRows {
   const float* at[kMax];
   const float*
       column_sums[kMax];  // the same place among the sums of columns; filters in lanes only
+  int up[kMax];           // floats back to the same row of the windows above
   int tap_row[kMax];      // packed
 
-  void add(const float* x, const float* x_columns, int packed_row) {
+  void add(const float* x, const float* x_columns, int floats_up, int packed_row) {
     at[count] = x;
     column_sums[count] = x_columns;
+    up[count] = floats_up;
     tap_row[count++] = packed_row;
   }
 };
 
-// The rows of one row of windows. `x` is row 2p of the picture, `sums` row p of the sums of rows;
-// `row` floats a row. `x_columns` and `sums_columns`: their sums of columns, or the same again
-// where nobody asks.
+// The rows of one row of windows, and the way from there to the row of windows above. `x` is row 2p
+// of the picture, `sums` row p of the sums of rows; `row` floats a row. `x_columns` and
+// `sums_columns`: their sums of columns, or the same again where nobody asks.
 struct WindowRows {
   PictureRows even, odd, lower, last_upper;  // lower: both() and the last row of z(2p + 1)
 
@@ -121,25 +135,52 @@ struct WindowRows {
     const int pairs = row_pairs(e), last = e.r - 1;
     for (int m = 0; m < pairs; ++m) {
       const int even_row = 2 * m * row, odd_row = even_row + row;
-      even.add(x + even_row, x_columns + even_row, m);
-      odd.add(x + odd_row, x_columns + odd_row, pairs + m);
-      lower.add(sums + m * row, sums_columns + m * row, 2 * pairs + m);
+      even.add(x + even_row, x_columns + even_row, 2 * row, m);
+      odd.add(x + odd_row, x_columns + odd_row, 2 * row, pairs + m);
+      lower.add(sums + m * row, sums_columns + m * row, row, 2 * pairs + m);
     }
     if (e.r % 2 == 0) return;
-    last_upper.add(x + last * row, x_columns + last * row, 3 * pairs);
-    lower.add(x + e.r * row, x_columns + e.r * row, 3 * pairs);
+    last_upper.add(x + last * row, x_columns + last * row, 2 * row, 3 * pairs);
+    lower.add(x + e.r * row, x_columns + e.r * row, 2 * row, 3 * pairs);
   }
 };
+
+// Rows of windows at once. A tap that was loaded serves them all, and sums that do not wait for one
+// another keep the multiply-adds busy; 32 registers hold the sums of two rows, 16 those of one.
+#if defined(KILN_ISA_avx512)
+constexpr int kRowsAtOnce = 2;
+#else
+constexpr int kRowsAtOnce = 1;
+#endif
 
 struct Pooled {
   Vec y;
   IntVec index;
 };
 
-// max(max of the four, 0) and the place of the maximum, in every lane. A comparison with NaN is
-// false, so NaN needs a look of its own: NaN + anything is NaN.
-inline Pooled pool_relu(Vec z0, Vec z1, Vec z2, Vec z3) {
-  const Vec top = max(z1, z0), bottom = max(z3, z2), all = max(bottom, top);
+// max(max of the four + bias, 0) and the place of the maximum, in every lane. Rounding is monotone:
+// the bias may as well come after the maximum, and then two sums that it would round to one number
+// are still told apart. A comparison with NaN is false, so NaN needs a look
+// of its own: NaN + anything is NaN.
+#if defined(KILN_ISA_avx512)
+inline Pooled pool_relu(Vec z0, Vec z1, Vec z2, Vec z3, Vec bias) {
+  const __mmask16 right_of_top = _mm512_cmp_ps_mask(z1, z0, _CMP_GT_OQ),
+                  right_of_bottom = _mm512_cmp_ps_mask(z3, z2, _CMP_GT_OQ);
+  const Vec top = _mm512_max_ps(z1, z0), bottom = _mm512_max_ps(z3, z2);
+  const __m512i in_top = _mm512_maskz_set1_epi32(right_of_top, 1),
+                in_bottom = _mm512_mask_set1_epi32(_mm512_set1_epi32(2), right_of_bottom, 3);
+  const __m512i index =
+      _mm512_mask_mov_epi32(in_top, _mm512_cmp_ps_mask(bottom, top, _CMP_GT_OQ), in_bottom);
+  Vec y = _mm512_max_ps(Vec{}, _mm512_max_ps(bottom, top) + bias);
+  const __mmask16 has_nan =
+      _mm512_cmp_ps_mask(z0, z1, _CMP_UNORD_Q) | _mm512_cmp_ps_mask(z2, z3, _CMP_UNORD_Q);
+  if (has_nan != 0) [[unlikely]]
+    y = _mm512_mask_mov_ps(y, has_nan, (z0 + z1) + (z2 + z3));
+  return {y, reinterpret_cast<IntVec>(index)};
+}
+#else
+inline Pooled pool_relu(Vec z0, Vec z1, Vec z2, Vec z3, Vec bias) {
+  const Vec top = max(z1, z0), bottom = max(z3, z2), all = max(bottom, top) + bias;
   const IntVec in_top = z1 > z0 ? IntVec{} + 1 : IntVec{};
   const IntVec in_bottom = z3 > z2 ? IntVec{} + 3 : IntVec{} + 2;
   const IntVec index = bottom > top ? in_bottom : in_top;
@@ -147,6 +188,7 @@ inline Pooled pool_relu(Vec z0, Vec z1, Vec z2, Vec z3) {
   const IntVec has_nan = (z0 != z0) | (z1 != z1) | (z2 != z2) | (z3 != z3);
   return {has_nan ? (z0 + z1) + (z2 + z3) : kept, index};
 }
+#endif
 
 constexpr int round_up(int value, int unit) { return (value + unit - 1) / unit * unit; }
 constexpr int block_count(int value, int unit) { return (value + unit - 1) / unit; }

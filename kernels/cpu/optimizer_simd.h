@@ -23,9 +23,10 @@ struct AdamNumbers {
 
 }  // namespace kiln::cpu
 
-KILN_DECLARE_ISA(void sgd_f32(const SgdNumbers& n, float* w, const float* grad, float* buffer,
-                              std::int64_t count);
-                 void adadelta_f32(const AdadeltaNumbers& n, float* w, const float* grad,
-                                   float* square_avg, float* acc_delta, std::int64_t count);
-                 void adam_f32(const AdamNumbers& n, float* w, const float* grad, float* exp_avg,
-                               float* exp_avg_sq, std::int64_t count);)
+KILN_DECLARE_ISA(  // The gradient is grad, or grad + rest where rest is not null.
+    void sgd_f32(const SgdNumbers& n, float* w, const float* grad, const float* rest, float* buffer,
+                 std::int64_t count);
+    void adadelta_f32(const AdadeltaNumbers& n, float* w, const float* grad, float* square_avg,
+                      float* acc_delta, std::int64_t count);
+    void adam_f32(const AdamNumbers& n, float* w, const float* grad, float* exp_avg,
+                  float* exp_avg_sq, std::int64_t count);)

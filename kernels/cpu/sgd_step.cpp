@@ -19,6 +19,10 @@ void check(const SgdStepArgs& a) {
     require_alike("sgd_step", {"w", a.w}, {{"grad", a.grad}});
     require(a.copy.empty(), "sgd_step", "writes a copy only beside a 16-bit grad");
   }
+  if (!a.grad_rest.empty()) {
+    require(a.w.device().is_host(), "sgd_step", "takes a gradient in parts on the CPU only");
+    require_alike("sgd_step", {"grad", a.grad}, {{"grad_rest", a.grad_rest}});
+  }
   if (!a.loss_scale.empty()) {
     require(!a.w.device().is_host(), "sgd_step", "the CPU scales no loss");
     require_tensor("sgd_step", "loss_scale", a.loss_scale, {kLossScaleSize}, DType::f32,
@@ -42,17 +46,20 @@ void step_f32(const SgdStepArgs& a, Range range) {
                            .use_decay = a.weight_decay != 0,
                            .nesterov = a.nesterov,
                            .first_step = a.first_step};
-  float* buffer = numbers.use_momentum ? a.momentum_buffer.data<float>() + range.begin : nullptr;
-  KILN_CALL_ISA(sgd_f32(numbers, a.w.data<float>() + range.begin,
-                        a.grad.data<float>() + range.begin, buffer, range.count()));
+  const std::int64_t at = range.begin;
+  const float* rest = a.grad_rest.empty() ? nullptr : a.grad_rest.data<float>() + at;
+  float* buffer = numbers.use_momentum ? a.momentum_buffer.data<float>() + at : nullptr;
+  KILN_CALL_ISA(sgd_f32(numbers, a.w.data<float>() + at, a.grad.data<float>() + at, rest, buffer,
+                        range.count()));
 }
 
 void step_f64(const SgdStepArgs& a, Range range) {
   double* w = a.w.data<double>();
   const double* grad = a.grad.data<double>();
+  const double* rest = a.grad_rest.empty() ? nullptr : a.grad_rest.data<double>();
   double* buffer = a.momentum != 0 ? a.momentum_buffer.data<double>() : nullptr;
   for (std::int64_t i = range.begin; i < range.end; ++i) {
-    double g = grad[i];
+    double g = rest == nullptr ? grad[i] : grad[i] + rest[i];
     if (a.weight_decay != 0) g = std::fma(a.weight_decay, w[i], g);
     if (a.momentum != 0) {
       buffer[i] = a.first_step ? g : std::fma(1 - a.dampening, g, a.momentum * buffer[i]);

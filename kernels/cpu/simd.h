@@ -72,6 +72,8 @@ inline void store_first(float* p, Vec v, int count) {
   for (int i = 0; i < count; ++i) p[i] = v[i];
 #endif
 }
+// Asks for the cache line of p, which will be written. p may lie beyond the end of an array.
+inline void prefetch_to_write(const float* p) { __builtin_prefetch(p, 1); }
 // Lane i + 1 in lane i; the last lane means nothing.
 inline Vec next_lane(Vec v) {
 #if defined(KILN_ISA_avx512)

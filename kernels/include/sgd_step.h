@@ -1,6 +1,6 @@
 // sgd_step: stochastic gradient descent with momentum, PyTorch's form, over a flat span.
 //
-//   g = grad + weight_decay w
+//   g = grad + grad_rest + weight_decay w
 //   b = g (first_step),   b = momentum b + (1 - dampening) g (later)      where momentum != 0
 //   d = g (momentum == 0),   g + momentum b (nesterov),   b (else)
 //   w = w - lr d
@@ -8,12 +8,17 @@
 // Every a + s b is one fused multiply-add, as in PyTorch's vectorised loops; numbers are cast to
 // the tensors' type first. In f32 a b that would be subnormal (below 1.2e-38) becomes zero.
 //
+// grad_rest is for a batch whose gradient came in two parts: their sum is never stored, which
+// spares a pass over memory (and on the CPU the cache lines of one thread's part a way to
+// another's).
+//
 // Mixed precision, on devices other than the CPU: w and the buffer are f32; the gradient may have
 // 16 bits, and `copy` then gets w rounded to its type. With `loss_scale` (its four numbers:
 // kernels/include/loss_scale_update.h) grad is first divided by the scale, exactly, as the scale is
 // a power of two; where its flag says that a gradient was not finite nothing is written.
 //
 // Shapes    w: f32 or f64, any shape    grad: as w, or beside f32 f16 or bf16 of that shape
+//           grad_rest: as grad, or empty; on the CPU only
 //           momentum_buffer: as w, or empty where momentum is 0    copy: as a 16-bit grad, or empty
 //           loss_scale: f32 [4], or empty. nesterov needs momentum > 0 and dampening == 0.
 // Aliasing  none.
@@ -27,7 +32,7 @@
 namespace kiln {
 
 struct SgdStepArgs {
-  Tensor w, grad, momentum_buffer;
+  Tensor w, grad, grad_rest, momentum_buffer;
   Tensor copy, loss_scale;
   double lr = 0;
   double momentum = 0;

@@ -51,6 +51,35 @@ TEST(SgdStep, MatchesTheOracle) {
     }
 }
 
+// A gradient in two parts is their sum, to the bit.
+TEST(SgdStep, AddsTheRestOfAGradient) {
+  if (!test_device().is_host()) GTEST_SKIP() << "only the CPU trains a batch in parts";
+  for (const DType dtype : {DType::f32, DType::f64})
+    for (const double momentum : {0.0, 0.9})
+      for (const std::int64_t count : {5, 64, 70'001}) {
+        TestContext c;
+        const OwnedTensor one = random_tensor({count}, dtype, 3),
+                          other = random_tensor({count}, dtype, 4);
+        OwnedTensor sum({count}, dtype);
+        for (std::int64_t i = 0; i < count; ++i)
+          sum.set(i, one.at(i) + other.at(i));  // rounded to float where it is one
+        const auto step = [&](const Tensor& grad, const Tensor& rest) {
+          const OwnedTensor w = random_tensor({count}, dtype, 1),
+                            buffer = random_tensor({count}, dtype, 2);
+          sgd_step(c, {.w = w,
+                       .grad = grad,
+                       .grad_rest = rest,
+                       .momentum_buffer = momentum != 0 ? buffer.view() : Tensor{},
+                       .lr = 0.1,
+                       .momentum = momentum,
+                       .weight_decay = 5e-4});
+          return std::pair(w.values(), buffer.values());
+        };
+        EXPECT_EQ(step(one, other), step(sum, {}));
+        EXPECT_NE(step(one, other), step(one, {}));
+      }
+}
+
 // A momentum whose gradient stays away shrinks to nothing instead of standing still among the
 // subnormal numbers, where every step would take x86 cores a hundred times as long.
 TEST(SgdStep, AMeanThatWouldBeSubnormalIsZero) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <gtest/gtest.h>
 
+#include "engine/train/optimizer.h"
 #include "models/zoo.h"
 #include "tests/train/fixture.h"
 #include "tests/train/mini_resnet.h"
@@ -103,6 +104,44 @@ TEST(TrainPass, TheSameBatchTwiceGivesTheSameBits) {
   const BatchResult again = run.pass.run(run.bench.context, run.data.images, run.data.labels, {});
   EXPECT_EQ(run.gradients(), first);
   EXPECT_EQ(again.loss_sum, run.result.loss_sum);
+}
+
+TEST(TrainPass, PartsAndRestAreTheWholeGradient) {
+  constexpr std::int64_t kBatch = 8;
+  for (const int threads : {1, 2, 3}) {
+    BatchRun run(lenet(), DType::f32, kBatch, threads);
+    std::vector<double> whole = run.gradients();
+    run.pass.run_apart(run.bench.context, run.data.images, run.data.labels, {});
+    const Tensor rest = run.pass.rest();
+    ASSERT_EQ(rest.empty(), threads == 1);
+    if (threads == 1) continue;
+    EXPECT_NE(run.gradients(), whole);
+    const auto numbers = rest.elements<float>();
+    auto store = run.parameters.flat_gradients().elements<float>();
+    for (std::size_t i = 0; i < store.size(); ++i) store[i] += numbers[i];
+    EXPECT_EQ(run.gradients(), whole);
+  }
+}
+
+// What the optimizer makes of a gradient in two parts, after three steps.
+TEST(TrainPass, OptimizersTakeTheRest) {
+  for (const OptimizerKind kind :
+       {OptimizerKind::sgd, OptimizerKind::adadelta, OptimizerKind::adam, OptimizerKind::adamw}) {
+    const auto train = [&](bool apart) {
+      BatchRun run(lenet(), DType::f32, 8, 2);
+      Optimizer optimizer({.kind = kind, .weight_decay = 1e-4}, run.parameters);
+      for (int i = 0; i < 3; ++i) {
+        if (apart)
+          run.pass.run_apart(run.bench.context, run.data.images, run.data.labels, {});
+        else
+          run.pass.run(run.bench.context, run.data.images, run.data.labels, {});
+        optimizer.step(run.bench.context, 0.01, apart ? run.pass.rest() : Tensor{});
+      }
+      const auto weights = run.parameters.flat_values().elements<float>();
+      return std::vector<float>(weights.begin(), weights.end());
+    };
+    EXPECT_EQ(train(true), train(false)) << name_of(kind);
+  }
 }
 
 TEST(TrainPass, IsByOpsWherePicturesDependOnEachOther) {
