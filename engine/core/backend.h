@@ -34,13 +34,38 @@ struct DeviceBackend {
   void (*fill)(int index, void* to, int byte, std::size_t size_bytes) = nullptr;
   void (*synchronise)(int index) = nullptr;
 
+  // A graph is work that was queued once, between begin and end, and is then launched as often as
+  // wanted, in one call. While it is captured nothing runs, arguments are taken by value, and what
+  // the host would have to wait for is an error: the copies and waits above, and memory that is
+  // asked for or given back. Captures belong to the calling thread; one at a time.
+  void (*begin_capture)(int index) = nullptr;
+  // The graph, owned by the caller. Throws where the capture was spoilt, naming what spoilt it.
+  void* (*end_capture)(int index) = nullptr;
+  void (*abandon_capture)(int index) noexcept = nullptr;
+  void (*launch_graph)(int index, void* graph) = nullptr;
+  void (*release_graph)(int index, void* graph) noexcept = nullptr;
+
+  // Host memory that the device itself can write while the program goes on. Zero-filled.
+  void* (*allocate_pinned)(int index, std::size_t size_bytes) = nullptr;
+  void (*release_pinned)(int index, void* memory) noexcept = nullptr;
+  // Queues a copy into pinned memory and comes back at once. The bytes may be read when an event
+  // recorded behind the copy is done.
+  void (*queue_copy_to_host)(int index, void* to, const void* from, std::size_t size_bytes) = nullptr;
+  // An event marks a place in the queue; recorded anew, it marks the new one. `wait` gives the
+  // core to other threads meanwhile.
+  void* (*make_event)(int index) = nullptr;
+  void (*release_event)(int index, void* event) noexcept = nullptr;
+  void (*record_event)(int index, void* event) = nullptr;
+  bool (*event_done)(int index, void* event) = nullptr;
+  void (*wait_event)(int index, void* event) = nullptr;
+
   // The kernels, by Op (kernels/common/op_id.h); null where the device has none. `args` points to
   // the Args struct of the op, which has been checked.
   using Run = void (*)(Context& context, const void* args);
   const Run* ops = nullptr;
 };
 
-inline constexpr std::uint32_t kDeviceBackendVersion = 1;
+inline constexpr std::uint32_t kDeviceBackendVersion = 2;
 
 // The plug-in's entry, `kiln_device_backend`. Null where version or layout differ.
 struct BackendCaller {

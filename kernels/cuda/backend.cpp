@@ -42,7 +42,12 @@ constexpr DeviceBackend kBackend {
 #endif
   .device_count = device_count, .describe = describe, .allocate = allocate, .release = release,
   .stream = stream, .copy_to_device = copy_to_device, .copy_to_host = copy_to_host, .fill = fill,
-  .synchronise = synchronise, .ops = kOps.data(),
+  .synchronise = synchronise, .begin_capture = begin_capture, .end_capture = end_capture,
+  .abandon_capture = abandon_capture, .launch_graph = launch_graph, .release_graph = release_graph,
+  .allocate_pinned = allocate_pinned, .release_pinned = release_pinned,
+  .queue_copy_to_host = queue_copy_to_host, .make_event = make_event,
+  .release_event = release_event, .record_event = record_event, .event_done = event_done,
+  .wait_event = wait_event, .ops = kOps.data(),
 };
 
 }  // namespace

@@ -28,22 +28,16 @@ void launch(Context& c, const char* name, void (*kernel)(Parameters...), const E
       static_cast<Parameters>(arguments)...);
   check_launch(name);
 #else
-  struct Call {
-    void (*kernel)(Parameters...);
-    std::tuple<Parameters...> arguments;
-  };
-  const Call call{kernel, {static_cast<Parameters>(arguments)...}};
-  const DeviceMemoryOpen open;
-  emu::run_launch({.name = name,
-                   .grid = {e.grid_x, e.grid_y, e.grid_z},
-                   .block = {e.block_x, e.block_y, 1},
-                   .cooperative = threads == Threads::cooperate,
-                   .run =
-                       [](const void* data) {
-                         const auto& that = *static_cast<const Call*>(data);
-                         std::apply(that.kernel, that.arguments);
-                       },
-                   .arguments = &call});
+  const std::tuple<Parameters...> values{static_cast<Parameters>(arguments)...};
+  run_or_capture([=] {
+    const auto call = [&] { std::apply(kernel, values); };
+    emu::run_launch({.name = name,
+                     .grid = {e.grid_x, e.grid_y, e.grid_z},
+                     .block = {e.block_x, e.block_y, 1},
+                     .cooperative = threads == Threads::cooperate,
+                     .run = [](const void* data) { (*static_cast<decltype(call)*>(data))(); },
+                     .arguments = &call});
+  });
   static_cast<void>(c);
 #endif
 }
