@@ -50,7 +50,8 @@ struct DeviceBackend {
   void (*release_pinned)(int index, void* memory) noexcept = nullptr;
   // Queues a copy into pinned memory and comes back at once. The bytes may be read when an event
   // recorded behind the copy is done.
-  void (*queue_copy_to_host)(int index, void* to, const void* from, std::size_t size_bytes) = nullptr;
+  void (*queue_copy_to_host)(int index, void* to, const void* from,
+                             std::size_t size_bytes) = nullptr;
   // An event marks a place in the queue; recorded anew, it marks the new one. `wait` gives the
   // core to other threads meanwhile.
   void* (*make_event)(int index) = nullptr;

@@ -14,6 +14,8 @@ namespace kiln {
 
 enum class Mode { train, eval };
 
+struct StepState;  // kernels/include/step_state.h
+
 // Where training stands. Random numbers of a step depend on these three alone.
 struct StepCounter {
   std::uint64_t seed = 0;
@@ -51,6 +53,8 @@ class Context {
 
   Mode mode = Mode::train;
   StepCounter counter;
+  // Where not null, ops of this device read counter and rates there, not from the numbers above.
+  const StepState* step_state = nullptr;
 
  private:
   Device device_;

@@ -6,32 +6,11 @@
 #include <string>
 
 #include "engine/core/error.h"
-#include "engine/core/rng.h"
 
 namespace kiln {
 namespace {
 
-// Uniform in [0, bound) from 32 (or 16) random bits.
-int scaled_32(std::uint32_t word, int bound) {
-  return static_cast<int>((std::uint64_t{word} * static_cast<std::uint64_t>(bound)) >> 32);
-}
-int scaled_16(std::uint32_t word, int bound) {
-  return static_cast<int>(((word & 0xFFFFu) * static_cast<std::uint64_t>(bound)) >> 16);
-}
-
-bool draw_flip(Augmentation::Flip flip, std::uint64_t seed, std::uint32_t epoch,
-               std::uint64_t index, std::uint32_t word) {
-  if (flip == Augmentation::Flip::none) return false;
-  if (flip == Augmentation::Flip::random) return (word >> 31) != 0;
-  const std::uint32_t first = random_block(seed, RandomStream::augment, 0, index).word[2];
-  return ((first >> 31) ^ (epoch & 1u)) != 0;
-}
-
-// Mirror at the border without repeating it: -1 -> 1, extent -> extent - 2.
-int reflected(int at, int extent) {
-  if (at < 0) return -at;
-  return at >= extent ? 2 * (extent - 1) - at : at;
-}
+using augment_rule::reflected;
 
 // The parts of a window row of `width` pixels at `column` that lie left of, in, and right of the
 // picture; left + inside + right = width.
@@ -124,17 +103,6 @@ void apply(const Augmentation& augmentation, const ImageExtents& extents, const 
 }
 
 }  // namespace
-
-AugmentDraw draw_augmentation(const Augmentation& augmentation, const ImageExtents& extents,
-                              std::uint64_t seed, std::uint32_t epoch, std::uint64_t index) {
-  const PhiloxBlock block = random_block(seed, RandomStream::augment, epoch, index);
-  const int padding = augmentation.crop_padding;
-  return {.row = scaled_32(block.word[1], 2 * padding + 1) - padding,
-          .column = scaled_32(block.word[0], 2 * padding + 1) - padding,
-          .flip = draw_flip(augmentation.flip, seed, epoch, index, block.word[2]),
-          .cutout_row = scaled_16(block.word[3] >> 16, extents.height),
-          .cutout_column = scaled_16(block.word[3], extents.width)};
-}
 
 void apply_augmentation(const Augmentation& augmentation, const ImageExtents& extents,
                         const AugmentDraw& draw, const std::uint8_t* in, std::uint8_t* out) {

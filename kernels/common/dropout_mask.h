@@ -31,10 +31,15 @@ struct DropoutMask {
   }
 };
 
+KILN_HOST_DEVICE constexpr std::uint64_t dropout_key(std::uint64_t seed, std::uint32_t epoch,
+                                                     std::uint64_t step, std::uint32_t layer_id) {
+  const PhiloxBlock key = random_block(seed, RandomStream::dropout, epoch, step << 16 | layer_id);
+  return key.word[0] | std::uint64_t{key.word[1]} << 32;
+}
+
 constexpr DropoutMask make_dropout_mask(double p, std::uint64_t seed, std::uint32_t epoch,
                                         std::uint64_t step, std::uint32_t layer_id) {
-  const PhiloxBlock key = random_block(seed, RandomStream::dropout, epoch, step << 16 | layer_id);
-  return {.key = key.word[0] | std::uint64_t{key.word[1]} << 32,
+  return {.key = dropout_key(seed, epoch, step, layer_id),
           .epoch = epoch,
           .threshold = static_cast<std::uint32_t>(p * 16777216.0 + 0.5),
           .keep_scale = p < 1 ? 1 / (1 - p) : 0};

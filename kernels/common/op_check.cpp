@@ -56,4 +56,8 @@ void require_alike(std::string_view op, NamedTensor model,
                    model.tensor.device());
 }
 
+void require_no_host_state(std::string_view op, const Tensor& tensor, const StepState* state) {
+  require(state == nullptr || !tensor.device().is_host(), op, "reads no state on the CPU");
+}
+
 }  // namespace kiln

@@ -10,6 +10,8 @@
 
 namespace kiln {
 
+struct StepState;  // kernels/include/step_state.h
+
 // Throws Error (unsupported): "<op>: <wrong>".
 [[noreturn]] void refuse(std::string_view op, std::string_view wrong);
 
@@ -36,6 +38,9 @@ void require_wide(std::string_view op, std::string_view name, const Tensor& tens
 // Every one has the shape, the type and the device of `model`, which is floating.
 void require_alike(std::string_view op, NamedTensor model,
                    std::initializer_list<NamedTensor> others);
+
+// An op of the CPU gets the numbers of a step in its Args, not in a StepState.
+void require_no_host_state(std::string_view op, const Tensor& tensor, const StepState* state);
 
 // Runs the op where the context's device is: `cpu`, or the kernel in the device's table. Throws
 // Error (unsupported) where the device has none.

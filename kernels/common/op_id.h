@@ -32,16 +32,19 @@ namespace kiln {
   X(gelu_grad, GeluGradArgs)                             \
   X(linear, LinearArgs)                                  \
   X(linear_grad, LinearGradArgs)                         \
+  X(load_batch, LoadBatchArgs)                           \
   X(log_softmax, LogSoftmaxArgs)                         \
   X(log_softmax_grad, LogSoftmaxGradArgs)                \
   X(loss_scale_update, LossScaleUpdateArgs)              \
   X(maxpool, MaxpoolArgs)                                \
   X(maxpool_grad, MaxpoolGradArgs)                       \
   X(normalize_image, NormalizeImageArgs)                 \
+  X(record_loss, RecordLossArgs)                         \
   X(relu, ReluArgs)                                      \
   X(relu_grad, ReluGradArgs)                             \
   X(sgd_step, SgdStepArgs)                               \
-  X(softmax_xent, SoftmaxXentArgs)
+  X(softmax_xent, SoftmaxXentArgs)                       \
+  X(step_advance, StepAdvanceArgs)
 
 enum class Op {
 #define KILN_OP_NAME(op, args) op,

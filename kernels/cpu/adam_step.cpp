@@ -14,6 +14,7 @@ void check(const AdamStepArgs& a) {
   require(a.step >= 1, "adam_step", "step counts from 1");
   require(a.beta1 >= 0 && a.beta1 < 1 && a.beta2 >= 0 && a.beta2 < 1, "adam_step",
           "beta must lie in [0, 1)");
+  require_no_host_state("adam_step", a.w, a.state);
 }
 
 namespace cpu {

@@ -6,6 +6,7 @@ namespace kiln {
 
 void check(const DropoutArgs& a) {
   require_dropout("dropout", a.x, a.p, a.channel, a.step, a.layer_id);
+  require_no_host_state("dropout", a.x, a.state);
   require_alike("dropout", {"x", a.x}, {{"y", a.y}});
 }
 

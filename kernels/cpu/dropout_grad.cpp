@@ -6,6 +6,7 @@ namespace kiln {
 
 void check(const DropoutGradArgs& a) {
   require_dropout("dropout_grad", a.dy, a.p, a.channel, a.step, a.layer_id);
+  require_no_host_state("dropout_grad", a.dy, a.state);
   if (a.mode != GradWrite::skip) require_alike("dropout_grad", {"dy", a.dy}, {{"dx", a.dx}});
 }
 

@@ -32,6 +32,7 @@ void check(const SgdStepArgs& a) {
     require_alike("sgd_step", {"w", a.w}, {{"momentum_buffer", a.momentum_buffer}});
   require(!a.nesterov || (a.momentum > 0 && a.dampening == 0), "sgd_step",
           "nesterov needs momentum and no dampening");
+  require_no_host_state("sgd_step", a.w, a.state);
 }
 
 namespace cpu {

@@ -13,8 +13,11 @@ struct AdadeltaStep {
   T *square_avg, *acc_delta;
   T minus_lr, rho, rest, eps, decay;
   bool use_decay;
+  const StepState* state;  // or null
 
   __device__ void operator()(std::int64_t i) const {
+    if (state != nullptr && state->halted != 0) return;
+    const T minus_rate = state == nullptr ? minus_lr : static_cast<T>(-state->rates.learning_rate);
     T g = grad[i];
     if (use_decay) g = std::fma(decay, w[i], g);
     const T square = normal_or_zero(std::fma(rest * g, g, square_avg[i] * rho));
@@ -22,7 +25,7 @@ struct AdadeltaStep {
     const T acc = acc_delta[i];
     const T delta = std::sqrt(acc + eps) / std::sqrt(square + eps) * g;
     acc_delta[i] = normal_or_zero(std::fma(rest * delta, delta, acc * rho));
-    w[i] = std::fma(minus_lr, delta, w[i]);
+    w[i] = std::fma(minus_rate, delta, w[i]);
   }
 };
 
@@ -41,7 +44,8 @@ void adadelta_step(Context& c, const AdadeltaStepArgs& a) {
                         .rest = static_cast<T>(1 - a.rho),
                         .eps = static_cast<T>(a.eps),
                         .decay = static_cast<T>(a.weight_decay),
-                        .use_decay = a.weight_decay != 0});
+                        .use_decay = a.weight_decay != 0,
+                        .state = a.state});
   });
 }
 

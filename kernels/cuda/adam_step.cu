@@ -13,8 +13,11 @@ struct AdamStep {
   T* w;
   const T* grad;
   T *exp_avg, *exp_avg_sq;
-  T minus_step, rest1, beta2, rest2, root, eps, decay, shrink;
+  T rest1, beta2, rest2, eps, decay;
+  double weight_decay;
   bool use_decay, decoupled;
+  StepRates rates;
+  const StepState* state;  // or null: the rates above
 
   // start + rest1 (end - start), from the nearer end as torch.lerp does.
   __device__ T lerp(T start, T end) const {
@@ -22,6 +25,10 @@ struct AdamStep {
                           : std::fma(start - end, T(1) - rest1, end);
   }
   __device__ void operator()(std::int64_t i) const {
+    if (state != nullptr && state->halted != 0) return;
+    const StepRates now = state == nullptr ? rates : state->rates;
+    const T minus_step = static_cast<T>(-now.adam_scale), root = static_cast<T>(now.adam_root);
+    const T shrink = static_cast<T>(1 - now.learning_rate * weight_decay);
     T value = w[i], g = grad[i];
     if (use_decay && decoupled) value *= shrink;
     if (use_decay && !decoupled) g = std::fma(decay, value, g);
@@ -36,8 +43,6 @@ struct AdamStep {
 }  // namespace
 
 void adam_step(Context& c, const AdamStepArgs& a) {
-  const double minus_step = -(a.lr / (1 - std::pow(a.beta1, static_cast<double>(a.step))));
-  const double root = std::sqrt(1 - std::pow(a.beta2, static_cast<double>(a.step)));
   visit_float(a.w.dtype(), [&](auto zero) {
     using T = decltype(zero);
     map(c, "adam_step", a.w.element_count(),
@@ -45,16 +50,16 @@ void adam_step(Context& c, const AdamStepArgs& a) {
                     .grad = a.grad.data<T>(),
                     .exp_avg = a.exp_avg.data<T>(),
                     .exp_avg_sq = a.exp_avg_sq.data<T>(),
-                    .minus_step = static_cast<T>(minus_step),
                     .rest1 = static_cast<T>(1 - a.beta1),
                     .beta2 = static_cast<T>(a.beta2),
                     .rest2 = static_cast<T>(1 - a.beta2),
-                    .root = static_cast<T>(root),
                     .eps = static_cast<T>(a.eps),
                     .decay = static_cast<T>(a.weight_decay),
-                    .shrink = static_cast<T>(1 - a.lr * a.weight_decay),
+                    .weight_decay = a.weight_decay,
                     .use_decay = a.weight_decay != 0,
-                    .decoupled = a.decoupled});
+                    .decoupled = a.decoupled,
+                    .rates = step_rates(a.lr, a.beta1, a.beta2, a.step),
+                    .state = a.state});
   });
 }
 

@@ -1,22 +1,11 @@
 // normalize_image on a GPU: 1 byte read and 4 written an element, in 16 bits 2. Per picture, one
 // warp first sums its bytes and their squares, which are exact integers.
 #include "kernels/cuda/elementwise.h"
-#include "kernels/cuda/softmax_row.h"
+#include "kernels/cuda/picture_scale.h"
 #include "kernels/include/normalize_image.h"
 
 namespace kiln::cuda {
 namespace {
-
-template <class T>
-struct NormalizeConstant {
-  std::int64_t channels;
-  double centre[4], scale[4];  // of bytes
-
-  __device__ Accumulated<T> operator()(std::int64_t i, float x) const {
-    const std::int64_t c = i % channels;
-    return static_cast<Accumulated<T>>((static_cast<double>(x) - centre[c]) * scale[c]);
-  }
-};
 
 template <class T>
 struct Pictures {
@@ -30,19 +19,8 @@ __global__ void normalize_picture_per_warp(std::int64_t pictures, Pictures<T> a)
   const std::int64_t n = row_of_warp();
   if (n >= pictures) return;
   const std::uint8_t* x = a.x + n * a.count;
-  std::uint64_t sum = 0, squares = 0;
-  for (std::int64_t i = threadIdx.x; i < a.count; i += kWarp) {
-    sum += x[i];
-    squares += std::uint64_t{x[i]} * x[i];
-  }
-  const double count = static_cast<double>(a.count);
-  const double mean = static_cast<double>(warp_reduce(sum, Sum{})) / count;
-  const double variance = static_cast<double>(warp_reduce(squares, Sum{})) / count - mean * mean;
-  const double deviation = std::sqrt(variance > 0 ? variance : 0.0), least = 255 / std::sqrt(count);
-  const double scale = 1 / (deviation > least ? deviation : least);
-  for (std::int64_t i = threadIdx.x; i < a.count; i += kWarp)
-    a.y[n * a.count + i] =
-        stored<T>(static_cast<Accumulated<T>>((static_cast<double>(x[i]) - mean) * scale));
+  scale_picture_by_itself<T>(
+      a.count, [x](std::int64_t i) { return x[i]; }, a.y + n * a.count);
 }
 
 }  // namespace
@@ -56,12 +34,8 @@ void normalize_image(Context& c, const NormalizeImageArgs& a) {
     if (a.mode == NormalizeMode::per_image)
       return launch_rows(c, "normalize_image", normalize_picture_per_warp<T>, shape[0],
                          Pictures<T>{x, y, shape[1] * shape[2] * shape[3]});
-    NormalizeConstant<T> body{.channels = shape[3], .centre = {}, .scale = {}};
-    for (std::size_t channel = 0; channel < 4; ++channel) {
-      body.centre[channel] = 255 * a.mean[channel];
-      body.scale[channel] = a.inv_std[channel] / 255;
-    }
-    map_elements(c, "normalize_image", a.x.element_count(), false, y, body, x);
+    map_elements(c, "normalize_image", a.x.element_count(), false, y,
+                 ConstantScale<T>::of(a, shape[3]), x);
   });
 }
 

@@ -23,16 +23,19 @@
 #include "kernels/include/gelu_grad.h"
 #include "kernels/include/linear.h"
 #include "kernels/include/linear_grad.h"
+#include "kernels/include/load_batch.h"
 #include "kernels/include/log_softmax.h"
 #include "kernels/include/log_softmax_grad.h"
 #include "kernels/include/loss_scale_update.h"
 #include "kernels/include/maxpool.h"
 #include "kernels/include/maxpool_grad.h"
 #include "kernels/include/normalize_image.h"
+#include "kernels/include/record_loss.h"
 #include "kernels/include/relu.h"
 #include "kernels/include/relu_grad.h"
 #include "kernels/include/sgd_step.h"
 #include "kernels/include/softmax_xent.h"
+#include "kernels/include/step_advance.h"
 
 namespace kiln::cuda {
 
@@ -58,15 +61,18 @@ void gelu(Context& c, const GeluArgs& args);
 void gelu_grad(Context& c, const GeluGradArgs& args);
 void linear(Context& c, const LinearArgs& args);
 void linear_grad(Context& c, const LinearGradArgs& args);
+void load_batch(Context& c, const LoadBatchArgs& args);
 void log_softmax(Context& c, const LogSoftmaxArgs& args);
 void log_softmax_grad(Context& c, const LogSoftmaxGradArgs& args);
 void loss_scale_update(Context& c, const LossScaleUpdateArgs& args);
 void maxpool(Context& c, const MaxpoolArgs& args);
 void maxpool_grad(Context& c, const MaxpoolGradArgs& args);
 void normalize_image(Context& c, const NormalizeImageArgs& args);
+void record_loss(Context& c, const RecordLossArgs& args);
 void relu(Context& c, const ReluArgs& args);
 void relu_grad(Context& c, const ReluGradArgs& args);
 void sgd_step(Context& c, const SgdStepArgs& args);
 void softmax_xent(Context& c, const SoftmaxXentArgs& args);
+void step_advance(Context& c, const StepAdvanceArgs& args);
 
 }  // namespace kiln::cuda

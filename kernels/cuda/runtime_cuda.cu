@@ -101,31 +101,27 @@ std::uintptr_t stream(int index) {
 
 void synchronise(int index) {
   choose(index);
-  require_success(cudaStreamSynchronize(queue_of(index)), index,
-                  "waiting for its work");
+  require_success(cudaStreamSynchronize(queue_of(index)), index, "waiting for its work");
 }
 
 void copy_to_device(int index, void* to, const void* from, std::size_t size_bytes) {
   choose(index);
-  require_success(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyHostToDevice,
-                                  queue_of(index)),
+  require_success(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyHostToDevice, queue_of(index)),
                   index, "copying to it");
   synchronise(index);
 }
 
 void copy_to_host(int index, void* to, const void* from, std::size_t size_bytes) {
   choose(index);
-  require_success(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToHost,
-                                  queue_of(index)),
+  require_success(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToHost, queue_of(index)),
                   index, "copying from it");
   synchronise(index);
 }
 
 void fill(int index, void* to, int byte, std::size_t size_bytes) {
   choose(index);
-  require_success(
-      cudaMemsetAsync(to, byte, size_bytes, queue_of(index)), index,
-      "filling its memory");
+  require_success(cudaMemsetAsync(to, byte, size_bytes, queue_of(index)), index,
+                  "filling its memory");
   synchronise(index);
 }
 
@@ -189,9 +185,8 @@ void queue_copy_to_host(int index, void* to, const void* from, std::size_t size_
 void* make_event(int index) {
   choose(index);
   cudaEvent_t event = nullptr;
-  require_success(
-      cudaEventCreateWithFlags(&event, cudaEventBlockingSync | cudaEventDisableTiming), index,
-      "making an event");
+  require_success(cudaEventCreateWithFlags(&event, cudaEventBlockingSync | cudaEventDisableTiming),
+                  index, "making an event");
   return event;
 }
 

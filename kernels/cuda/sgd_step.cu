@@ -21,10 +21,12 @@ struct SgdStep {
   const float* loss_scale;  // or null
   T minus_lr, momentum, undamped, decay;
   bool use_decay, nesterov, first_step;
+  const StepState* state;  // or null
   std::int64_t packs;
 
   __device__ void operator()(std::int64_t thread) const {
     if (loss_scale != nullptr && loss_scale[kFoundNonfinite] != 0) return;
+    if (state != nullptr && state->halted != 0) return;
     if (thread < packs)
       update<kPack>(thread * kPack);
     else
@@ -33,19 +35,21 @@ struct SgdStep {
   template <int count>
   __device__ void update(std::int64_t first) const {
     const T unscale = loss_scale == nullptr ? T(1) : T(1) / static_cast<T>(loss_scale[kLossScale]);
+    const bool first_update = state == nullptr ? first_step : state->step == 0;
+    const T minus_rate = state == nullptr ? minus_lr : static_cast<T>(-state->rates.learning_rate);
     const Pack<G, count> gradients = load_pack<count>(grad + first);
     Pack<T, count> weights = load_pack<count>(w + first), buffers{};
-    if (buffer != nullptr && !first_step) buffers = load_pack<count>(buffer + first);
+    if (buffer != nullptr && !first_update) buffers = load_pack<count>(buffer + first);
     for (int i = 0; i < count; ++i) {
       T g = static_cast<T>(widened(gradients.at[i])) * unscale;
       if (use_decay) g = std::fma(decay, weights.at[i], g);
       if (buffer != nullptr) {
         const T b =
-            first_step ? g : normal_or_zero(std::fma(undamped, g, momentum * buffers.at[i]));
+            first_update ? g : normal_or_zero(std::fma(undamped, g, momentum * buffers.at[i]));
         buffers.at[i] = b;
         g = nesterov ? std::fma(momentum, b, g) : b;
       }
-      weights.at[i] = std::fma(minus_lr, g, weights.at[i]);
+      weights.at[i] = std::fma(minus_rate, g, weights.at[i]);
     }
     store_pack(w + first, weights);
     if (buffer != nullptr) store_pack(buffer + first, buffers);
@@ -74,6 +78,7 @@ void run(Context& c, const SgdStepArgs& a) {
                      .use_decay = a.weight_decay != 0,
                      .nesterov = a.nesterov,
                      .first_step = a.first_step,
+                     .state = a.state,
                      .packs = 0};
   constexpr int kPack = SgdStep<T, G>::kPack;
   const std::int64_t count = a.w.element_count();

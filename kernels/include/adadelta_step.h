@@ -12,12 +12,15 @@
 // subnormal (below 1.2e-38) becomes zero.
 //
 // Shapes    w, grad, square_avg, acc_delta: f32 or f64, any one shape. Both averages start at 0.
+//           state: null, or on a device where lr comes from instead
+//           (kernels/include/step_state.h); halted, nothing is written.
 // Aliasing  none.
 // Writes    w, square_avg and acc_delta, in place.
 // Source    docs/math.md, "Adadelta"; Zeiler, arXiv 1212.5701; torch.optim.Adadelta.
 #pragma once
 
 #include "kernels/common/op_check.h"
+#include "kernels/include/step_state.h"
 
 namespace kiln {
 
@@ -27,12 +30,14 @@ struct AdadeltaStepArgs {
   double rho = 0.9;
   double eps = 1e-6;
   double weight_decay = 0;
+  const StepState* state = nullptr;
 };
 
 inline void check(const AdadeltaStepArgs& a) {
   require_wide("adadelta_step", "w", a.w);
   require_alike("adadelta_step", {"w", a.w},
                 {{"grad", a.grad}, {"square_avg", a.square_avg}, {"acc_delta", a.acc_delta}});
+  require_no_host_state("adadelta_step", a.w, a.state);
 }
 
 namespace cpu {

@@ -11,7 +11,8 @@
 // subnormal (below 1.2e-38) becomes zero.
 //
 // Shapes    w, grad, exp_avg, exp_avg_sq: f32 or f64, any one shape. Both averages start at 0.
-//           step >= 1 counts this one. 0 <= beta < 1.
+//           step >= 1 counts this one. 0 <= beta < 1. state: null, or on a device where lr and step
+//           come from instead (kernels/include/step_state.h); halted, nothing is written.
 // Aliasing  none.
 // Writes    w, exp_avg and exp_avg_sq, in place.
 // Source    docs/math.md, "Adam"; Kingma, Ba, arXiv 1412.6980; Loshchilov, Hutter, arXiv
@@ -21,6 +22,7 @@
 #include <cstdint>
 
 #include "kernels/common/op_check.h"
+#include "kernels/include/step_state.h"
 
 namespace kiln {
 
@@ -33,6 +35,7 @@ struct AdamStepArgs {
   double weight_decay = 0;
   bool decoupled = false;
   std::int64_t step = 1;
+  const StepState* state = nullptr;
 };
 
 void check(const AdamStepArgs& a);

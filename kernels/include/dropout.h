@@ -26,6 +26,8 @@ struct DropoutArgs {
   std::uint32_t epoch = 0;
   std::uint64_t step = 0;      // below 2^48
   std::uint32_t layer_id = 0;  // below 2^16; two dropout layers of a network differ in it
+  // On a device, or null: where seed, epoch and step come from instead.
+  const StepState* state = nullptr;
 };
 
 void check(const DropoutArgs& a);

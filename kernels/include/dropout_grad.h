@@ -22,6 +22,7 @@ struct DropoutGradArgs {
   std::uint32_t epoch = 0;
   std::uint64_t step = 0;
   std::uint32_t layer_id = 0;
+  const StepState* state = nullptr;  // as in dropout
   GradWrite mode = GradWrite::overwrite;
 };
 

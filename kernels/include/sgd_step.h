@@ -20,7 +20,9 @@
 // Shapes    w: f32 or f64, any shape    grad: as w, or beside f32 f16 or bf16 of that shape
 //           grad_rest: as grad, or empty; on the CPU only
 //           momentum_buffer: as w, or empty where momentum is 0    copy: as a 16-bit grad, or empty
-//           loss_scale: f32 [4], or empty. nesterov needs momentum > 0 and dampening == 0.
+//           loss_scale: f32 [4], or empty    state: null, or on a device where lr and first_step
+//           come from instead (kernels/include/step_state.h); halted, nothing is written. nesterov
+//           needs momentum > 0 and dampening == 0.
 // Aliasing  none.
 // Writes    w, momentum_buffer and copy, in place. momentum_buffer is not read where first_step; it
 //           should be zero there if the step may be left out.
@@ -28,6 +30,7 @@
 #pragma once
 
 #include "kernels/common/op_check.h"
+#include "kernels/include/step_state.h"
 
 namespace kiln {
 
@@ -40,6 +43,7 @@ struct SgdStepArgs {
   double weight_decay = 0;
   bool nesterov = false;
   bool first_step = false;
+  const StepState* state = nullptr;
 };
 
 void check(const SgdStepArgs& a);

@@ -1,6 +1,6 @@
 // Capture of graphs on the emulated device: what a sound capture does, and faults that it must see.
-#include <gtest/gtest.h>
 #include <cmath>
+#include <gtest/gtest.h>
 #include <stdexcept>
 #include <string>
 #include <vector>

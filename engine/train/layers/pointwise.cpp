@@ -91,7 +91,8 @@ void Dropout::do_forward(Context& c, const Memory& m) {
               .seed = c.counter.seed,
               .epoch = c.counter.epoch,
               .step = c.counter.step,
-              .layer_id = layer_id_});
+              .layer_id = layer_id_,
+              .state = c.step_state});
 }
 
 void Dropout::do_backward(Context& c, const Memory& m) {
@@ -104,6 +105,7 @@ void Dropout::do_backward(Context& c, const Memory& m) {
                    .epoch = c.counter.epoch,
                    .step = c.counter.step,
                    .layer_id = layer_id_,
+                   .state = c.step_state,
                    .mode = mode_});
 }
 
