@@ -77,6 +77,10 @@ void add_run_flags(CLI::App& app, TrainFlags& f) {
                  "steps between checkpoints inside an epoch; 0: at its end only");
   app.add_option("--log-interval", f.log_interval,
                  "steps between two reports of the loss; 0: none");
+  app.add_flag("--no-resident", f.no_resident,
+               "on a GPU: make every batch on the host, even where the data set would fit there");
+  app.add_flag("--no-graph", f.no_graph,
+               "on a GPU: queue the ops of a step one by one instead of replaying a graph");
   app.add_flag("--no-report", f.no_report, "write no report.html");
   app.add_flag("--no-tensorboard", f.no_tensorboard, "write no TensorBoard events");
 }
@@ -289,6 +293,8 @@ KeyValues resolved(const TrainFlags& f) {
       {"math", quoted(f.common.math)},
       {"checkpoint-interval", whole(f.checkpoint_interval)},
       {"log-interval", whole(f.log_interval)},
+      {"no-resident", truth(f.no_resident)},
+      {"no-graph", truth(f.no_graph)},
   };
   if (f.epsilon) values.emplace_back("epsilon", number(*f.epsilon));
   if (!f.mean.empty()) values.emplace_back("mean", list(f.mean));

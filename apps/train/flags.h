@@ -37,6 +37,7 @@ struct TrainFlags {
   std::string crop_fill = "zero", flip = "none";
   std::string normalisation = "auto";
   std::vector<double> mean, std;
+  bool no_resident = false, no_graph = false;
   bool no_report = false, no_tensorboard = false;
 };
 

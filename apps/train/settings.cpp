@@ -96,7 +96,9 @@ TrainOptions train_options(const TrainFlags& f, const Normalisation& normalisati
           .normalisation = normalisation,
           .worker_count = static_cast<int>(f.workers),
           .log_interval = f.log_interval,
-          .checkpoint_interval = f.checkpoint_interval};
+          .checkpoint_interval = f.checkpoint_interval,
+          .resident = !f.no_resident,
+          .graph = !f.no_graph};
 }
 
 Normalisation choose_normalisation(const TrainFlags& f, const Dataset& train, ThreadPool& pool) {

@@ -37,8 +37,8 @@ struct Pictures {
     Values wanted;
     for (std::int64_t n = 0; n < s[0]; ++n) {
       const Values one(all.begin() + n * picture, all.begin() + (n + 1) * picture);
-      const Values changed = reference::changed_picture(
-          one, size, {.padding = padding}, {0, 0, static_cast<std::uint64_t>(n)});
+      const Values changed = reference::changed_picture(one, size, {.padding = padding},
+                                                        {0, 0, static_cast<std::uint64_t>(n)});
       wanted.insert(wanted.end(), changed.begin(), changed.end());
     }
     return fault_of(x, reference::normalize_constant(wanted, {0, 0, 0}, {1, 1, 1}), 3e-7);

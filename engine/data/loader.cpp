@@ -70,6 +70,7 @@ class Loader::Impl {
   void start_epoch(std::uint32_t epoch, std::int64_t first_batch);
   const Batch* next();
   std::int64_t batch_count() const { return batch_count_; }
+  std::span<const std::int64_t> order() const { return order_; }
   double waited_seconds() const {
     return prefetcher_ ? prefetcher_->waited_seconds() : waited_seconds_;
   }
@@ -229,6 +230,7 @@ void Loader::start_epoch(std::uint32_t epoch, std::int64_t first_batch) {
   impl_->start_epoch(epoch, first_batch);
 }
 const Batch* Loader::next() { return impl_->next(); }
+std::span<const std::int64_t> Loader::order() const { return impl_->order(); }
 std::int64_t Loader::batch_count() const { return impl_->batch_count(); }
 double Loader::waited_seconds() const { return impl_->waited_seconds(); }
 

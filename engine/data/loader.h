@@ -48,6 +48,8 @@ class Loader {
   // The next batch, valid until the next call; nullptr after the last. Without shuffling and
   // augmentation the batch lies in the data set itself. Allocates nothing.
   const Batch* next();
+  // The samples of the epoch in the order in which its batches take them; of all ranks.
+  std::span<const std::int64_t> order() const;
   // Steps of an epoch, equal on all ranks.
   std::int64_t batch_count() const;
   // Seconds that next() kept the caller waiting for pictures, since construction: blocked on the

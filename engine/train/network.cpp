@@ -6,6 +6,7 @@
 #include "engine/core/transfer.h"
 #include "engine/train/build_layers.h"
 #include "engine/train/finite.h"
+#include "engine/train/input_scale.h"
 #include "kernels/include/cast.h"
 #include "kernels/include/normalize_image.h"
 #include "kernels/include/softmax_xent.h"
@@ -73,11 +74,7 @@ void Network::set_input(Context& c, std::span<const std::uint8_t> images,
     args.x = (*memory_)[pictures_];
     set_elements(args.x, images);
   }
-  if (normalisation.mode == Normalisation::Mode::per_image) args.mode = NormalizeMode::per_image;
-  for (std::size_t channel = 0; channel < normalisation.mean.size(); ++channel) {
-    args.mean[channel] = static_cast<double>(normalisation.mean[channel]);
-    args.inv_std[channel] = 1.0 / static_cast<double>(normalisation.std[channel]);
-  }
+  set_input_scale(args, normalisation);
   normalize_image(c, args);
 }
 
@@ -86,7 +83,7 @@ void Network::forward(Context& c) {
   if (narrow_logits_) cast(c, {.x = (*memory_)[narrow_logits_], .y = logits()});
 }
 
-BatchResult Network::loss(Context& c) {
+void Network::score(Context& c) {
   softmax_xent(c, {.z = logits(),
                    .t = labels(),
                    .loss = losses(),
@@ -95,6 +92,10 @@ BatchResult Network::loss(Context& c) {
                    .loss_scale = dlogits_ ? loss_scale_ : Tensor{},
                    .label_smoothing = options_.label_smoothing,
                    .scale = 1.0 / static_cast<double>(options_.mean_over)});
+}
+
+BatchResult Network::loss(Context& c) {
+  score(c);
   BatchResult result;
   copy_to_host(c.device(), host_losses_.data(), losses().raw(), host_losses_.size());
   copy_to_host(c.device(), host_hits_.data(), hits().raw(), hits().size_bytes());

@@ -61,7 +61,9 @@ class Network {
   // Cross-entropy of the logits; in a training network also its gradient, of the mean
   // over options.mean_over pictures.
   BatchResult loss(Context& c);
-  // Overwrites every parameter gradient. After loss().
+  // The same; losses() and hits() are left where they lie, so on a device nothing waits.
+  void score(Context& c);
+  // Overwrites every parameter gradient. After loss() or score().
   void backward(Context& c);
 
   // Runs forward once more, layer by layer, and names the first layer whose output holds a NaN or

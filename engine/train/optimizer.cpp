@@ -95,7 +95,8 @@ void Optimizer::step(Context& c, double learning_rate, const Tensor& rest) {
                    .dampening = o.dampening,
                    .weight_decay = o.weight_decay,
                    .nesterov = o.nesterov,
-                   .first_step = step_count_ == 1});
+                   .first_step = step_count_ == 1,
+                   .state = c.step_state});
       break;
     case OptimizerKind::adadelta:
       adadelta_step(c, {.w = w,
@@ -105,7 +106,8 @@ void Optimizer::step(Context& c, double learning_rate, const Tensor& rest) {
                         .lr = learning_rate,
                         .rho = o.rho,
                         .eps = o.epsilon,
-                        .weight_decay = o.weight_decay});
+                        .weight_decay = o.weight_decay,
+                        .state = c.step_state});
       break;
     case OptimizerKind::adam:
     case OptimizerKind::adamw:
@@ -119,7 +121,8 @@ void Optimizer::step(Context& c, double learning_rate, const Tensor& rest) {
                     .eps = o.epsilon,
                     .weight_decay = o.weight_decay,
                     .decoupled = o.kind == OptimizerKind::adamw,
-                    .step = step_count_});
+                    .step = step_count_,
+                    .state = c.step_state});
       break;
   }
 }
@@ -149,7 +152,8 @@ void Optimizer::step_mixed(Context& c, double learning_rate) {
                  .dampening = options_.dampening,
                  .weight_decay = options_.weight_decay,
                  .nesterov = options_.nesterov,
-                 .first_step = step_count_ == 1});
+                 .first_step = step_count_ == 1,
+                 .state = c.step_state});
   }
   if (!scaling.empty()) loss_scale_update(c, {.state = scaling});
 }

@@ -49,6 +49,7 @@ class Optimizer {
 
   // In f16 a step whose gradients are not all finite changes no weight and halves the loss scale;
   // the device decides that by itself, and step_count() counts such steps too.
+  // Where the context has a step_state, rate and number of the step are those in it.
   void step(Context& c, double learning_rate, const Tensor& rest = {});
 
   const OptimizerOptions& options() const { return options_; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "engine/core/check.h"
 #include "kernels/include/accumulate.h"
 
 namespace kiln {
@@ -115,6 +116,13 @@ BatchResult TrainPass::run_apart(Context& c, std::span<const std::uint8_t> image
   const BatchResult result = whole_->loss(c);
   whole_->backward(c);
   return result;
+}
+
+void TrainPass::run_loaded(Context& c) {
+  KILN_CHECK(whole_ != nullptr);
+  whole_->forward(c);
+  whole_->score(c);
+  whole_->backward(c);
 }
 
 BatchResult TrainPass::run_slices(Context& c, std::span<const std::uint8_t> images,

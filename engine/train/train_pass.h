@@ -56,6 +56,10 @@ class TrainPass {
                         std::span<const std::int32_t> labels, const Normalisation& normalisation);
   Tensor rest() const;
 
+  // As run() for pictures that lie in the network's input already, by ops alone; what they scored
+  // stays in network(0). On a device nothing waits for it.
+  void run_loaded(Context& c);
+
   // After a run whose loss is not finite: the first layer to blame, as in Network.
   std::string first_layer_not_finite(Context& c);
 

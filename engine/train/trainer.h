@@ -2,6 +2,7 @@
 // arithmetic and prints nothing; an observer is told what happened.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "engine/data/dataset.h"
 #include "engine/data/loader.h"
 #include "engine/train/checkpoint.h"
+#include "engine/train/device_step.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/schedule.h"
@@ -33,6 +35,10 @@ struct TrainOptions {
   std::int64_t checkpoint_interval = 0;  // steps between checkpoints inside an epoch; 0: none
   Path checkpoint;                       // empty: none are written
   TrainSettings settings;                // what a resumed run must share
+  // On a device other than the CPU. Resident: the data set lies in its memory, if it fits, and a
+  // step needs nothing of the host; else the loader makes every batch and sends it.
+  bool resident = true;
+  bool graph = true;  // a resident step is one graph; false: its ops are queued one by one
 };
 
 struct EpochReport {
@@ -51,7 +57,9 @@ class TrainObserver {
  public:
   virtual ~TrainObserver() = default;
   virtual void epoch_began(std::int64_t /*epoch*/, std::int64_t /*batch_count*/) {}
-  // After every step: batch number in the epoch (from 0), running means of the epoch.
+  // After every step, in their order; a resident step is told of up to DeviceStep::kLag steps
+  // later, but before the end of its epoch and before a checkpoint. Batch number in the epoch (from
+  // 0), running means of the epoch.
   virtual void step_done(std::int64_t /*batch*/, double /*loss*/, double /*accuracy*/,
                          double /*images_per_second*/) {}
   // Every log_interval steps: mean loss of the steps since the last report.
@@ -73,7 +81,7 @@ class Trainer {
   void resume(const Path& checkpoint);
   const TrainPosition& position() const { return position_; }
   const TrainPass& pass() const { return *whole_; }
-  std::int64_t batch_count() const { return loader_.batch_count(); }
+  std::int64_t batch_count() const { return loader_->batch_count(); }
 
   // Trains until the epochs are done or `stop_requested` (asked after every step) says so; then a
   // checkpoint is written first. Throws Error (diverged) naming step, layer and learning rate when
@@ -84,25 +92,43 @@ class Trainer {
   Evaluation evaluate(const Evaluator::Visitor& visitor = {});
 
  private:
-  bool run_epoch(TrainObserver& observer, const std::function<bool()>& stop_requested);
+  using StopAsked = std::function<bool()>;
+  using Clock = std::chrono::steady_clock;
+
+  void make_resident();
+  bool run_epoch(TrainObserver& observer, const StopAsked& stop_requested);
+  // The rest of an epoch, batches from the loader or resident steps. Say whether it was finished.
+  bool take_steps(TrainObserver& observer, const StopAsked& stop_requested);
+  bool queue_steps(TrainObserver& observer, const StopAsked& stop_requested);
+  void start_resident_epoch();
+  void tell_all(TrainObserver& observer);
+  void tell(const StepLoss& loss, TrainObserver& observer);
   void take_step(const Batch& batch, TrainObserver& observer);
+  // A step is done: moves the position on and reports.
+  void account(const BatchResult& result, std::int64_t picture_count, TrainObserver& observer);
+  void report_step(TrainObserver& observer);
+  bool checkpoint_due(std::int64_t step) const;
   void finish_epoch(TrainObserver& observer);
   void save(TrainObserver& observer);
   [[noreturn]] void diverged(TrainPass& pass, double rate);
   TrainPass& pass_for(std::int64_t count);
-  double rate() const;
+  std::int64_t picture_count(std::int64_t batch) const;
+  double rate_of(std::int64_t step) const;
 
   const TrainOptions options_;
   ParameterStore& parameters_;
   const Dataset& train_;
   Context& context_;
   Optimizer optimizer_;
-  Loader loader_;
   std::unique_ptr<TrainPass> whole_, rest_;
+  std::unique_ptr<DeviceStep> device_step_;  // null: batches come from the loader
+  std::optional<Loader> loader_;
   std::optional<Evaluator> evaluator_;
   TrainPosition position_;
   double last_rate_ = 0.0;
   double waited_before_ = 0.0;
+  Clock::time_point epoch_began_;
+  double epoch_seconds_before_ = 0.0;  // of an epoch that is resumed
 };
 
 }  // namespace kiln

@@ -22,8 +22,7 @@ struct PictureChange {
     const int y = pixel / extents.width, x = pixel % extents.width;
     if (cut_out(draw, y, x)) return augmentation.cutout_fill[channel];
     int row = draw.row + y, column = draw.column + (draw.flip ? extents.width - 1 - x : x);
-    const bool inside =
-        row >= 0 && row < extents.height && column >= 0 && column < extents.width;
+    const bool inside = row >= 0 && row < extents.height && column >= 0 && column < extents.width;
     if (!inside) {
       if (augmentation.padding == Augmentation::Padding::zero) return 0;
       row = augment_rule::reflected(row, extents.height);

@@ -55,8 +55,7 @@ __global__ void load_picture_per_warp(std::int64_t pictures, Batch<T> a) {
   const AugmentDraw draw = a.draw(index);
   const std::uint8_t* in = a.pictures + index * a.bytes();
   scale_picture_by_itself<T>(
-      a.bytes(),
-      [&](std::int64_t i) { return a.change.byte(draw, in, static_cast<int>(i)); },
+      a.bytes(), [&](std::int64_t i) { return a.change.byte(draw, in, static_cast<int>(i)); },
       a.x + n * a.bytes());
   if (threadIdx.x == 0) a.t[n] = a.labels[index];
 }
@@ -82,9 +81,8 @@ void load_batch(Context& c, const LoadBatchArgs& a) {
                          .constant = ConstantScale<T>::of(a, s[3])};
     if (a.mode == NormalizeMode::per_image)
       return launch_rows(c, "load_batch", load_picture_per_warp<T>, s[0], batch);
-    launch<Threads::independent>(
-        c, "load_batch", load_picture_per_block<T>,
-        {.grid_x = static_cast<unsigned>(s[0]), .block_x = kBlock}, batch);
+    launch<Threads::independent>(c, "load_batch", load_picture_per_block<T>,
+                                 {.grid_x = static_cast<unsigned>(s[0]), .block_x = kBlock}, batch);
   });
 }
 

@@ -1,5 +1,5 @@
-// load_batch: a batch of training pictures out of a data set in the device's memory: gathered in the
-// epoch's order, changed at random, and normalised, in one pass.
+// load_batch: a batch of training pictures out of a data set in the device's memory: gathered in
+// the epoch's order, changed at random, and normalised, in one pass.
 //
 //   i     = order[batch * batch_size + n]                      batch: that of the state
 //   b     = pictures[i], cropped, flipped and cut out as drawn from (seed, epoch, i)
@@ -7,8 +7,8 @@
 //   t[n]  = labels[i]
 //
 // The draws and their order are those of engine/core/augmentation.h: the host's loader makes the
-// same bytes. A whole batch has batch_size pictures; the last of an epoch may have fewer, N of them.
-// Where batch lies behind the end of the order nothing is written.
+// same bytes. A whole batch has batch_size pictures; the last of an epoch may have fewer, N of
+// them. Where batch lies behind the end of the order nothing is written.
 //
 // Shapes    pictures: u8 [M,H,W,C], C <= 4 where mode is constant, C 1 or 3 with cutout
 //           labels: i32 [M]    order: i64 [M], each in [0, M)    x: floating [N,H,W,C]

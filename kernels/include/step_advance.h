@@ -1,6 +1,7 @@
 // step_advance: the end of a step whose numbers lie in device memory.
 //
-//   step = step + 1,   batch = batch + 1,   rates = table[batch]      where that is one of the table
+//   step = step + 1,   batch = batch + 1,   rates = table[batch]      where that is one of the
+//   table
 //
 // A halted state is left alone, so that the next run of the step repeats it.
 //

@@ -25,10 +25,10 @@ inline StepRates step_rates(double learning_rate, double beta1, double beta2, st
 
 struct StepState {
   std::uint64_t seed = 0;
-  std::uint64_t step = 0;     // optimizer steps since the start of training
-  std::uint64_t batch = 0;    // of the epoch
+  std::uint64_t step = 0;   // optimizer steps since the start of training
+  std::uint64_t batch = 0;  // of the epoch
   std::uint32_t epoch = 0;
-  std::uint32_t halted = 0;   // 1: a loss was not finite, and nothing moves on from that step
+  std::uint32_t halted = 0;  // 1: a loss was not finite, and nothing moves on from that step
   StepRates rates;
 };
 

@@ -81,8 +81,7 @@ struct Set {
       const std::int64_t index = 7 * at % kSamples;
       const Values one(bytes.begin() + index * picture, bytes.begin() + (index + 1) * picture);
       const Values changed = reference::changed_picture(
-          one, size, setting.changes,
-          {kSeed, setting.epoch, static_cast<std::uint64_t>(index)});
+          one, size, setting.changes, {kSeed, setting.epoch, static_cast<std::uint64_t>(index)});
       wanted.first.insert(wanted.first.end(), changed.begin(), changed.end());
       wanted.second.push_back(classes[static_cast<std::size_t>(index)]);
     }
@@ -138,8 +137,8 @@ TEST(LoadBatch, NormalisesLikeNormalizeImage) {
     for (const DType dtype : {DType::f32, DType::f64, DType::f16, DType::bf16}) {
       const OwnedTensor bytes(set.batch, DType::u8, set.wanted_bytes().first);
       const OwnedTensor wanted(set.batch, dtype);
-      normalize_image(
-          c, {.x = bytes, .y = wanted, .mean = kMean, .inv_std = kInvStd, .mode = mode});
+      normalize_image(c,
+                      {.x = bytes, .y = wanted, .mean = kMean, .inv_std = kInvStd, .mode = mode});
       EXPECT_TRUE(bitwise_equal(set.load(c, dtype)[0], wanted)) << name_of(dtype);
     }
   }

@@ -1,5 +1,5 @@
-// Ops that read the numbers of a step from the device's memory: the same bits as with the numbers in
-// their arguments, and nothing once the state is halted.
+// Ops that read the numbers of a step from the device's memory: the same bits as with the numbers
+// in their arguments, and nothing once the state is halted.
 #include "kernels/include/step_state.h"
 
 #include <gtest/gtest.h>
@@ -24,8 +24,8 @@ StepState state_of_step(std::uint64_t step) {
           .rates = step_rates(kRate, 0.9, 0.999, static_cast<std::int64_t>(step) + 1)};
 }
 
-// run(Context&, state, results): an op that changes `results`, with its scalars of step `step` where
-// `state` is null.
+// run(Context&, state, results): an op that changes `results`, with its scalars of step `step`
+// where `state` is null.
 template <class Run>
 void expect_same_bits(const Run& run) {
   TestContext c;
@@ -108,8 +108,10 @@ TEST_F(StepStateOps, DropoutAndItsGradient) {
   const DeviceValues<StepState> state({at});
   const OwnedTensor x = random_tensor({4, 3, 3, 8}, DType::f32, 1);
   for (const bool channel : {false, true}) {
-    OwnedTensor results[4] = {{x.shape(), DType::f32}, {x.shape(), DType::f32},
-                              {x.shape(), DType::f32}, {x.shape(), DType::f32}};
+    OwnedTensor results[4] = {{x.shape(), DType::f32},
+                              {x.shape(), DType::f32},
+                              {x.shape(), DType::f32},
+                              {x.shape(), DType::f32}};
     DropoutArgs forward{.x = x, .y = results[0], .channel = channel, .layer_id = 3};
     DropoutGradArgs backward{.dy = x, .dx = results[1], .channel = channel, .layer_id = 3};
     forward.state = backward.state = state.data();

@@ -33,9 +33,9 @@ struct Sample {
 };
 
 inline PhiloxBlock augment_words(const Sample& s, std::uint32_t epoch) {
-  return philox4x32({{static_cast<std::uint32_t>(s.index), static_cast<std::uint32_t>(s.index >> 32),
-                      epoch, 3}},
-                    static_cast<std::uint32_t>(s.seed), static_cast<std::uint32_t>(s.seed >> 32));
+  return philox4x32(
+      {{static_cast<std::uint32_t>(s.index), static_cast<std::uint32_t>(s.index >> 32), epoch, 3}},
+      static_cast<std::uint32_t>(s.seed), static_cast<std::uint32_t>(s.seed >> 32));
 }
 
 // floor(word / 2^bits * bound)
@@ -45,7 +45,9 @@ inline int share_of(double word, int bits, int bound) {
 
 inline Values padded(const Values& in, const PictureSize& s, int by, bool reflect) {
   Values out;
-  const auto mirrored = [](int at, int extent) { return (extent - 1) - std::abs((extent - 1) - std::abs(at)); };
+  const auto mirrored = [](int at, int extent) {
+    return (extent - 1) - std::abs((extent - 1) - std::abs(at));
+  };
   for (int y = -by; y < s.height + by; ++y)
     for (int x = -by; x < s.width + by; ++x)
       for (int c = 0; c < s.channels; ++c) {
