@@ -30,9 +30,11 @@ cudnnHandle_t CudnnHandle::on(std::uintptr_t stream) {
   // The current device belongs to the calling thread, which another device may have had last.
   if (cudaSetDevice(device_index_) != cudaSuccess)
     throw Error(ErrorKind::io, "cuda:" + std::to_string(device_index_), "cannot be chosen");
+  if (stream == stream_) return handle_;
   // NOLINTNEXTLINE(performance-no-int-to-ptr): a stream travels as a number.
   require_success(cudnnSetStream(handle_, reinterpret_cast<cudaStream_t>(stream)),
                   "cudnnSetStream");
+  stream_ = stream;
   return handle_;
 }
 

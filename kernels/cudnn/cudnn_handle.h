@@ -21,12 +21,15 @@ class CudnnHandle {
   CudnnHandle& operator=(const CudnnHandle&) = delete;
   ~CudnnHandle();
 
+  // Queues on `stream` from here on. One that it has already is not set again: a step that is
+  // captured into a graph then changes nothing of the handle.
   cudnnHandle_t on(std::uintptr_t stream);
   cudnnHandle_t get() const { return handle_; }
 
  private:
   int device_index_;
   cudnnHandle_t handle_ = nullptr;
+  std::uintptr_t stream_ = 0;  // cuDNN's first one is CUDA's default stream
 };
 
 class TensorDescriptor {

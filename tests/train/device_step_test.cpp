@@ -82,7 +82,7 @@ TrainOptions two_epochs() {
 // A run on the device under test, or on `device`.
 struct Session {
   Session(const ModelSpec& of, Way way, TrainOptions with, DType storage = DType::f32,
-      std::int64_t pictures = 18, Device device = test_device(), std::FILE* lines = nullptr)
+          std::int64_t pictures = 18, Device device = test_device(), std::FILE* lines = nullptr)
       : spec(of),
         log(lines == nullptr ? stderr : lines, lines == nullptr ? LogLevel::quiet : LogLevel::info),
         context(device, pool, log),
@@ -134,8 +134,8 @@ void expect_near(const std::vector<double>& got, const std::vector<double>& want
   for (std::size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], wanted[i], 1e-12 * wanted[i]);
 }
 
-// Replayed and queued op by op: all bits. Fed by the host: all bits of what is trained; the reported
-// losses of a batch are added up in another order.
+// Replayed and queued op by op: all bits. Fed by the host: all bits of what is trained; the
+// reported losses of a batch are added up in another order.
 void expect_the_same_run(const ModelSpec& spec, const TrainOptions& options, DType storage) {
   Session graph(spec, Way::graph, options, storage), eager(spec, Way::eager, options, storage);
   Session fed(spec, Way::fed, options, storage);
@@ -264,7 +264,8 @@ TEST_F(ResidentFolder, ResumesBitForBit) {
       const ModelSpec spec = with_dropout(lenet());
       Session through(spec, Way::graph, options, storage);
       through.run();
-      Session stopped(spec, Way::graph, options, storage), resumed(spec, Way::graph, options, storage);
+      Session stopped(spec, Way::graph, options, storage),
+          resumed(spec, Way::graph, options, storage);
       EXPECT_EQ(stopped.run(stop_after), TrainEnd::stopped);
       resumed.trainer->resume(options.checkpoint);
       EXPECT_EQ(resumed.trainer->position().step, stop_after);
