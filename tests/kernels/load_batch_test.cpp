@@ -122,7 +122,7 @@ TEST(LoadBatch, MatchesTheOracle) {
     SCOPED_TRACE(to_string(setting.picture) + " epoch " + std::to_string(setting.epoch));
     const Set set(setting);
     const auto [bytes, labels] = set.wanted_bytes();
-    const std::vector<Values> wanted{set.normalised(bytes), labels};
+    std::vector<Values> wanted{set.normalised(bytes), labels};
     check_op_in_all_types([&](Context& c, DType dtype) { return set.load(c, dtype); },
                           [&](DType) { return wanted; }, {2.4e-7, 1e-12});
   }
