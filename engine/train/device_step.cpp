@@ -66,6 +66,7 @@ void DeviceStep::start_epoch(const StepState& place, std::span<const std::int64_
   KILN_CHECK(static_cast<std::int64_t>(order.size()) == pictures_shape_[0]);
   KILN_CHECK(static_cast<std::int64_t>(rates.size()) == options_.batch_count);
   KILN_CHECK(place.batch < rates.size());
+  KILN_CHECK(static_cast<std::int64_t>(place.step) == optimizer_.step_count());
   StepState state = place;
   state.rates = rates[place.batch];
   const Device device = context_.device();
