@@ -6,8 +6,8 @@
   lenet        batches 64 and 512 in f32 (tf32 products): eager, cuda_graph (a captured eager step),
                compiled (torch.compile, mode max-autotune, which captures graphs too)
   resnet18     CIFAR form, batch 512, channels_last, autocast to bf16 and fp16: eager, compiled
-  conv         3x3, 256 to 256 channels at 15x15 and 7x7, batch 1024, fp16 and bf16 channels_last:
-               forward and backward, the best of cuDNN by cudnn.benchmark
+  conv         3x3, 256 to 256 channels at 15x15 (batch 256) and 7x7 (512), as in bench/shapes.h; fp16
+               and bf16 channels_last, forward and backward, the best of cuDNN by cudnn.benchmark
 
 A step is zero_grad, forward, cross-entropy, backward, SGD with momentum; data lies on the device.
 Times are of CUDA events around many steps, the median of the rounds. A case that fails is named
@@ -163,9 +163,9 @@ def cases(tiny):
              for batch in (64, 512) for variant in ("eager", "cuda_graph", "compiled")]
     found += [{"what": "resnet18", "batch": 2 if tiny else 512, "type": kind, "variant": variant}
               for kind in ("bf16", "fp16") for variant in ("eager", "compiled")]
-    found += [{"what": "conv", "batch": 2 if tiny else 1024, "side": side,
+    found += [{"what": "conv", "batch": 2 if tiny else batch, "side": side,
                "channels": 16 if tiny else 256, "type": kind, "pass": direction}
-              for kind in ("fp16", "bf16") for side in (15, 7)
+              for kind in ("fp16", "bf16") for side, batch in ((15, 256), (7, 512))
               for direction in ("forward", "backward")]
     return found
 

@@ -1,6 +1,7 @@
 #include "engine/train/optimizer.h"
 
 #include "engine/core/error.h"
+#include "engine/core/planned_buffer.h"
 #include "kernels/include/accumulate.h"
 #include "kernels/include/adadelta_step.h"
 #include "kernels/include/adam_step.h"
@@ -69,7 +70,7 @@ Optimizer::Optimizer(const OptimizerOptions& options, const ParameterStore& para
   check(options);
   const Tensor values = parameters.flat_values();
   for (std::string& name : state_names(options)) {
-    buffers_.emplace_back(values.device(), values.size_bytes());
+    buffers_.push_back(planned_buffer("optimizer's " + name, values.device(), values.size_bytes()));
     states_.push_back({std::move(name), Tensor(buffers_.back().data(), values.shape(),
                                                values.dtype(), values.device())});
   }
