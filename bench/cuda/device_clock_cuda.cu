@@ -4,6 +4,7 @@
 
 #include "bench/cuda/device_clock.h"
 #include "bench/cuda/mma_peak.h"
+#include "engine/core/buffer.h"
 #include "kernels/cuda/storage.h"
 
 namespace kiln::bench {
