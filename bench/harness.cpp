@@ -158,6 +158,9 @@ void describe_machine(const Peaks& peaks) {
 
 }  // namespace
 
+bool on_device() { return false; }
+DType element_type() { return DType::f32; }
+
 double Peaks::flops_per_second(int threads) const {
   const Compute& best = compute.back();
   return threads == 1 ? best.one_thread : best.all_threads;

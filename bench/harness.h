@@ -1,4 +1,5 @@
 // What all benchmarks share: the machine's peaks, verification before timing, and the counters.
+// harness.cpp times the cases on the CPU; cuda/device_harness.cpp times the same cases on a GPU.
 //
 // A case says how much work one call is: floating-point operations, and bytes that must be read and
 // written at least. Its roofline time is
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "engine/core/context.h"
+#include "engine/core/dtype.h"
 #include "kernels/cpu/isa.h"
 
 namespace kiln::bench {
@@ -48,12 +50,19 @@ struct Case {
   std::function<void()> run;
   // After run(): empty, or what is wrong with the result.
   std::function<std::string()> fault;
+  std::string skipped = {};  // why it cannot run here
 };
 
 // Makes the case for `picture_count` pictures (or rows).
 using MakeCase = std::function<Case(Context&, std::int64_t picture_count)>;
 
-// Registers `op/name/threads:T` for one thread and for all. Before timing, the case is made with at
+// What the cases run on: the CPU, or the device of the program. Elements have this type there;
+// where it has 16 bits, statistics and an optimizer's weights and state stay in f32.
+bool on_device();
+DType element_type();
+
+// Registers `op/name/threads:T` for one thread and for all (on a device `op/name/TYPE` and, where
+// memory limits it, `op/name/TYPE/large`). Before timing, the case is made with at
 // most `verified_count` pictures, run and verified; a fault is reported instead of a time.
 inline constexpr std::int64_t kVerifiedCount = 4;
 void add_case(const std::string& op, const std::string& name, std::int64_t picture_count,

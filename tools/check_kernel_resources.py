@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Kernels that must keep their data in registers: compiles sources and reads what ptxas reports.
 
-    tools/check_kernel_resources.py [--nvcc NVCC] [--arch sm_80,sm_90] [--kernel NAME] FILE.cu...
+    tools/check_kernel_resources.py [--nvcc NVCC] [--arch sm_80,sm_90] [--kernel NAME] [--wide]
+        [--except REGEX] FILE.cu...
 
-Prints one line per kernel whose mangled name holds NAME: registers and static shared memory. Fails
-where one spills or uses a stack frame, where no kernel matches, and where nvcc fails.
+Prints one line per kernel whose mangled name holds NAME and not REGEX: registers and static shared
+memory. Fails where one spills or uses a stack frame, where no kernel matches, and where nvcc fails.
+With --wide also where a kernel moves nothing 16 bytes at once, as its PTX says; ptxas keeps the width.
 """
 import argparse
 import pathlib
@@ -18,6 +20,9 @@ ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")
 FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 USED = re.compile(r"Used (\d+) registers(?:.*?(\d+) bytes smem)?")
 
+PTX_ENTRY = re.compile(r"\.entry (\w+)")
+WIDE = re.compile(r"(?:ld|st)\.global(?:\.\w+)*?\.(?:v4\.[a-z]32|v2\.[a-z]64)")
+
 
 def report_of(nvcc: str, source: pathlib.Path, archs: list[str]) -> str:
     """What ptxas says about every kernel of a source."""
@@ -29,6 +34,18 @@ def report_of(nvcc: str, source: pathlib.Path, archs: list[str]) -> str:
     if done.returncode != 0:
         sys.exit(f"check_kernel_resources: {source} does not compile\n{done.stderr}")
     return done.stdout + done.stderr
+
+
+def wide_kernels(nvcc: str, source: pathlib.Path) -> set[str]:
+    """The mangled names of the kernels that load or store 16 bytes at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        ptx = pathlib.Path(folder) / "kernels.ptx"
+        subprocess.run([nvcc, "-std=c++20", f"-I{HOME}", "-arch=compute_80", "-ptx", str(source),
+                        "-o", str(ptx)], capture_output=True, check=True)
+        text = ptx.read_text()
+    # What stands behind an entry's name, up to the next one, is its parameters and its body.
+    parts = PTX_ENTRY.split(text)[1:]
+    return {name for name, body in zip(parts[::2], parts[1::2]) if WIDE.search(body)}
 
 
 def kernels_of(report: str) -> list[dict]:
@@ -50,12 +67,18 @@ def main() -> int:
     parser.add_argument("--nvcc", default="nvcc")
     parser.add_argument("--arch", default="sm_80,sm_90")
     parser.add_argument("--kernel", default="", help="part of the mangled name")
+    parser.add_argument("--wide", action="store_true", help="each must move 16 bytes at once")
+    parser.add_argument("--except", dest="left_out", help="regex: kernels to leave out")
     parser.add_argument("sources", nargs="+", type=pathlib.Path)
     args = parser.parse_args()
     kernels, faults = 0, 0
     for source in args.sources:
-        for kernel in kernels_of(report_of(args.nvcc, source, args.arch.split(","))):
+        report = report_of(args.nvcc, source, args.arch.split(","))
+        wide = wide_kernels(args.nvcc, source) if args.wide else set()
+        for kernel in kernels_of(report):
             if args.kernel not in kernel["name"]:
+                continue
+            if args.left_out and re.search(args.left_out, kernel["name"]):
                 continue
             kernels += 1
             where = f"{source.name} {kernel['arch']} {kernel['name']}"
@@ -68,6 +91,9 @@ def main() -> int:
             print(f"{where}: {registers} registers, {shared} bytes of shared memory")
             if stack or stores or loads:
                 print(f"{where}: spills {stores + loads} bytes, stack frame {stack} bytes")
+                faults += 1
+            if args.wide and kernel["name"] not in wide:
+                print(f"{where}: moves nothing 16 bytes at once")
                 faults += 1
     print(f"check_kernel_resources: {kernels} kernels, {faults} faults")
     if not kernels:

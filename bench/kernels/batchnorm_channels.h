@@ -22,10 +22,10 @@ struct Channels {
         running_var(random_tensor({x[-1]}, DType::f32, 5, 0.5, 2)),
         dgamma({x[-1]}, DType::f32),
         dbeta({x[-1]}, DType::f32),
-        scratch(
-            {static_cast<std::int64_t>(std::max(batchnorm_train_scratch_bytes(c, x, DType::f32),
-                                                batchnorm_grad_scratch_bytes(c, x, DType::f32)))},
-            DType::u8) {}
+        scratch({static_cast<std::int64_t>(
+                    std::max(batchnorm_train_scratch_bytes(c, x, element_type()),
+                             batchnorm_grad_scratch_bytes(c, x, element_type())))},
+                DType::u8) {}
   std::byte* scratch_data() const { return static_cast<std::byte*>(scratch.view().raw()); }
 };
 

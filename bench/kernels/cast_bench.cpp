@@ -6,11 +6,12 @@ namespace kiln::bench {
 namespace {
 
 Case cast_case(Context& c, const Shape& shape) {
-  const auto x = shared_random(shape, 1);
-  const auto y = std::make_shared<test::OwnedTensor>(shape, DType::f64);
+  const auto x = shared_random(shape, 1, -1, 1, DType::f32);
+  const DType to = is_16_bit(element_type()) ? element_type() : DType::f64;
+  const auto y = std::make_shared<test::OwnedTensor>(shape, to);
   return {.work = {.read_bytes = bytes_of(*x), .write_bytes = bytes_of(*y)},
           .run = [&c, x, y] { cast(c, {.x = *x, .y = *y}); },
-          .fault = [x, y] { return fault_of(*y, reference::cast(x->values(), DType::f64), 0); }};
+          .fault = [x, y, to] { return fault_of(*y, reference::cast(x->values(), to), 0); }};
 }
 
 const Registrar kCast([] {

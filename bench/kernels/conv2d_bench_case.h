@@ -41,7 +41,7 @@ inline std::vector<Named<Conv2dShape>> benched_convs() {
 }
 
 inline Conv2dProblem problem_of(const Context& c, const Conv2dShape& shape) {
-  return {.shape = shape, .thread_count = c.pool().thread_count()};
+  return {.shape = shape, .dtype = element_type(), .thread_count = c.pool().thread_count()};
 }
 
 inline std::shared_ptr<test::OwnedTensor> shared_scratch(std::size_t size_bytes) {
@@ -50,6 +50,17 @@ inline std::shared_ptr<test::OwnedTensor> shared_scratch(std::size_t size_bytes)
 
 inline std::byte* start_of(const test::OwnedTensor& scratch) {
   return static_cast<std::byte*>(scratch.view().raw());
+}
+
+// Own kernels, or the library's: oneDNN on the CPU, cuDNN on a GPU.
+enum class ConvChoice { own, library };
+
+inline Conv2dProviders conv2d_providers(Context& c, ConvChoice choice) {
+  const bool own = choice == ConvChoice::own;
+  if (c.device().is_host())
+    return make_cpu_conv2d_providers(c.log(), own ? CpuConv2dChoice::own : CpuConv2dChoice::onednn);
+  return make_device_conv2d_providers(c.device(), c.log(),
+                                      own ? DeviceConv2dChoice::own : DeviceConv2dChoice::cudnn);
 }
 
 // Whether the oneDNN plug-in takes dense convolutions here; without it only own kernels are timed.
@@ -63,8 +74,18 @@ inline bool onednn_present() {
 // Calls body(suffix, choice) for the providers to compare.
 template <class Body>
 void for_each_choice(const Body& body) {
-  body("/own", CpuConv2dChoice::own);
-  if (onednn_present()) body("/onednn", CpuConv2dChoice::onednn);
+  body("/own", ConvChoice::own);
+  if (on_device())
+    body("/cudnn", ConvChoice::library);
+  else if (onednn_present())
+    body("/onednn", ConvChoice::library);
+}
+
+// Empty, or why a case of the library would time own kernels again.
+inline std::string skip_reason(ConvChoice choice, std::string_view algorithm,
+                               std::string_view own_algorithm) {
+  if (!on_device() || choice == ConvChoice::own || algorithm != own_algorithm) return "";
+  return "cuDNN is not there or has no plan";
 }
 
 }  // namespace kiln::bench

@@ -23,32 +23,36 @@ struct Tensors {
   std::shared_ptr<OwnedTensor> x, w, dy, dx, dw, dbias;
 };
 
-Case grad_case(Context& c, const Conv2dShape& s, CpuConv2dChoice choice, bool need_dx) {
-  auto providers = make_cpu_conv2d_providers(c.log(), choice);
+Case grad_case(Context& c, const Conv2dShape& s, ConvChoice choice, bool need_dx) {
+  auto providers = conv2d_providers(c, choice);
   const std::shared_ptr<Conv2dBackward> conv = providers.backward(problem_of(c, s), need_dx);
   const Tensors t(s);
   const auto scratch = shared_scratch(conv->scratch_bytes());
   const double products = need_dx ? 2 : 1;
-  return {.work = {.flops = products * 2.0 * static_cast<double>(s.multiply_count()),
-                   .read_bytes = bytes_of(*t.x) + products * bytes_of(*t.dy),
-                   .write_bytes = (products - 1) * bytes_of(*t.dx) + bytes_of(*t.dw)},
-          .run =
-              [=, &c] {
-                conv->run(c, {.shape = s,
-                              .x = *t.x,
-                              .w = *t.w,
-                              .dy = *t.dy,
-                              .dx = need_dx ? t.dx->view() : Tensor{},
-                              .dw = *t.dw,
-                              .dbias = *t.dbias,
-                              .mode = need_dx ? GradWrite::overwrite : GradWrite::skip,
-                              .scratch = start_of(*scratch)});
-              },
-          .fault = [=] { return t.fault(s, need_dx); }};
+  return {
+      .work = {.flops = products * 2.0 * static_cast<double>(s.multiply_count()),
+               .read_bytes = bytes_of(*t.x) + products * bytes_of(*t.dy),
+               .write_bytes = (products - 1) * bytes_of(*t.dx) + bytes_of(*t.dw)},
+      .run =
+          [=, &c] {
+            conv->run(c, {.shape = s,
+                          .x = *t.x,
+                          .w = *t.w,
+                          .dy = *t.dy,
+                          .dx = need_dx ? t.dx->view() : Tensor{},
+                          .dw = *t.dw,
+                          .dbias = *t.dbias,
+                          .mode = need_dx ? GradWrite::overwrite : GradWrite::skip,
+                          .scratch = start_of(*scratch)});
+          },
+      .fault = [=] { return t.fault(s, need_dx); },
+      .skipped = skip_reason(
+          choice, conv->algorithm(),
+          conv2d_providers(c, ConvChoice::own).backward(problem_of(c, s), need_dx)->algorithm())};
 }
 
 const Registrar kConv2dGrad([] {
-  for_each_choice([](const std::string& suffix, CpuConv2dChoice choice) {
+  for_each_choice([](const std::string& suffix, ConvChoice choice) {
     for (const bool need_dx : {true, false})
       for (const auto& [name, shape] : benched_convs())
         add_case(need_dx ? "conv2d_grad" : "conv2d_grad_dw", name + suffix, shape.n,

@@ -9,7 +9,7 @@ Case linear_case(Context& c, const LinearShape& s) {
   const auto x = shared_random({s.n, s.in}, 1), w = shared_random({s.out, s.in}, 2);
   const auto bias = shared_random({s.out}, 3), y = shared_output({s.n, s.out});
   const auto scratch = shared_output(
-      {static_cast<std::int64_t>(linear_scratch_bytes(c, s.n, s.in, s.out, DType::f32))},
+      {static_cast<std::int64_t>(linear_scratch_bytes(c, s.n, s.in, s.out, element_type()))},
       DType::u8);
   return {.work = {.flops = 2.0 * static_cast<double>(s.n * s.in * s.out),
                    .read_bytes = bytes_of(*x) + bytes_of(*w),

@@ -32,7 +32,7 @@ struct Tensors {
 Case grad_case(Context& c, const LinearShape& s) {
   const Tensors t(s);
   const auto scratch = shared_output(
-      {static_cast<std::int64_t>(linear_grad_scratch_bytes(c, s.n, s.in, s.out, DType::f32))},
+      {static_cast<std::int64_t>(linear_grad_scratch_bytes(c, s.n, s.in, s.out, element_type()))},
       DType::u8);
   return {.work = {.flops = 4.0 * static_cast<double>(s.n * s.in * s.out),
                    .read_bytes = bytes_of(*t.x) + bytes_of(*t.w) + 2 * bytes_of(*t.dy),

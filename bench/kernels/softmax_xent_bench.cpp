@@ -16,7 +16,7 @@ Case xent_case(Context& c, const Shape& shape) {
   const auto z = shared_random(shape, 1, -5, 5);
   const auto t = std::make_shared<OwnedTensor>(
       test::random_integers({shape[0]}, DType::i32, 2, static_cast<std::uint32_t>(shape[1])));
-  const auto loss = shared_output({shape[0]}), dz = shared_output(shape);
+  const auto loss = shared_output({shape[0]}, DType::f32), dz = shared_output(shape);
   const auto hit = shared_output({shape[0]}, DType::i32);
   return {
       .work = {.read_bytes = bytes_of(*z) + bytes_of(*t),

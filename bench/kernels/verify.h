@@ -24,27 +24,52 @@ inline Shape with_count(const Shape& shape, std::int64_t count) {
   return Shape(std::span<const std::int64_t>(extents, static_cast<std::size_t>(shape.rank())));
 }
 
-// Cheap random floats for large inputs: one Philox block in 64, scaled.
+// Cheap random numbers for large inputs: 4099 of them, again and again.
 inline std::shared_ptr<OwnedTensor> shared_random(const Shape& shape, std::uint64_t seed,
-                                                  float low = -1, float high = 1) {
-  auto tensor = std::make_shared<OwnedTensor>(shape, DType::f32);
-  const OwnedTensor some = random_tensor({4099}, DType::f32, seed, low, high);
-  float* data = tensor->host<float>().data();
-  const float* from = some.host<float>().data();
-  for (std::int64_t i = 0; i < shape.element_count(); ++i) data[i] = from[i % 4099];
+                                                  float low = -1, float high = 1,
+                                                  DType dtype = element_type()) {
+  auto tensor = std::make_shared<OwnedTensor>(shape, dtype);
+  const OwnedTensor some = random_tensor({4099}, dtype, seed, low, high);
+  visit_storage(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    T* data = tensor->host<T>().data();
+    const T* from = some.host<const T>().data();
+    for (std::int64_t i = 0; i < shape.element_count(); ++i) data[i] = from[i % 4099];
+  });
   return tensor;
 }
 
-inline std::shared_ptr<OwnedTensor> shared_output(const Shape& shape, DType dtype = DType::f32) {
+inline std::shared_ptr<OwnedTensor> shared_output(const Shape& shape,
+                                                  DType dtype = element_type()) {
   return std::make_shared<OwnedTensor>(shape, dtype);
 }
 
-// Empty, or by how much `got` misses `wanted`.
+// Where gradients have 16 bits an optimizer also writes its weights in them.
+inline std::shared_ptr<OwnedTensor> shared_copy(const Shape& shape) {
+  return is_16_bit(element_type()) ? shared_output(shape) : nullptr;
+}
+inline Tensor view_of(const std::shared_ptr<OwnedTensor>& optional) {
+  return optional ? optional->view() : Tensor{};
+}
+
+// Half a unit in the last place of a 16-bit result, relative to it; 0 for wider ones.
+inline double rounding_of(DType dtype) {
+  if (dtype == DType::bf16) return 0x1p-8;
+  return dtype == DType::f16 ? 0x1p-11 : 0;
+}
+
+// Empty, or by how much `got` misses `wanted`; the rounding of 16 bits comes on top.
 inline std::string fault_of(const OwnedTensor& got, const Values& wanted, double tolerance) {
-  const testing::AssertionResult verdict = test::close_to(got, wanted, tolerance);
+  const testing::AssertionResult verdict =
+      test::close_to(got, wanted, tolerance + rounding_of(got.dtype()));
   return verdict ? "" : verdict.message();
 }
 
-inline double bytes_of(const Tensor& tensor) { return static_cast<double>(tensor.size_bytes()); }
+inline double bytes_of(const OwnedTensor& tensor) {
+  return static_cast<double>(tensor.size_bytes());
+}
+inline double bytes_of(const std::shared_ptr<OwnedTensor>& optional) {
+  return optional ? bytes_of(*optional) : 0;
+}
 
 }  // namespace kiln::bench

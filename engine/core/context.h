@@ -28,6 +28,9 @@ class Context {
   // Partial sums under --deterministic: enough to keep eight cores busy, few enough that adding
   // them up stays below 1 % of a step.
   static constexpr int kDeterministicParts = 8;
+  // Partial sums on another device: blocks enough to fill it, and items enough to keep one busy.
+  static constexpr int kDeviceParts = 512;
+  static constexpr std::int64_t kDevicePartItems = 64;
 
   Context(Device device, ThreadPool& pool, Log& log, bool deterministic = false)
       : device_(device),
@@ -45,8 +48,11 @@ class Context {
 
   // Number of partial sums into which a reduction over `item_count` items is cut. Partial sums are
   // added in the order of their numbers, so the bits of a result depend on this number alone: on
-  // the thread count normally, on nothing but the items under --deterministic.
+  // the thread count normally, on nothing but the items under --deterministic and on other devices.
   int reduction_parts(std::int64_t item_count) const {
+    if (!device_.is_host())
+      return static_cast<int>(
+          std::clamp<std::int64_t>(item_count / kDevicePartItems, 1, kDeviceParts));
     const int parts = deterministic_ ? kDeterministicParts : pool_->thread_count();
     return static_cast<int>(std::clamp<std::int64_t>(item_count, 1, parts));
   }

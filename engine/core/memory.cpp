@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "engine/core/check.h"
+#include "engine/core/planned_buffer.h"
 #include "engine/core/transfer.h"
 
 namespace kiln {
@@ -22,8 +23,9 @@ std::size_t aligned(std::size_t size_bytes) {
 Memory::Memory(MemoryPlan plan, Device device)
     : plan_(std::move(plan)),
       device_(device),
-      arena_(device, plan_.arena_bytes),
-      scratch_(device, plan_.scratch_bytes) {
+      arena_(
+          planned_buffer("arena of activations and their gradients", device_, plan_.arena_bytes)),
+      scratch_(planned_buffer("scratch memory of the ops", device_, plan_.scratch_bytes)) {
   if (!plan_.options.guards) return;
   for (const SlotPlan& slot : plan_.slots)
     fill_bytes(device_, arena_.data() + slot.offset + aligned(slot.size_bytes), kGuardByte,

@@ -1,6 +1,7 @@
 #include "engine/train/optimizer.h"
 
 #include "engine/core/error.h"
+#include "engine/core/planned_buffer.h"
 #include "kernels/include/accumulate.h"
 #include "kernels/include/adadelta_step.h"
 #include "kernels/include/adam_step.h"
@@ -67,64 +68,73 @@ OptimizerKind parse_optimizer(std::string_view name) {
 Optimizer::Optimizer(const OptimizerOptions& options, const ParameterStore& parameters)
     : options_(options), parameters_(parameters) {
   check(options);
-  if (parameters.mixed() && options.kind != OptimizerKind::sgd)
-    throw Error(ErrorKind::unsupported, "--optimizer " + std::string(name_of(options.kind)),
-                "does not work with 16-bit gradients", "use sgd, or --math fp32");
   const Tensor values = parameters.flat_values();
   for (std::string& name : state_names(options)) {
-    buffers_.emplace_back(values.device(), values.size_bytes());
+    buffers_.push_back(planned_buffer("optimizer's " + name, values.device(), values.size_bytes()));
     states_.push_back({std::move(name), Tensor(buffers_.back().data(), values.shape(),
                                                values.dtype(), values.device())});
   }
 }
 
-void Optimizer::step(Context& c, double learning_rate, const Tensor& rest) {
+// One update of some parameters; `states` as in state_names.
+void Optimizer::update(Context& c, double learning_rate, const Update& u) const {
   const OptimizerOptions& o = options_;
-  const Tensor w = parameters_.flat_values(), gradient = parameters_.flat_gradients();
-  ++step_count_;
-  if (!rest.empty() && o.kind != OptimizerKind::sgd) accumulate(c, {.x = rest, .y = gradient});
-  if (parameters_.mixed()) return step_mixed(c, learning_rate);
   switch (o.kind) {
     case OptimizerKind::sgd:
-      sgd_step(c, {.w = w,
-                   .grad = gradient,
-                   .grad_rest = rest,
-                   .momentum_buffer = states_.empty() ? Tensor{} : states_[0].flat,
-                   .lr = learning_rate,
-                   .momentum = o.momentum,
-                   .dampening = o.dampening,
-                   .weight_decay = o.weight_decay,
-                   .nesterov = o.nesterov,
-                   .first_step = step_count_ == 1,
-                   .state = c.step_state});
-      break;
+      return sgd_step(c, {.w = u.w,
+                          .grad = u.grad,
+                          .grad_rest = u.grad_rest,
+                          .momentum_buffer = u.states[0],
+                          .copy = u.copy,
+                          .loss_scale = u.loss_scale,
+                          .lr = learning_rate,
+                          .momentum = o.momentum,
+                          .dampening = o.dampening,
+                          .weight_decay = o.weight_decay,
+                          .nesterov = o.nesterov,
+                          .first_step = step_count_ == 1,
+                          .state = c.step_state});
     case OptimizerKind::adadelta:
-      adadelta_step(c, {.w = w,
-                        .grad = gradient,
-                        .square_avg = states_[0].flat,
-                        .acc_delta = states_[1].flat,
-                        .lr = learning_rate,
-                        .rho = o.rho,
-                        .eps = o.epsilon,
-                        .weight_decay = o.weight_decay,
-                        .state = c.step_state});
-      break;
+      return adadelta_step(c, {.w = u.w,
+                               .grad = u.grad,
+                               .square_avg = u.states[0],
+                               .acc_delta = u.states[1],
+                               .copy = u.copy,
+                               .loss_scale = u.loss_scale,
+                               .lr = learning_rate,
+                               .rho = o.rho,
+                               .eps = o.epsilon,
+                               .weight_decay = o.weight_decay,
+                               .state = c.step_state});
     case OptimizerKind::adam:
     case OptimizerKind::adamw:
-      adam_step(c, {.w = w,
-                    .grad = gradient,
-                    .exp_avg = states_[0].flat,
-                    .exp_avg_sq = states_[1].flat,
-                    .lr = learning_rate,
-                    .beta1 = o.beta1,
-                    .beta2 = o.beta2,
-                    .eps = o.epsilon,
-                    .weight_decay = o.weight_decay,
-                    .decoupled = o.kind == OptimizerKind::adamw,
-                    .step = step_count_,
-                    .state = c.step_state});
-      break;
+      return adam_step(c, {.w = u.w,
+                           .grad = u.grad,
+                           .exp_avg = u.states[0],
+                           .exp_avg_sq = u.states[1],
+                           .copy = u.copy,
+                           .loss_scale = u.loss_scale,
+                           .lr = learning_rate,
+                           .beta1 = o.beta1,
+                           .beta2 = o.beta2,
+                           .eps = o.epsilon,
+                           .weight_decay = o.weight_decay,
+                           .decoupled = o.kind == OptimizerKind::adamw,
+                           .step = step_count_,
+                           .state = c.step_state});
   }
+}
+
+void Optimizer::step(Context& c, double learning_rate, const Tensor& rest) {
+  const Tensor gradient = parameters_.flat_gradients();
+  const bool sgd = options_.kind == OptimizerKind::sgd;
+  ++step_count_;
+  if (!rest.empty() && !sgd) accumulate(c, {.x = rest, .y = gradient});
+  if (parameters_.mixed()) return step_mixed(c, learning_rate);
+  Update all{.w = parameters_.flat_values(), .grad = gradient};
+  if (sgd) all.grad_rest = rest;
+  for (std::size_t i = 0; i < states_.size(); ++i) all.states[i] = states_[i].flat;
+  update(c, learning_rate, all);
 }
 
 // Every gradient is looked at before the first weight changes; nothing waits for the host.
@@ -136,24 +146,14 @@ void Optimizer::step_mixed(Context& c, double learning_rate) {
       find_nonfinite(c, {.x = span.gradients, .flag = flag});
   }
   for (const ParameterSpan& span : parameters_.spans()) {
-    Tensor buffer;
-    if (!states_.empty()) {
-      const Tensor& flat = states_[0].flat;
-      buffer = Tensor(static_cast<std::byte*>(flat.raw()) + span.offset_bytes, span.values.shape(),
-                      flat.dtype(), flat.device());
+    Update some{
+        .w = span.values, .grad = span.gradients, .copy = span.copies, .loss_scale = scaling};
+    for (std::size_t i = 0; i < states_.size(); ++i) {
+      const Tensor& flat = states_[i].flat;
+      some.states[i] = Tensor(static_cast<std::byte*>(flat.raw()) + span.offset_bytes,
+                              span.values.shape(), flat.dtype(), flat.device());
     }
-    sgd_step(c, {.w = span.values,
-                 .grad = span.gradients,
-                 .momentum_buffer = buffer,
-                 .copy = span.copies,
-                 .loss_scale = scaling,
-                 .lr = learning_rate,
-                 .momentum = options_.momentum,
-                 .dampening = options_.dampening,
-                 .weight_decay = options_.weight_decay,
-                 .nesterov = options_.nesterov,
-                 .first_step = step_count_ == 1,
-                 .state = c.step_state});
+    update(c, learning_rate, some);
   }
   if (!scaling.empty()) loss_scale_update(c, {.state = scaling});
 }

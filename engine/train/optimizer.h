@@ -44,11 +44,12 @@ class Optimizer {
   };
 
   // `parameters` must outlive the optimizer. Throws Error (usage) for options that PyTorch
-  // refuses, Error (unsupported) for mixed precision with another optimizer than sgd.
+  // refuses.
   Optimizer(const OptimizerOptions& options, const ParameterStore& parameters);
 
   // In f16 a step whose gradients are not all finite changes no weight and halves the loss scale;
-  // the device decides that by itself, and step_count() counts such steps too.
+  // the device decides that by itself, and step_count() counts such steps too, also where Adam
+  // corrects its averages for their start at 0.
   // Where the context has a step_state, rate and number of the step are those in it.
   void step(Context& c, double learning_rate, const Tensor& rest = {});
 
@@ -59,6 +60,11 @@ class Optimizer {
   void set_step_count(std::int64_t count) { step_count_ = count; }
 
  private:
+  struct Update {
+    Tensor w, grad, grad_rest = {}, copy = {}, loss_scale = {};
+    Tensor states[2] = {};
+  };
+  void update(Context& c, double learning_rate, const Update& u) const;
   void step_mixed(Context& c, double learning_rate);
 
   OptimizerOptions options_;

@@ -6,6 +6,7 @@
 
 #include "engine/core/check.h"
 #include "engine/core/error.h"
+#include "engine/core/planned_buffer.h"
 #include "engine/core/rng.h"
 #include "engine/core/transfer.h"
 #include "kernels/include/loss_scale_update.h"
@@ -76,7 +77,8 @@ ParameterStore ParameterStore::with_own_gradients() const {
   KILN_CHECK(!mixed());
   ParameterStore twin(dtype_, device_);
   twin.parameters_ = parameters_;
-  twin.gradients_ = Buffer(device_, flat_gradients_.size_bytes());
+  twin.gradients_ =
+      planned_buffer("gradients of the parameters", device_, flat_gradients_.size_bytes());
   twin.flat_values_ = flat_values_;
   twin.flat_gradients_ = Tensor(twin.gradients_.data(), flat_gradients_.shape(), dtype_, device_);
   for (Parameter& p : twin.parameters_) {
@@ -166,8 +168,8 @@ void ParameterStore::allocate() {
   std::size_t trainable_bytes = 0, statistics_bytes = 0;
   for (const Parameter& p : parameters_)
     (p.trainable() ? trainable_bytes : statistics_bytes) += aligned(size_bytes(p, dtype_));
-  values_ = Buffer(device_, trainable_bytes);
-  gradients_ = Buffer(device_, trainable_bytes);
+  values_ = planned_buffer("parameters", device_, trainable_bytes);
+  gradients_ = planned_buffer("gradients of the parameters", device_, trainable_bytes);
   statistics_ = Buffer(device_, statistics_bytes);
   std::size_t trainable_at = 0, statistics_at = 0;
   const auto place = [&](Parameter& p) {
@@ -196,9 +198,9 @@ void ParameterStore::allocate() {
 // and moved to 16 bits, where every offset is half as large.
 void ParameterStore::allocate_mixed(std::size_t narrow_bytes) {
   const std::size_t all_bytes = flat_values_.size_bytes();
-  copies_ = Buffer(device_, narrow_bytes / 2);
-  narrow_gradients_ = Buffer(device_, narrow_bytes / 2);
-  gradients_ = Buffer(device_, all_bytes - narrow_bytes);
+  copies_ = planned_buffer("16-bit copies of the parameters", device_, narrow_bytes / 2);
+  narrow_gradients_ = planned_buffer("gradients of the parameters", device_, narrow_bytes / 2);
+  gradients_ = planned_buffer("gradients of the parameters", device_, all_bytes - narrow_bytes);
   for (Parameter& p : parameters_) {
     if (!p.trainable()) continue;
     const auto at =

@@ -27,7 +27,11 @@ struct DropoutMask {
     return random_block(key, RandomStream::dropout, epoch, index);
   }
   KILN_HOST_DEVICE constexpr bool kept(std::uint64_t unit) const {
-    return kept(block(unit / 4), static_cast<int>(unit % 4));
+    // Selected, not indexed: a GPU has no registers with a number known at run time.
+    const PhiloxBlock b = block(unit / 4);
+    const std::uint32_t low = unit % 2 == 0 ? b.word[0] : b.word[1];
+    const std::uint32_t high = unit % 2 == 0 ? b.word[2] : b.word[3];
+    return ((unit % 4 < 2 ? low : high) >> 8) >= threshold;
   }
 };
 

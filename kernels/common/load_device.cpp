@@ -35,38 +35,89 @@ const DeviceBackend* open_plugin(const std::string& name, std::string& why) {
   return nullptr;
 }
 
-// Asks the driver itself, so that a machine without a GPU never opens the plug-in.
-int driver_device_count(std::string& why) {
-  void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (driver == nullptr) {
-    why = "no NVIDIA driver (libcuda.so.1)";
-    return 0;
-  }
-  const auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(driver, "cuInit"));
-  const auto count = reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount"));
+struct Driver {
   int devices = 0;
-  const int status = init == nullptr || count == nullptr ? -1 : init(0);
-  if (status != 0 || count(&devices) != 0) {
-    why = "the NVIDIA driver does not start (cuInit: " + std::to_string(status) + ")";
-    return 0;
+  int version = 0;  // 1000 major + 10 minor of the newest CUDA that it knows; 0: it does not say
+};
+
+// What to do about a cuInit that failed. The numbers are CUresult's.
+std::string start_fault(int status) {
+  const std::string text =
+      "the NVIDIA driver does not start (cuInit: " + std::to_string(status) + ")";
+  switch (status) {
+    case 100:
+      return "the NVIDIA driver reports no device";
+    case 803:
+      return text +
+             ": its library and its kernel module are of different versions; restart the machine";
+    case 804:
+      return text +
+             ": it is too old for the CUDA compatibility package that is installed; update the "
+             "driver";
+    default:
+      return text + "; see whether nvidia-smi works";
   }
-  if (devices == 0) why = "the NVIDIA driver reports no device";
-  return devices;
+}
+
+// Asks the driver itself, so that a machine without a GPU never opens the plug-in.
+Driver ask_driver(std::string& why) {
+  void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    why = "no NVIDIA driver (libcuda.so.1)";
+    return {};
+  }
+  const auto init = reinterpret_cast<int (*)(unsigned)>(dlsym(library, "cuInit"));
+  const auto count = reinterpret_cast<int (*)(int*)>(dlsym(library, "cuDeviceGetCount"));
+  const auto version = reinterpret_cast<int (*)(int*)>(dlsym(library, "cuDriverGetVersion"));
+  Driver driver;
+  if (init == nullptr || count == nullptr) {
+    why = "libcuda.so.1 is no NVIDIA driver: it has no cuInit";
+    return {};
+  }
+  if (const int status = init(0); status != 0) {
+    why = start_fault(status);
+    return {};
+  }
+  if (count(&driver.devices) != 0 || driver.devices == 0) {
+    why = "the NVIDIA driver reports no device";
+    return {};
+  }
+  if (version == nullptr || version(&driver.version) != 0) driver.version = 0;
+  return driver;
+}
+
+std::string counted(int count) {
+  return std::to_string(count) + (count == 1 ? " device" : " devices");
+}
+
+// The driver has devices and CUDA's runtime in the plug-in sees none.
+std::string unusable(const Driver& driver) {
+  return "the NVIDIA driver has " + counted(driver.devices) +
+         ", but this build of kiln can use none: the driver is for CUDA " +
+         std::to_string(driver.version / 1000) + "." + std::to_string(driver.version % 1000 / 10) +
+         ", probably too old; update it";
 }
 
 }  // namespace
 
 std::optional<Device> load_device(DeviceType type, int index, std::string& why) {
   if (type == DeviceType::cpu) return Device{};
-  if (type == DeviceType::cuda && driver_device_count(why) == 0) return std::nullopt;
+  Driver driver;
+  if (type == DeviceType::cuda) {
+    driver = ask_driver(why);
+    if (driver.devices == 0) return std::nullopt;
+  }
   const DeviceBackend* backend =
       open_plugin(type == DeviceType::cuda ? "libkiln_cuda.so" : "libkiln_emu.so", why);
   if (backend == nullptr) return std::nullopt;
   const int count = backend->device_count();
+  if (count == 0 && type == DeviceType::cuda) {
+    why = unusable(driver);
+    return std::nullopt;
+  }
   if (index < 0 || index >= count) {
-    why = "there " +
-          std::string(count == 1 ? "is 1 device" : "are " + std::to_string(count) + " devices") +
-          ", counted from 0";
+    why =
+        std::string(count == 1 ? "there is " : "there are ") + counted(count) + ", counted from 0";
     return std::nullopt;
   }
   return Device{type, index, backend};

@@ -2,15 +2,15 @@
 
 #include <cmath>
 
+#include "kernels/common/mixed_step_check.h"
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/optimizer_simd.h"
 
 namespace kiln {
 
 void check(const AdamStepArgs& a) {
-  require_wide("adam_step", "w", a.w);
-  require_alike("adam_step", {"w", a.w},
-                {{"grad", a.grad}, {"exp_avg", a.exp_avg}, {"exp_avg_sq", a.exp_avg_sq}});
+  require_gradient("adam_step", a.w, a.grad, a.copy, a.loss_scale);
+  require_alike("adam_step", {"w", a.w}, {{"exp_avg", a.exp_avg}, {"exp_avg_sq", a.exp_avg_sq}});
   require(a.step >= 1, "adam_step", "step counts from 1");
   require(a.beta1 >= 0 && a.beta1 < 1 && a.beta2 >= 0 && a.beta2 < 1, "adam_step",
           "beta must lie in [0, 1)");

@@ -2,31 +2,17 @@
 
 #include <cmath>
 
+#include "kernels/common/mixed_step_check.h"
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/optimizer_simd.h"
-#include "kernels/include/loss_scale_update.h"
 
 namespace kiln {
 
 void check(const SgdStepArgs& a) {
-  require_wide("sgd_step", "w", a.w);
-  require_float("sgd_step", "grad", a.grad);
-  if (is_16_bit(a.grad.dtype())) {
-    require(a.w.dtype() == DType::f32, "sgd_step", "a 16-bit grad needs w in f32");
-    require_tensor("sgd_step", "grad", a.grad, a.w.shape(), a.grad.dtype(), a.w.device());
-    if (!a.copy.empty()) require_alike("sgd_step", {"grad", a.grad}, {{"copy", a.copy}});
-  } else {
-    require_alike("sgd_step", {"w", a.w}, {{"grad", a.grad}});
-    require(a.copy.empty(), "sgd_step", "writes a copy only beside a 16-bit grad");
-  }
+  require_gradient("sgd_step", a.w, a.grad, a.copy, a.loss_scale);
   if (!a.grad_rest.empty()) {
     require(a.w.device().is_host(), "sgd_step", "takes a gradient in parts on the CPU only");
     require_alike("sgd_step", {"grad", a.grad}, {{"grad_rest", a.grad_rest}});
-  }
-  if (!a.loss_scale.empty()) {
-    require(!a.w.device().is_host(), "sgd_step", "the CPU scales no loss");
-    require_tensor("sgd_step", "loss_scale", a.loss_scale, {kLossScaleSize}, DType::f32,
-                   a.w.device());
   }
   if (a.momentum != 0)
     require_alike("sgd_step", {"w", a.w}, {{"momentum_buffer", a.momentum_buffer}});

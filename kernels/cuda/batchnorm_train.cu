@@ -1,10 +1,9 @@
 // batchnorm_train on a GPU: two reads of x and one write of y: 12 bytes an element in f32, 6 in 16
-// bits, whose statistics, scale and shift are f32. Sums are taken around the first row,
-// x - x[0], so that a large mean cancels nothing.
+// bits, whose statistics, scale and shift are f32; 3 operations for the sums and 3 for y. Sums are
+// taken around the first row, x - x[0], so that a large mean cancels nothing.
 #include "kernels/common/activation_math.h"
 #include "kernels/common/batchnorm_check.h"
-#include "kernels/cuda/batchnorm_sums.h"
-#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/batchnorm_rows.h"
 #include "kernels/include/batchnorm_train.h"
 
 namespace kiln::cuda {
@@ -13,91 +12,121 @@ namespace {
 template <class T>
 struct ShiftedMoments {
   const T* x;
-  std::int64_t channels;
-  __device__ SumPair operator()(std::int64_t row, std::int64_t channel) const {
-    const double d = static_cast<double>(widened(x[row * channels + channel])) -
-                     static_cast<double>(widened(x[channel]));
-    return {d, d * d};
+
+  template <int count>
+  __device__ Pack<T, count> own(std::int64_t channel) const {
+    return load_pack<count>(x + channel);
+  }
+  template <int count>
+  __device__ void add(const Pack<T, count>& first_row, std::int64_t i,
+                      SumPair (&sum)[count]) const {
+    const Pack<T, count> values = load_pack<count>(x + i);
+    for (int k = 0; k < count; ++k) {
+      const double d = static_cast<double>(widened(values.at[k])) -
+                       static_cast<double>(widened(first_row.at[k]));
+      sum[k].first += d;
+      sum[k].second += d * d;
+    }
   }
 };
 
+// y = act((x - saved_mean) scale + shift): the rounding of the saved mean is made good in `shift`.
 template <class T>
 struct Statistics {
+  using A = Accumulated<T>;
   const T* x;
-  const SumPair* partial;
-  SumPair* exact;  // [channels]: mean and 1 / deviation, unrounded, for Apply
-  Accumulated<T>*saved_mean, *saved_inv_std;
-  Accumulated<T>*running_mean, *running_var;  // may be null
-  std::int64_t rows, channels;
-  int parts;
-  double momentum, epsilon;
+  const A *gamma, *beta;  // may be null
+  Line<A>* line;
+  A *saved_mean, *saved_inv_std;
+  A *running_mean, *running_var;  // may be null
+  double rows, momentum, epsilon;
 
-  __device__ void operator()(std::int64_t c) const {
-    const SumPair sum = add_parts(partial, parts, channels, c);
-    const double count = static_cast<double>(rows), shift = sum.first / count;
-    const double mean = static_cast<double>(widened(x[c])) + shift;
-    const double m2 = sum.second - sum.first * shift;
+  __device__ void operator()(std::int64_t c, const SumPair& sum) const {
+    const double around = sum.first / rows;
+    const double mean = static_cast<double>(widened(x[c])) + around;
+    const double m2 = sum.second - sum.first * around;
     // Rounding may leave a tiny negative number; NaN must stay.
-    const double variance = m2 < 0 ? 0.0 : m2 / count;
-    exact[c] = {mean, 1 / std::sqrt(variance + epsilon)};
-    saved_mean[c] = static_cast<Accumulated<T>>(mean);
-    saved_inv_std[c] = static_cast<Accumulated<T>>(exact[c].second);
+    const double variance = m2 < 0 ? 0.0 : m2 / rows, inv_std = 1 / std::sqrt(variance + epsilon);
+    saved_mean[c] = static_cast<A>(mean);
+    saved_inv_std[c] = static_cast<A>(inv_std);
+    const double scale = (gamma == nullptr ? 1.0 : static_cast<double>(gamma[c])) * inv_std;
+    const double shift = beta == nullptr ? 0.0 : static_cast<double>(beta[c]);
+    const double rounding = static_cast<double>(saved_mean[c]) - mean;
+    line[c] = {static_cast<A>(scale), static_cast<A>(shift + rounding * scale)};
     if (running_mean != nullptr) running_mean[c] = blend(running_mean[c], mean);
     if (running_var != nullptr)
-      running_var[c] = blend(running_var[c], variance * count / (count - 1));
+      running_var[c] = blend(running_var[c], variance * rows / (rows - 1));
   }
-  __device__ Accumulated<T> blend(Accumulated<T> old, double now) const {
-    return static_cast<Accumulated<T>>((1 - momentum) * static_cast<double>(old) + momentum * now);
+  __device__ A blend(A old, double now) const {
+    return static_cast<A>((1 - momentum) * static_cast<double>(old) + momentum * now);
   }
 };
 
 template <class T>
 struct Apply {
-  const Accumulated<T>*gamma, *beta;  // may be null
-  const SumPair* exact;
-  std::int64_t channels;
+  using A = Accumulated<T>;
+  const T* x;
+  T* y;
+  const A* mean;
+  const Line<A>* line;
   Activation activation;
 
-  __device__ Accumulated<T> operator()(std::int64_t i, Accumulated<T> x) const {
-    const std::int64_t c = i % channels;
-    const double scale = (gamma == nullptr ? 1.0 : static_cast<double>(gamma[c])) * exact[c].second;
-    const double centred = static_cast<double>(x) - exact[c].first;
-    const double shift = beta == nullptr ? 0.0 : static_cast<double>(beta[c]);
-    return activated(static_cast<Accumulated<T>>(centred * scale + shift), activation);
+  template <int count>
+  struct Own {
+    A mean[count];
+    Line<A> line[count];
+  };
+  template <int count>
+  __device__ Own<count> own(std::int64_t channel) const {
+    Own<count> all;
+    for (int k = 0; k < count; ++k) {
+      all.mean[k] = mean[channel + k];
+      all.line[k] = line[channel + k];
+    }
+    return all;
+  }
+  template <int count>
+  __device__ void map(const Own<count>& own, std::int64_t i) const {
+    Pack<T, count> values = load_pack<count>(x + i);
+    for (int k = 0; k < count; ++k) {
+      const A centred = widened(values.at[k]) - own.mean[k];
+      values.at[k] =
+          stored<T>(activated(centred * own.line[k].scale + own.line[k].shift, activation));
+    }
+    store_pack(y + i, values);
   }
 };
+
+template <class T>
+void run(Context& c, const BatchnormTrainArgs& a) {
+  using A = Accumulated<T>;
+  const Shape& shape = a.x.shape();
+  const std::int64_t rows = row_count_of(shape);
+  const T* x = a.x.data<T>();
+  T* y = a.y.data<T>();
+  auto* partial = reinterpret_cast<SumPair*>(a.scratch);
+  auto* line = reinterpret_cast<Line<A>*>(partial + c.reduction_parts(rows) * shape[-1]);
+  sum_channels<T>(c, "batchnorm_train", shape, ShiftedMoments<T>{x}, partial,
+                  Statistics<T>{.x = x,
+                                .gamma = optional_data<A>(a.gamma),
+                                .beta = optional_data<A>(a.beta),
+                                .line = line,
+                                .saved_mean = a.saved_mean.data<A>(),
+                                .saved_inv_std = a.saved_inv_std.data<A>(),
+                                .running_mean = optional_data<A>(a.running_mean),
+                                .running_var = optional_data<A>(a.running_var),
+                                .rows = static_cast<double>(rows),
+                                .momentum = a.momentum,
+                                .epsilon = a.epsilon},
+                  x);
+  map_rows<T>(c, "batchnorm_train", shape,
+              Apply<T>{x, y, a.saved_mean.data<A>(), line, a.activation}, x, y);
+}
 
 }  // namespace
 
 void batchnorm_train(Context& c, const BatchnormTrainArgs& a) {
-  const std::int64_t rows = row_count_of(a.x.shape()), channels = a.x.shape()[-1];
-  const int parts = c.reduction_parts(rows);
-  auto* partial = reinterpret_cast<SumPair*>(a.scratch);
-  visit_type(a.x, [&](auto zero) {
-    using T = decltype(zero);
-    using A = Accumulated<T>;
-    const T* x = a.x.data<T>();
-    SumPair* exact = partial + parts * channels;
-    sum_channels(c, "batchnorm_train", rows, channels, parts, ShiftedMoments<T>{x, channels},
-                 partial);
-    map(c, "batchnorm_train", channels,
-        Statistics<T>{.x = x,
-                      .partial = partial,
-                      .exact = exact,
-                      .saved_mean = a.saved_mean.data<A>(),
-                      .saved_inv_std = a.saved_inv_std.data<A>(),
-                      .running_mean = optional_data<A>(a.running_mean),
-                      .running_var = optional_data<A>(a.running_var),
-                      .rows = rows,
-                      .channels = channels,
-                      .parts = parts,
-                      .momentum = a.momentum,
-                      .epsilon = a.epsilon});
-    map_elements(c, "batchnorm_train", a.x.element_count(), false, a.y.data<T>(),
-                 Apply<T>{optional_data<A>(a.gamma), optional_data<A>(a.beta), exact, channels,
-                          a.activation},
-                 x);
-  });
+  visit_type(a.x, [&](auto zero) { run<decltype(zero)>(c, a); });
 }
 
 }  // namespace kiln::cuda

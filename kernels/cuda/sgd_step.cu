@@ -1,19 +1,16 @@
 // sgd_step on a GPU: with momentum 20 bytes a weight in f32; with a 16-bit gradient and copy 20 too
 // (w and buffer 8 read and 8 written, gradient 2, copy 2). At most 6 operations.
 #include "kernels/common/normal_or_zero.h"
-#include "kernels/cuda/elementwise.h"
-#include "kernels/include/loss_scale_update.h"
+#include "kernels/cuda/mixed_step.h"
 #include "kernels/include/sgd_step.h"
 
 namespace kiln::cuda {
 namespace {
 
 // Compiled without contraction: a multiply-add is fused where it says fma and nowhere else, so that
-// every device gives the same bits. `packs` threads do kPack neighbours each, the others one
-// weight.
+// every device gives the same bits.
 template <class T, class G>
 struct SgdStep {
-  static constexpr int kPack = static_cast<int>(16 / sizeof(T));
   T* w;
   const G* grad;
   T* buffer;                // null without momentum
@@ -22,19 +19,10 @@ struct SgdStep {
   T minus_lr, momentum, undamped, decay;
   bool use_decay, nesterov, first_step;
   const StepState* state;  // or null
-  std::int64_t packs;
 
-  __device__ void operator()(std::int64_t thread) const {
-    if (loss_scale != nullptr && loss_scale[kFoundNonfinite] != 0) return;
-    if (state != nullptr && state->halted != 0) return;
-    if (thread < packs)
-      update<kPack>(thread * kPack);
-    else
-      update<1>(packs * kPack + thread - packs);
-  }
   template <int count>
   __device__ void update(std::int64_t first) const {
-    const T unscale = loss_scale == nullptr ? T(1) : T(1) / static_cast<T>(loss_scale[kLossScale]);
+    const T unscale = unscale_of<T>(loss_scale);
     const bool first_update = state == nullptr ? first_step : state->step == 0;
     const T minus_rate = state == nullptr ? minus_lr : static_cast<T>(-state->rates.learning_rate);
     const Pack<G, count> gradients = load_pack<count>(grad + first);
@@ -53,54 +41,30 @@ struct SgdStep {
     }
     store_pack(w + first, weights);
     if (buffer != nullptr) store_pack(buffer + first, buffers);
-    if constexpr (sizeof(G) == 2)
-      if (copy != nullptr) store_copy(first, weights);
-  }
-  template <int count>
-  __device__ void store_copy(std::int64_t first, const Pack<T, count>& weights) const {
-    Pack<G, count> rounded;
-    for (int i = 0; i < count; ++i) rounded.at[i] = stored<G>(weights.at[i]);
-    store_pack(copy + first, rounded);
+    store_step_copy(copy, first, weights);
   }
 };
-
-template <class T, class G>
-void run(Context& c, const SgdStepArgs& a) {
-  SgdStep<T, G> body{.w = a.w.data<T>(),
-                     .grad = a.grad.data<const G>(),
-                     .buffer = a.momentum != 0 ? a.momentum_buffer.data<T>() : nullptr,
-                     .copy = optional_data<G>(a.copy),
-                     .loss_scale = optional_data<const float>(a.loss_scale),
-                     .minus_lr = static_cast<T>(-a.lr),
-                     .momentum = static_cast<T>(a.momentum),
-                     .undamped = static_cast<T>(1 - a.dampening),
-                     .decay = static_cast<T>(a.weight_decay),
-                     .use_decay = a.weight_decay != 0,
-                     .nesterov = a.nesterov,
-                     .first_step = a.first_step,
-                     .state = a.state,
-                     .packs = 0};
-  constexpr int kPack = SgdStep<T, G>::kPack;
-  const std::int64_t count = a.w.element_count();
-  if (packs_fit<T, kPack>(body.w) && packs_fit<G, kPack>(body.grad) &&
-      packs_fit<T, kPack>(body.buffer) && packs_fit<G, kPack>(body.copy))
-    body.packs = count / kPack;
-  map(c, "sgd_step", body.packs + count - body.packs * kPack, body);
-}
 
 }  // namespace
 
 void sgd_step(Context& c, const SgdStepArgs& a) {
-  switch (a.grad.dtype()) {
-    case DType::f16:
-      return run<float, Float16>(c, a);
-    case DType::bf16:
-      return run<float, BFloat16>(c, a);
-    case DType::f64:
-      return run<double, double>(c, a);
-    default:
-      return run<float, float>(c, a);
-  }
+  visit_step_types(a.grad, [&]<class T, class G>(T, G) {
+    const SgdStep<T, G> body{.w = a.w.data<T>(),
+                             .grad = a.grad.data<const G>(),
+                             .buffer = a.momentum != 0 ? a.momentum_buffer.data<T>() : nullptr,
+                             .copy = optional_data<G>(a.copy),
+                             .loss_scale = optional_data<const float>(a.loss_scale),
+                             .minus_lr = static_cast<T>(-a.lr),
+                             .momentum = static_cast<T>(a.momentum),
+                             .undamped = static_cast<T>(1 - a.dampening),
+                             .decay = static_cast<T>(a.weight_decay),
+                             .use_decay = a.weight_decay != 0,
+                             .nesterov = a.nesterov,
+                             .first_step = a.first_step,
+                             .state = a.state};
+    map_weights<T>(c, "sgd_step", a.w.element_count(), body, body.w, body.grad, body.buffer,
+                   body.copy);
+  });
 }
 
 }  // namespace kiln::cuda

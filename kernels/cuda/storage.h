@@ -74,4 +74,15 @@ __device__ inline void store_pack(T* to, const Pack<T, count>& pack) {
   *reinterpret_cast<Pack<T, count>*>(to) = pack;
 }
 
+// Calls run(std::integral_constant<int, count>) with the neighbouring channels that a thread takes:
+// 16 bytes of T where the channels and each pointer's packs allow it, else one.
+template <class T, class Run, class... P>
+void with_channel_pack(std::int64_t channels, const Run& run, const P*... pointers) {
+  constexpr int kPack = static_cast<int>(16 / sizeof(T));
+  if (channels % kPack == 0 && (packs_fit<P, kPack>(pointers) && ...))
+    run(std::integral_constant<int, kPack>{});
+  else
+    run(std::integral_constant<int, 1>{});
+}
+
 }  // namespace kiln::cuda

@@ -11,21 +11,27 @@
 // for its square root, which is MKL's and up to 1 ulp off. In f32 an average that would be
 // subnormal (below 1.2e-38) becomes zero.
 //
-// Shapes    w, grad, square_avg, acc_delta: f32 or f64, any one shape. Both averages start at 0.
-//           state: null, or on a device where lr comes from instead
-//           (kernels/include/step_state.h); halted, nothing is written.
+// Mixed precision, on devices other than the CPU: w and both averages are f32; the gradient may
+// have 16 bits, and `copy` then gets w rounded to its type. `loss_scale` is as in sgd_step; a step
+// that it leaves out writes nothing.
+//
+// Shapes    w, square_avg, acc_delta: f32 or f64, any one shape. Both averages start at 0.
+//           grad: as w, or beside f32 f16 or bf16 of that shape    copy: as a 16-bit grad, or empty
+//           loss_scale: f32 [4], or empty    state: null, or on a device where lr comes from
+//           instead (kernels/include/step_state.h); halted, nothing is written.
 // Aliasing  none.
-// Writes    w, square_avg and acc_delta, in place.
+// Writes    w, square_avg, acc_delta and copy, in place.
 // Source    docs/math.md, "Adadelta"; Zeiler, arXiv 1212.5701; torch.optim.Adadelta.
 #pragma once
 
-#include "kernels/common/op_check.h"
+#include "kernels/common/mixed_step_check.h"
 #include "kernels/include/step_state.h"
 
 namespace kiln {
 
 struct AdadeltaStepArgs {
   Tensor w, grad, square_avg, acc_delta;
+  Tensor copy, loss_scale;
   double lr = 1.0;
   double rho = 0.9;
   double eps = 1e-6;
@@ -34,9 +40,9 @@ struct AdadeltaStepArgs {
 };
 
 inline void check(const AdadeltaStepArgs& a) {
-  require_wide("adadelta_step", "w", a.w);
+  require_gradient("adadelta_step", a.w, a.grad, a.copy, a.loss_scale);
   require_alike("adadelta_step", {"w", a.w},
-                {{"grad", a.grad}, {"square_avg", a.square_avg}, {"acc_delta", a.acc_delta}});
+                {{"square_avg", a.square_avg}, {"acc_delta", a.acc_delta}});
   require_no_host_state("adadelta_step", a.w, a.state);
 }
 

@@ -10,11 +10,17 @@
 // for its square root, which is MKL's and up to 1 ulp off. In f32 an exp_avg that would be
 // subnormal (below 1.2e-38) becomes zero.
 //
-// Shapes    w, grad, exp_avg, exp_avg_sq: f32 or f64, any one shape. Both averages start at 0.
+// Mixed precision, on devices other than the CPU: w and both averages are f32; the gradient may
+// have 16 bits, and `copy` then gets w rounded to its type. `loss_scale` is as in sgd_step; a step
+// that it leaves out writes nothing.
+//
+// Shapes    w, exp_avg, exp_avg_sq: f32 or f64, any one shape. Both averages start at 0.
+//           grad: as w, or beside f32 f16 or bf16 of that shape    copy: as a 16-bit grad, or empty
+//           loss_scale: f32 [4], or empty.
 //           step >= 1 counts this one. 0 <= beta < 1. state: null, or on a device where lr and step
 //           come from instead (kernels/include/step_state.h); halted, nothing is written.
 // Aliasing  none.
-// Writes    w, exp_avg and exp_avg_sq, in place.
+// Writes    w, exp_avg, exp_avg_sq and copy, in place.
 // Source    docs/math.md, "Adam"; Kingma, Ba, arXiv 1412.6980; Loshchilov, Hutter, arXiv
 //           1711.05101; torch.optim.Adam, torch.optim.AdamW.
 #pragma once
@@ -28,6 +34,7 @@ namespace kiln {
 
 struct AdamStepArgs {
   Tensor w, grad, exp_avg, exp_avg_sq;
+  Tensor copy, loss_scale;
   double lr = 1e-3;
   double beta1 = 0.9;
   double beta2 = 0.999;

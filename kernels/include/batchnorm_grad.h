@@ -11,7 +11,8 @@
 //           scratch: batchnorm_grad_scratch_bytes, aligned to 64.
 // Aliasing  dx may be dy (overwrite only); any other overlap is an error.
 // Writes    dx by `mode`; dgamma and dbeta are replaced, or added to with accumulate_parameters.
-// Order     reduction_parts partial sums over the rows, added in the order of their numbers.
+// Order     reduction_parts partial sums over the rows, added in the order of their numbers; on
+//           other devices in a tree that their number alone fixes.
 // Source    docs/math.md, "Batch normalisation".
 #pragma once
 

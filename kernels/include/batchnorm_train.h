@@ -11,7 +11,8 @@
 //           scratch: batchnorm_train_scratch_bytes, aligned to 64.
 // Aliasing  y may be x; any other overlap is an error.
 // Order     the rows are cut into reduction_parts; a part's mean and sum of squared differences are
-//           exact to a few ulp of double and parts are merged in the order of their numbers.
+//           exact to a few ulp of double and parts are merged in the order of their numbers; on
+//           other devices the parts are added in a tree that their number alone fixes.
 // Source    docs/math.md, "Batch normalisation"; Ioffe, Szegedy, arXiv 1502.03167; merging after
 //           Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983.
 #pragma once

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/include/loss_scale_update.h"
 #include "tests/golden/golden.h"
 #include "tests/reference/adadelta_step.h"
 #include "tests/support/check_op.h"
@@ -37,6 +38,44 @@ TEST(AdadeltaStep, MatchesTheOracle) {
       // A dozen roundings, numbers such as 0.9 rounded to float.
       check_op(run, {w, square, acc}, {2e-6, 4e-15});
     }
+}
+
+TEST(AdadeltaStep, MixedPrecisionMatchesTheOracle) {
+  if (test_device().is_host()) GTEST_SKIP() << "16 bits are not the CPU's";
+  TestContext c;
+  for (const Shape& shape : elementwise_shapes())
+    for (const DType type : {DType::bf16, DType::f16, DType::f32})
+      for (const bool found : {false, true}) {
+        SCOPED_TRACE(to_string(shape) + std::string(name_of(type)));
+        const double scale = type == DType::bf16 ? 1 : 1024;
+        const OwnedTensor w = random_tensor(shape, DType::f32, 1);
+        const OwnedTensor square = random_tensor(shape, DType::f32, 2, 0, 1);
+        const OwnedTensor acc = random_tensor(shape, DType::f32, 3, 0, 1);
+        const OwnedTensor grad = random_tensor(shape, type, 4);
+        const OwnedTensor copy(shape, is_16_bit(type) ? type : DType::f16);
+        const OwnedTensor state({kLossScaleSize}, DType::f32, {scale, 0, found ? 1.0 : 0.0, 0});
+        Values wanted = w.values(), s = square.values(), a = acc.values(), g = grad.values();
+        for (double& value : g) value /= scale;
+        // A gradient that was not finite leaves everything as it was.
+        if (!found) reference::adadelta(0.5, 0.9, 1e-6, 0.01, wanted, g, s, a);
+        adadelta_step(c, {.w = w,
+                          .grad = grad,
+                          .square_avg = square,
+                          .acc_delta = acc,
+                          .copy = is_16_bit(type) ? copy.view() : Tensor{},
+                          .loss_scale = state,
+                          .lr = 0.5,
+                          .rho = 0.9,
+                          .eps = 1e-6,
+                          .weight_decay = 0.01});
+        // As in f32: the division by a power of two is exact.
+        EXPECT_TRUE(close_to(w, wanted, found ? 0 : 2e-6));
+        EXPECT_TRUE(close_to(square, s, found ? 0 : 2e-6));
+        EXPECT_TRUE(close_to(acc, a, found ? 0 : 2e-6));
+        if (is_16_bit(type) && !found) {
+          EXPECT_TRUE(elementwise_close_to(copy, rounded(w.values(), type), 0));
+        }
+      }
 }
 
 double number(const golden::GoldenCase& k, const char* name, double absent = 0,

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/include/loss_scale_update.h"
 #include "tests/golden/golden.h"
 #include "tests/reference/adam_step.h"
 #include "tests/support/check_op.h"
@@ -49,6 +50,86 @@ TEST(AdamStep, MatchesTheOracle) {
       // A dozen roundings, numbers such as 0.999 rounded to float.
       check_op(run, {w, first, second}, {2e-6, 4e-15});
     }
+}
+
+// The type of the gradient, and what it was scaled by.
+struct MixedCase {
+  DType grad;
+  double scale;
+  bool decoupled;
+};
+
+TEST(AdamStep, MixedPrecisionMatchesTheOracle) {
+  if (test_device().is_host()) GTEST_SKIP() << "16 bits are not the CPU's";
+  TestContext c;
+  for (const Shape& shape : elementwise_shapes())
+    for (const auto& [type, scale, decoupled] :
+         {MixedCase{DType::bf16, 1, true}, MixedCase{DType::f16, 1024, false},
+          MixedCase{DType::f32, 1024, true}}) {
+      SCOPED_TRACE(to_string(shape) + std::string(name_of(type)));
+      const reference::AdamSettings s{.lr = 0.01,
+                                      .beta1 = 0.9,
+                                      .beta2 = 0.99,
+                                      .eps = 1e-6,
+                                      .weight_decay = 0.1,
+                                      .decoupled = decoupled,
+                                      .step = 7};
+      const OwnedTensor w = random_tensor(shape, DType::f32, 1);
+      const OwnedTensor first = random_tensor(shape, DType::f32, 2);
+      const OwnedTensor second = random_tensor(shape, DType::f32, 3, 0, 1);
+      const OwnedTensor grad = random_tensor(shape, type, 4);
+      const OwnedTensor copy(shape, is_16_bit(type) ? type : DType::f16);
+      const OwnedTensor state({kLossScaleSize}, DType::f32, {scale, 0, 0, 0});
+      Values wanted = w.values(), m = first.values(), v = second.values(), g = grad.values();
+      for (double& value : g) value /= scale;
+      reference::adam(s, wanted, g, m, v);
+      adam_step(c, {.w = w,
+                    .grad = grad,
+                    .exp_avg = first,
+                    .exp_avg_sq = second,
+                    .copy = is_16_bit(type) ? copy.view() : Tensor{},
+                    .loss_scale = state,
+                    .lr = s.lr,
+                    .beta1 = s.beta1,
+                    .beta2 = s.beta2,
+                    .eps = s.eps,
+                    .weight_decay = s.weight_decay,
+                    .decoupled = s.decoupled,
+                    .step = s.step});
+      // As in f32: the division by a power of two is exact.
+      EXPECT_TRUE(close_to(w, wanted, 2e-6));
+      EXPECT_TRUE(close_to(first, m, 2e-6));
+      EXPECT_TRUE(close_to(second, v, 2e-6));
+      EXPECT_TRUE(w.guards_intact() && copy.guards_intact());
+      if (is_16_bit(type)) {
+        EXPECT_TRUE(elementwise_close_to(copy, rounded(w.values(), type), 0));
+      }
+    }
+}
+
+TEST(AdamStep, AFoundInfinityLeavesEverythingAsItWas) {
+  if (test_device().is_host()) GTEST_SKIP() << "16 bits are not the CPU's";
+  TestContext c;
+  for (const double found : {0.0, 1.0}) {
+    const OwnedTensor w = random_tensor({37}, DType::f32, 1),
+                      grad = random_tensor({37}, DType::f16, 2);
+    const OwnedTensor first = random_tensor({37}, DType::f32, 3);
+    const OwnedTensor second = random_tensor({37}, DType::f32, 4, 0, 1);
+    const OwnedTensor copy = random_tensor({37}, DType::f16, 5);
+    const OwnedTensor state({kLossScaleSize}, DType::f32, {8, 0, found, 0});
+    const Values before[] = {w.values(), first.values(), second.values(), copy.values()};
+    adam_step(c, {.w = w,
+                  .grad = grad,
+                  .exp_avg = first,
+                  .exp_avg_sq = second,
+                  .copy = copy,
+                  .loss_scale = state,
+                  .lr = 0.1});
+    EXPECT_EQ(w.values() == before[0], found != 0);
+    EXPECT_EQ(first.values() == before[1], found != 0);
+    EXPECT_EQ(second.values() == before[2], found != 0);
+    EXPECT_EQ(copy.values() == before[3], found != 0);
+  }
 }
 
 double number(const golden::GoldenCase& k, const char* name, double absent = 0,

@@ -4,8 +4,11 @@
 #include "kernels/include/adam_step.h"
 #include "kernels/include/conv2d.h"
 #include "kernels/include/linear.h"
+#include "kernels/include/maxpool.h"
+#include "kernels/include/maxpool_grad.h"
 #include "kernels/include/relu.h"
 #include "kernels/include/sgd_step.h"
+#include "tests/reference/maxpool.h"
 #include "tests/reference/relu.h"
 #include "tests/support/check_op.h"
 
@@ -72,6 +75,53 @@ TEST(StorageTypes, PacksAndTailsMeetEverywhere) {
         relu(c, {.x = part(x), .y = part(y)});
         EXPECT_TRUE(elementwise_close_to(y, wanted, 0))
             << name_of(dtype) << ", " << count << " from " << first;
+      }
+}
+
+// `shape` inside a larger tensor, from element `first` on.
+Tensor part_of(const OwnedTensor& all, const Shape& shape, std::int64_t first) {
+  const Tensor view = all.view();
+  auto* bytes = static_cast<std::byte*>(view.raw());
+  bytes += static_cast<std::size_t>(first) * size_of(all.dtype());
+  return Tensor(bytes, shape, all.dtype(), view.device());
+}
+
+// Pooling takes 16 bytes of channels at once where addresses allow it: eight channels of each type
+// do. From element 1 on no pack fits; the bits must be those of the oracle all the same, and so the
+// index, whose address alone may be odd.
+TEST(StorageTypes, PoolingOfUnalignedViews) {
+  TestContext c;
+  const Pool2dShape s{.n = 2, .h = 5, .w = 7, .c = 8};
+  const std::int64_t inputs = s.input().element_count(), outputs = s.output().element_count();
+  std::vector<DType> types{DType::f32};
+  if (!test_device().is_host()) types.insert(types.end(), {DType::f16, DType::bf16});
+  for (const DType dtype : types)
+    for (const std::int64_t first : {0, 1})
+      for (const std::int64_t index_first : {0, 3}) {
+        SCOPED_TRACE(std::string(name_of(dtype)) + ", " + std::to_string(first));
+        const OwnedTensor x = random_tensor({inputs + 1}, dtype, 1), y({outputs + 1}, dtype);
+        const OwnedTensor index({outputs + 3}, DType::u8), dx({inputs + 1}, dtype);
+        const Tensor indices = part_of(index, s.output(), index_first);
+        maxpool(c, {.shape = s,
+                    .x = part_of(x, s.input(), first),
+                    .y = part_of(y, s.output(), first),
+                    .index = indices});
+        const auto cut = [](const Values& all, std::int64_t from, std::int64_t count) {
+          return Values(all.begin() + from, all.begin() + from + count);
+        };
+        const auto wanted = reference::maxpool(s, cut(x.values(), first, inputs));
+        EXPECT_EQ(cut(y.values(), first, outputs), wanted.y);
+        EXPECT_EQ(cut(index.values(), index_first, outputs), wanted.index);
+        // What lies beside the views is as it was.
+        EXPECT_TRUE(std::isnan(y.at(first == 0 ? outputs : 0)));
+        EXPECT_EQ(index.at(index_first == 0 ? outputs : 0), 0xA5);
+        maxpool_grad(c, {.shape = s,
+                         .index = part_of(index, s.output(), index_first),
+                         .dy = part_of(y, s.output(), first),
+                         .dx = part_of(dx, s.input(), first)});
+        EXPECT_EQ(cut(dx.values(), first, inputs),
+                  reference::maxpool_grad(s, wanted.index, wanted.y));
+        EXPECT_TRUE(std::isnan(dx.at(first == 0 ? inputs : 0)));
       }
 }
 

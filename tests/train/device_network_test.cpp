@@ -1,6 +1,8 @@
 // Whole training steps on another device against the CPU: KILN_TEST_DEVICE=emu or cuda.
 #include <gtest/gtest.h>
 
+#include "engine/core/memory.h"
+#include "engine/core/planned_buffer.h"
 #include "engine/core/transfer.h"
 #include "engine/train/model_io.h"
 #include "engine/train/network.h"
@@ -97,6 +99,33 @@ TEST_P(DeviceNetwork, ForgottenMemoryAndGuardsChangeNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Networks, DeviceNetwork, testing::Values("lenet", "mnist", "mini_resnet"),
                          [](const auto& name) { return name.param; });
+
+// Out of memory: one line that says who wanted how much, and what to do.
+TEST(DeviceMemory, OfWhichThereIsNotEnoughNamesItsPlanner) {
+  constexpr std::size_t kTooMuch = std::size_t{1} << 60;
+  const auto line_of = [](const auto& allocate) -> std::string {
+    try {
+      allocate();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::io);
+      return error.what();
+    }
+    return "nothing failed";
+  };
+  const std::string arena = line_of([] {
+    MemoryPlan plan;
+    plan.arena_bytes = kTooMuch;
+    const Memory memory(std::move(plan), test::test_device());
+  });
+  EXPECT_EQ(arena.rfind("arena of activations and their gradients, 1073741824.0 GiB", 0), 0U)
+      << arena;
+  EXPECT_NE(arena.find(to_string(test::test_device())), arena.npos) << arena;
+  EXPECT_NE(arena.find("use a smaller batch or network"), arena.npos) << arena;
+  EXPECT_EQ(arena.find('\n'), arena.npos) << arena;
+  const std::string state =
+      line_of([] { planned_buffer("optimizer's exp_avg", test::test_device(), kTooMuch); });
+  EXPECT_EQ(state.rfind("optimizer's exp_avg, ", 0), 0U) << state;
+}
 
 class DeviceModel : public TempFolderTest {};
 
