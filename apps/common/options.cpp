@@ -98,6 +98,11 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
                  "Convolution kernels: auto, own, onednn (CPU) or cudnn (GPU)")
       ->check(CLI::IsMember({"auto", "own", "onednn", "cudnn"}))
       ->capture_default_str();
+  app.add_option("--autotune", options.autotune,
+                 "On a GPU, whether cuDNN's plans are timed once and the choice kept on the\n"
+                 "disk: on or off; never with --deterministic")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
   app.add_option("--log-level", options.log_level, "What to log: quiet, info or debug")
       ->check(CLI::IsMember({"quiet", "info", "debug"}))
       ->capture_default_str();
@@ -201,8 +206,10 @@ DType choose_storage(const CommonOptions& options, Device device, Log& log) {
 
 Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log) {
   if (!device.is_host())
-    return make_device_conv2d_providers(device, log, parse_device_conv2d_choice(options.conv),
-                                        options.math == "tf32");
+    return make_device_conv2d_providers(device, log,
+                                        {.choice = parse_device_conv2d_choice(options.conv),
+                                         .tf32 = options.math == "tf32",
+                                         .autotune = options.autotune == "on"});
   return make_cpu_conv2d_providers(log, parse_cpu_conv2d_choice(options.conv));
 }
 

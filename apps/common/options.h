@@ -28,10 +28,11 @@ struct CommonOptions {
   bool deterministic = false;
   std::string log_level = "info";
   std::string conv = "auto";
+  std::string autotune = "on";
   std::string math = "fp32";  // add_math_option
 };
 
-// --threads, --device, --deterministic, --log-level, --conv and --version.
+// --threads, --device, --deterministic, --log-level, --conv, --autotune and --version.
 void add_common_options(CLI::App& app, CommonOptions& options);
 
 // --math, for the programs that run a network.

@@ -155,9 +155,12 @@ struct Bench {
 
   bool run(const std::string& name, const Conv2dShape& s, bool need_dx) const {
     Problem problem(context.device(), s);
-    const Conv2dProblem wanted{.shape = s, .dtype = DType::bf16, .has_bias = false};
+    const Conv2dProblem wanted{.shape = s,
+                               .dtype = DType::bf16,
+                               .has_bias = false,
+                               .dx = need_dx ? GradWrite::overwrite : GradWrite::skip};
     const auto forward = providers.forward(wanted);
-    const auto backward = providers.backward(wanted, need_dx);
+    const auto backward = providers.backward(wanted);
     const Buffer scratch(context.device(), std::max<std::size_t>(backward->scratch_bytes(), 64));
     const auto call_forward = [&] {
       forward->run(context, {.shape = s,

@@ -25,7 +25,9 @@ struct Tensors {
 
 Case grad_case(Context& c, const Conv2dShape& s, ConvChoice choice, bool need_dx) {
   auto providers = conv2d_providers(c, choice);
-  const std::shared_ptr<Conv2dBackward> conv = providers.backward(problem_of(c, s), need_dx);
+  Conv2dProblem problem = problem_of(c, s);
+  problem.dx = need_dx ? GradWrite::overwrite : GradWrite::skip;
+  const std::shared_ptr<Conv2dBackward> conv = providers.backward(problem);
   const Tensors t(s);
   const auto scratch = shared_scratch(conv->scratch_bytes());
   const double products = need_dx ? 2 : 1;

@@ -34,7 +34,7 @@ class DirectProvider final : public Conv2dProvider {
     if (!takes(problem.dtype)) return nullptr;
     return std::make_unique<DirectForward>();
   }
-  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool) override {
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) override {
     if (!takes(problem.dtype)) return nullptr;
     return std::make_unique<DirectBackward>();
   }
@@ -50,12 +50,12 @@ DeviceConv2dChoice parse_device_conv2d_choice(std::string_view name) {
               "use auto, own or cudnn");
 }
 
-Conv2dProviders make_device_conv2d_providers(Device device, Log& log, DeviceConv2dChoice choice,
-                                             bool tf32) {
+Conv2dProviders make_device_conv2d_providers(Device device, Log& log,
+                                             const DeviceConv2dOptions& options) {
   std::vector<std::unique_ptr<Conv2dProvider>> ordered;
-  const bool automatic = choice == DeviceConv2dChoice::automatic;
-  if (choice == DeviceConv2dChoice::cudnn || (automatic && device.type == DeviceType::cuda))
-    ordered.push_back(make_cudnn_conv2d_provider(device, log, tf32));
+  const bool automatic = options.choice == DeviceConv2dChoice::automatic;
+  if (options.choice == DeviceConv2dChoice::cudnn || (automatic && device.type == DeviceType::cuda))
+    ordered.push_back(make_cudnn_conv2d_provider(device, log, options));
   ordered.push_back(make_implicit_gemm_provider());
   ordered.push_back(std::make_unique<DirectProvider>());
   return {device, std::move(ordered), log};

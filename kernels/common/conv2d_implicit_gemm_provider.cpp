@@ -40,11 +40,12 @@ class ImplicitGemmForward final : public Conv2dForward {
 
 class ImplicitGemmBackward final : public Conv2dBackward {
  public:
-  ImplicitGemmBackward(const Conv2dProblem& problem, bool need_dx)
+  explicit ImplicitGemmBackward(const Conv2dProblem& problem)
       : shape_(problem.shape),
         dtype_(problem.dtype),
         algorithm_("dw " + plan_dw_gemm(shape_).text(dtype_)) {
-    if (need_dx) algorithm_ = "dx " + plan_dx_gemm(shape_).text(dtype_) + "; " + algorithm_;
+    if (problem.wants_dx())
+      algorithm_ = "dx " + plan_dx_gemm(shape_).text(dtype_) + "; " + algorithm_;
   }
 
   std::size_t scratch_bytes() const override { return implicit_gemm_grad_scratch_bytes(shape_); }
@@ -79,9 +80,9 @@ class ImplicitGemmProvider final : public Conv2dProvider {
     if (!implicit_gemm_takes(problem.shape, problem.dtype)) return nullptr;
     return std::make_unique<ImplicitGemmForward>(problem);
   }
-  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx) override {
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) override {
     if (!implicit_gemm_takes(problem.shape, problem.dtype)) return nullptr;
-    return std::make_unique<ImplicitGemmBackward>(problem, need_dx);
+    return std::make_unique<ImplicitGemmBackward>(problem);
   }
 };
 

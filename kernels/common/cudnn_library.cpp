@@ -33,15 +33,16 @@ const CudnnPlugin* load_cudnn(std::string& why) {
 
 class CudnnLoader final : public Conv2dProvider {
  public:
-  CudnnLoader(Device device, Log& log, bool tf32) : device_(device), log_(&log), tf32_(tf32) {}
+  CudnnLoader(Device device, Log& log, const DeviceConv2dOptions& options)
+      : device_(device), log_(&log), options_(options) {}
   std::string_view name() const override { return provider_ ? provider_->name() : "cuDNN"; }
   std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) override {
     Conv2dProvider* provider = loaded();
     return provider != nullptr ? provider->forward(problem) : nullptr;
   }
-  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx) override {
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) override {
     Conv2dProvider* provider = loaded();
-    return provider != nullptr ? provider->backward(problem, need_dx) : nullptr;
+    return provider != nullptr ? provider->backward(problem) : nullptr;
   }
 
  private:
@@ -60,7 +61,7 @@ class CudnnLoader final : public Conv2dProvider {
     const CudnnPlugin* plugin = load_cudnn(why);
     if (plugin == nullptr) return why;
     try {
-      provider_ = plugin->make_provider(device_, *log_, tf32_);
+      provider_ = plugin->make_provider(device_, *log_, options_);
     } catch (const Error& error) {
       why = error.what();
     }
@@ -69,15 +70,16 @@ class CudnnLoader final : public Conv2dProvider {
 
   Device device_;
   Log* log_;
-  bool tf32_;
+  DeviceConv2dOptions options_;
   bool looked_ = false;
   std::unique_ptr<Conv2dProvider> provider_;
 };
 
 }  // namespace
 
-std::unique_ptr<Conv2dProvider> make_cudnn_conv2d_provider(Device device, Log& log, bool tf32) {
-  return std::make_unique<CudnnLoader>(device, log, tf32);
+std::unique_ptr<Conv2dProvider> make_cudnn_conv2d_provider(Device device, Log& log,
+                                                           const DeviceConv2dOptions& options) {
+  return std::make_unique<CudnnLoader>(device, log, options);
 }
 
 }  // namespace kiln

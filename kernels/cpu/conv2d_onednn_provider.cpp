@@ -98,7 +98,8 @@ class OnednnForward final : public Conv2dForward {
 
 class OnednnBackward final : public Conv2dBackward {
  public:
-  // `data` (and `single`, for one image per thread) are empty where dx is not wanted.
+  // `data` computes dx where it is replaced; `single`, one image for each thread, where it is added
+  // to. The others are empty.
   OnednnBackward(const Conv2dProblem& problem, std::vector<OnednnConv> weights,
                  std::vector<OnednnConv> data, std::vector<OnednnConv> single)
       : problem_(problem),
@@ -111,17 +112,16 @@ class OnednnBackward final : public Conv2dBackward {
     bias_stride_ = whole_lines(static_cast<std::size_t>(s.k) * sizeof(float));
     krsc_bytes_ =
         whole_lines(static_cast<std::size_t>(s.weights().element_count()) * sizeof(float));
-    if (data_.empty()) return;
-    packed_bytes_ =
-        whole_lines(std::max(data_.front().weights_bytes(), single_.front().weights_bytes()));
+    const std::vector<OnednnConv>& images = data_.empty() ? single_ : data_;
+    if (images.empty()) return;
+    packed_bytes_ = whole_lines(images.front().weights_bytes());
     image_stride_ =
         whole_lines(static_cast<std::size_t>(image_count_of(s.input())) * sizeof(float));
   }
 
   std::size_t scratch_bytes() const override {
-    const std::size_t dw = krsc_bytes_ + weights_.size() * (partial_stride_ + bias_stride_ +
-                                                            scratchpad_stride(weights_));
-    if (data_.empty()) return dw;
+    const std::size_t dw = dw_copy_bytes() + weights_.size() * (partial_stride_ + bias_stride_ +
+                                                                scratchpad_stride(weights_));
     const std::size_t whole = data_.size() * scratchpad_stride(data_);
     const std::size_t single = single_.size() * (image_stride_ + scratchpad_stride(single_));
     return std::max(dw, packed_bytes_ + std::max(whole, single));
@@ -130,7 +130,8 @@ class OnednnBackward final : public Conv2dBackward {
   void run(Context& context, const Conv2dGradArgs& a) override {
     check(a);
     KILN_CHECK(a.shape == problem_.shape);
-    KILN_CHECK(!a.wants_dx() || !data_.empty());
+    KILN_CHECK(!a.wants_dx() || a.mode == problem_.dx);
+    KILN_CHECK(!a.accumulate_parameters || problem_.accumulate_parameters);
     check_context(problem_, context);
     if (a.wants_dx()) {
       if (a.mode == GradWrite::overwrite)
@@ -142,6 +143,11 @@ class OnednnBackward final : public Conv2dBackward {
   }
 
  private:
+  // oneDNN cannot add to dw: it is made here first.
+  std::size_t dw_copy_bytes() const {
+    return problem_.accumulate_parameters ? krsc_bytes_ : std::size_t{0};
+  }
+
   void write_dx(Context& context, const Conv2dGradArgs& a) {
     const std::int64_t pieces = static_cast<std::int64_t>(data_.size());
     const std::int64_t x_image = image_count_of(a.shape.input());
@@ -185,7 +191,7 @@ class OnednnBackward final : public Conv2dBackward {
     const std::int64_t x_image = image_count_of(a.shape.input());
     const std::int64_t y_image = image_count_of(a.shape.output());
     const std::size_t count = weights_.size();
-    std::byte* partials = a.scratch + krsc_bytes_;
+    std::byte* partials = a.scratch + dw_copy_bytes();
     std::byte* biases = partials + count * partial_stride_;
     std::byte* scratchpads = biases + count * bias_stride_;
     const std::size_t stride = scratchpad_stride(weights_);
@@ -251,7 +257,7 @@ class OnednnProvider final : public Conv2dProvider {
     return std::make_unique<OnednnForward>(problem, std::move(convs));
   }
 
-  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx) override {
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) override {
     if (!mine(problem)) return nullptr;
     const std::int64_t images = problem.shape.n;
     const std::int64_t parts = std::min<std::int64_t>(
@@ -261,13 +267,15 @@ class OnednnProvider final : public Conv2dProvider {
     auto weights = make_pieces(*table_, problem, KILN_ONEDNN_BACKWARD_WEIGHTS, parts, why);
     if (weights.empty()) return refused<Conv2dBackward>(problem, why);
     std::vector<OnednnConv> data, single;
-    if (need_dx) {
+    if (problem.dx == GradWrite::overwrite) {
       data = make_pieces(*table_, problem, KILN_ONEDNN_BACKWARD_DATA, pieces, why);
+    } else if (problem.dx == GradWrite::accumulate) {
       Conv2dProblem one = problem;
       one.shape.n = problem.thread_count;  // one image for each thread
       single = make_pieces(*table_, one, KILN_ONEDNN_BACKWARD_DATA, one.shape.n, why);
-      if (data.empty() || single.empty()) return refused<Conv2dBackward>(problem, why);
     }
+    if (problem.wants_dx() && data.empty() && single.empty())
+      return refused<Conv2dBackward>(problem, why);
     return std::make_unique<OnednnBackward>(problem, std::move(weights), std::move(data),
                                             std::move(single));
   }

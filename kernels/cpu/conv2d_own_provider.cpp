@@ -50,10 +50,8 @@ class OwnForward final : public Conv2dForward {
 
 class OwnBackward final : public Conv2dBackward {
  public:
-  OwnBackward(const Conv2dProblem& problem, bool need_dx)
-      : problem_(problem),
-        need_dx_(need_dx),
-        algorithm_(name_algorithm(problem.dtype, problem.shape)) {}
+  explicit OwnBackward(const Conv2dProblem& problem)
+      : problem_(problem), algorithm_(name_algorithm(problem.dtype, problem.shape)) {}
   std::size_t scratch_bytes() const override {
     const Conv2dShape& s = problem_.shape;
     const int parts = parts_of(problem_);
@@ -61,20 +59,19 @@ class OwnBackward final : public Conv2dBackward {
       return static_cast<std::size_t>(parts * (s.weights().element_count() + s.k)) *
              size_of(problem_.dtype);
     const std::size_t dw = conv2d_dw_f32_scratch_bytes(s, problem_.thread_count, parts);
-    if (!need_dx_) return dw;
+    if (!problem_.wants_dx()) return dw;
     return std::max(dw, conv2d_dx_f32_scratch_bytes(s, problem_.thread_count));
   }
   std::string_view algorithm() const override { return algorithm_; }
   void run(Context& context, const Conv2dGradArgs& args) override {
     KILN_CHECK(args.shape == problem_.shape && args.x.dtype() == problem_.dtype);
-    KILN_CHECK(need_dx_ || !args.wants_dx());
+    KILN_CHECK(problem_.wants_dx() || !args.wants_dx());
     check_context(problem_, context);
     kiln::conv2d_grad(context, args);
   }
 
  private:
   Conv2dProblem problem_;
-  bool need_dx_;
   std::string algorithm_;
 };
 
@@ -85,9 +82,9 @@ class OwnProvider final : public Conv2dProvider {
     if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
     return std::make_unique<OwnForward>(problem);
   }
-  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx) override {
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) override {
     if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
-    return std::make_unique<OwnBackward>(problem, need_dx);
+    return std::make_unique<OwnBackward>(problem);
   }
 };
 

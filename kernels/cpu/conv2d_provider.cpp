@@ -19,13 +19,12 @@ std::unique_ptr<Conv2dForward> Conv2dProviders::forward(const Conv2dProblem& pro
   refuse(problem);
 }
 
-std::unique_ptr<Conv2dBackward> Conv2dProviders::backward(const Conv2dProblem& problem,
-                                                          bool need_dx) {
+std::unique_ptr<Conv2dBackward> Conv2dProviders::backward(const Conv2dProblem& problem) {
   check(problem.shape);
   for (const auto& provider : ordered_) {
-    auto taken = provider->backward(problem, need_dx);
+    auto taken = provider->backward(problem);
     if (!taken) continue;
-    log_choice(problem, need_dx ? "backward" : "backward without dx", provider->name(),
+    log_choice(problem, problem.wants_dx() ? "backward" : "backward without dx", provider->name(),
                taken->algorithm());
     return taken;
   }

@@ -1,11 +1,17 @@
 #include "kernels/cudnn/conv2d_cudnn_provider.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <list>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "engine/core/check.h"
+#include "kernels/common/plan_choice.h"
 #include "kernels/cudnn/conv_graph.h"
+#include "kernels/cudnn/conv_trial.h"
 #include "kernels/cudnn/cudnn_handle.h"
 #include "kernels/include/accumulate.h"
 
@@ -19,10 +25,6 @@ std::size_t aligned(std::size_t size_bytes) {
 std::byte* aligned(std::byte* memory) {
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
   return memory + (aligned(address) - address);
-}
-
-std::size_t bytes_of(const Shape& shape, DType dtype) {
-  return static_cast<std::size_t>(shape.element_count()) * size_of(dtype);
 }
 
 cudnnDataType_t cudnn_type(DType dtype) {
@@ -43,26 +45,52 @@ struct Plan {
   ConvGraph graph;
   int candidate;
   std::size_t workspace_bytes;
-  const std::string& name() const {
-    return graph.candidates()[static_cast<std::size_t>(candidate)];
-  }
+  std::string name;  // and where the choice comes from
 };
 
-std::shared_ptr<Plan> make_plan(const ConvProblem& problem, cudnnHandle_t handle) {
-  ConvGraph graph = ConvGraph::on_device(problem, handle);
-  const int count = static_cast<int>(graph.candidates().size());
-  for (int candidate = 0; candidate < count; ++candidate) {
-    if (!graph.build(candidate)) continue;
-    const std::size_t workspace_bytes = graph.workspace_bytes(candidate);
-    return std::make_shared<Plan>(Plan{std::move(graph), candidate, workspace_bytes});
+// Chooses plans by cuDNN's order, or by timing them once.
+class Planning {
+ public:
+  Planning(int device_index, Log& log, bool autotune) : log_(&log) {
+    if (!autotune) return;
+    device_ = tuned_for(device_index);
+    cache_.emplace(cache_folder([](const char* name) { return std::getenv(name); }), log);
   }
-  throw Error(ErrorKind::unsupported, key_of(problem), "none of its plans can be built");
-}
+
+  std::shared_ptr<Plan> make(const ConvProblem& problem, CudnnHandle& handle) {
+    ConvGraph graph = ConvGraph::on_device(problem, handle.get());
+    std::vector<std::string> names;
+    for (const ConvPlan& plan : graph.candidates()) names.push_back(plan.name);
+    std::optional<ConvTrial> trial;
+    const PlanTrials trials{.prepare = [&](int candidate) { return graph.build(candidate); },
+                            .run_us =
+                                [&](int candidate) {
+                                  if (!trial) trial.emplace(problem, handle);
+                                  return trial->run_us(graph, candidate);
+                                }};
+    // Timings differ from run to run, and so would the bits.
+    PlanCache* cache = cache_ && !problem.deterministic ? &*cache_ : nullptr;
+    const auto choice = choose_plan(device_ + ", " + key_of(problem), names, trials, cache, *log_);
+    if (!choice)
+      throw Error(ErrorKind::unsupported, key_of(problem), "none of its plans can be built");
+    const std::size_t workspace_bytes = graph.workspace_bytes(choice->candidate);
+    std::string name = names[static_cast<std::size_t>(choice->candidate)] + " (" +
+                       std::string(name_of(choice->source)) + ")";
+    return std::make_shared<Plan>(
+        Plan{std::move(graph), choice->candidate, workspace_bytes, std::move(name)});
+  }
+
+ private:
+  Log* log_;
+  std::string device_;
+  std::optional<PlanCache> cache_;
+};
 
 // What the objects of a provider share; it lives as long as the last of them.
 class Shared {
  public:
-  explicit Shared(int device_index) : handle_(device_index) {}
+  Shared(int device_index, Log& log, bool autotune)
+      : handle_(device_index), planning_(device_index, log, autotune) {}
   CudnnHandle& handle() { return handle_; }
 
   std::shared_ptr<Plan> plan(const ConvProblem& problem) {
@@ -72,7 +100,7 @@ class Shared {
       plans_.splice(plans_.begin(), plans_, known);
       return known->second;
     }
-    plans_.emplace_front(problem, make_plan(problem, handle_.get()));
+    plans_.emplace_front(problem, planning_.make(problem, handle_));
     if (plans_.size() > kMostPlans) plans_.pop_back();
     return plans_.front().second;
   }
@@ -82,6 +110,7 @@ class Shared {
   static constexpr std::size_t kMostPlans = 300;
 
   CudnnHandle handle_;
+  Planning planning_;
   std::list<std::pair<ConvProblem, std::shared_ptr<Plan>>> plans_;  // the last used first
 };
 
@@ -90,7 +119,7 @@ class Forward final : public Conv2dForward {
   Forward(std::shared_ptr<Shared> shared, std::shared_ptr<Plan> plan)
       : shared_(std::move(shared)), plan_(std::move(plan)) {}
   std::size_t scratch_bytes() const override { return plan_->workspace_bytes + kAlignment; }
-  std::string_view algorithm() const override { return plan_->name(); }
+  std::string_view algorithm() const override { return plan_->name; }
   void run(Context& context, const Conv2dArgs& args) override {
     plan_->graph.run(shared_->handle().on(context.stream().native_handle()), plan_->candidate,
                      {.image = pointer_of(args.x),
@@ -111,6 +140,7 @@ class Backward final : public Conv2dBackward {
   Backward(std::shared_ptr<Shared> shared, const Conv2dProblem& problem,
            std::shared_ptr<Plan> filter, std::shared_ptr<Plan> image)
       : shared_(std::move(shared)),
+        problem_(problem),
         filter_(std::move(filter)),
         image_(std::move(image)),
         dy_(cudnn_type(problem.dtype), problem.shape.n, problem.shape.p(), problem.shape.q(),
@@ -118,16 +148,16 @@ class Backward final : public Conv2dBackward {
         dbias_(cudnn_type(problem.dtype), 1, 1, 1, problem.shape.k) {
     workspace_bytes_ =
         aligned(std::max(filter_->workspace_bytes, image_ ? image_->workspace_bytes : 0));
-    added_bytes_ = bytes_of(problem.shape.weights(), problem.dtype);
-    if (image_)
-      added_bytes_ = std::max(added_bytes_, bytes_of(problem.shape.input(), problem.dtype));
-    algorithm_ = "dw " + filter_->name() + (image_ ? ", dx " + image_->name() : "");
+    algorithm_ = "dw " + filter_->name + (image_ ? ", dx " + image_->name : "");
   }
   std::size_t scratch_bytes() const override {
-    return workspace_bytes_ + added_bytes_ + kAlignment;
+    return workspace_bytes_ + added_gradient_bytes(problem_) + kAlignment;
   }
   std::string_view algorithm() const override { return algorithm_; }
   void run(Context& context, const Conv2dGradArgs& args) override {
+    KILN_CHECK(args.mode != GradWrite::accumulate || problem_.dx == GradWrite::accumulate);
+    KILN_CHECK(!args.accumulate_parameters || problem_.accumulate_parameters);
+    KILN_CHECK(!args.wants_dx() || image_ != nullptr);
     cudnnHandle_t handle = shared_->handle().on(context.stream().native_handle());
     if (args.wants_dx())
       gradient(context, args, *image_, args.dx, args.mode == GradWrite::accumulate);
@@ -156,16 +186,19 @@ class Backward final : public Conv2dBackward {
   }
 
   std::shared_ptr<Shared> shared_;
+  Conv2dProblem problem_;
   std::shared_ptr<Plan> filter_, image_;
   TensorDescriptor dy_, dbias_;
-  std::size_t workspace_bytes_ = 0, added_bytes_ = 0;
+  std::size_t workspace_bytes_ = 0;
   std::string algorithm_;
 };
 
 class CudnnProvider final : public Conv2dProvider {
  public:
-  CudnnProvider(int device_index, Log& log, bool tf32)
-      : shared_(std::make_shared<Shared>(device_index)), log_(&log), tf32_(tf32) {}
+  CudnnProvider(int device_index, Log& log, const DeviceConv2dOptions& options)
+      : shared_(std::make_shared<Shared>(device_index, log, options.autotune)),
+        log_(&log),
+        tf32_(options.tf32) {}
   std::string_view name() const override { return tf32_ ? "cuDNN, tf32" : "cuDNN"; }
 
   std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) override {
@@ -178,12 +211,12 @@ class CudnnProvider final : public Conv2dProvider {
     const auto plan = plan_or_null(wanted);
     return plan ? std::make_unique<Forward>(shared_, plan) : nullptr;
   }
-  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx) override {
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) override {
     const auto filter = plan_or_null(translated(problem, ConvPass::filter_gradient));
     if (!filter) return nullptr;
     const auto image =
-        need_dx ? plan_or_null(translated(problem, ConvPass::input_gradient)) : nullptr;
-    if (need_dx && !image) return nullptr;
+        problem.wants_dx() ? plan_or_null(translated(problem, ConvPass::input_gradient)) : nullptr;
+    if (problem.wants_dx() && !image) return nullptr;
     return std::make_unique<Backward>(shared_, problem, filter, image);
   }
 
@@ -214,8 +247,9 @@ class CudnnProvider final : public Conv2dProvider {
 
 }  // namespace
 
-std::unique_ptr<Conv2dProvider> make_conv2d_provider(Device device, Log& log, bool tf32) {
-  return std::make_unique<CudnnProvider>(device.index, log, tf32);
+std::unique_ptr<Conv2dProvider> make_conv2d_provider(Device device, Log& log,
+                                                     const DeviceConv2dOptions& options) {
+  return std::make_unique<CudnnProvider>(device.index, log, options);
 }
 
 }  // namespace kiln::cudnn

@@ -7,7 +7,8 @@
 
 namespace kiln::cudnn {
 
-// tf32: whether products of f32 may be rounded to 10 bits of mantissa. Throws Error (unsupported).
-std::unique_ptr<Conv2dProvider> make_conv2d_provider(Device device, Log& log, bool tf32);
+// Throws Error (unsupported) where cuDNN does not start on the device.
+std::unique_ptr<Conv2dProvider> make_conv2d_provider(Device device, Log& log,
+                                                     const DeviceConv2dOptions& options);
 
 }  // namespace kiln::cudnn

@@ -1,5 +1,6 @@
 #include "kernels/cudnn/conv_graph.h"
 
+#include <algorithm>
 #include <cudnn_frontend.h>
 #include <unordered_map>
 
@@ -92,22 +93,41 @@ void add_filter_gradient(Graph& graph, const ConvProblem& problem) {
          kFilter, filter_of(s), problem.result);
 }
 
-// What makes a plan unfit, however fast it is.
-std::vector<fe::NumericalNote_t> unfit_notes(const ConvProblem& problem) {
-  using Note = fe::NumericalNote_t;
-  std::vector<Note> notes{Note::DOWN_CONVERT_INPUTS, Note::REDUCED_PRECISION_REDUCTION};
-  if (problem.dtype == DType::f32 && problem.math == FloatMath::fp32)
-    notes.push_back(Note::TENSOR_CORE);
-  if (problem.deterministic) notes.push_back(Note::NONDETERMINISTIC);
-  return notes;
-}
+// The frontend keeps the notes of its plans to itself and strikes plans out one note at a time.
+class PlannedGraph : public Graph {
+ public:
+  // All plans that the device supports within the workspace, unfit ones among them.
+  std::vector<ConvPlan> supported() {
+    std::vector<ConvPlan> found;
+    for (std::int64_t place = 0; place < get_execution_plan_count(); ++place) {
+      if (plans.check_support_at_index(place).is_bad()) continue;
+      ConvPlan& plan = found.emplace_back();
+      plan.place = static_cast<int>(place);
+      plan.notes = notes_at(static_cast<std::size_t>(place));
+      if (get_plan_name_at_index(place, plan.name).is_bad()) found.pop_back();
+    }
+    return found;
+  }
+
+ private:
+  PlanNotes notes_at(std::size_t place) const {
+    using Note = fe::NumericalNote_t;
+    const std::vector<Note>& notes = plans.numeric_notes.at(place);
+    const auto has = [&](Note note) {
+      return std::find(notes.begin(), notes.end(), note) != notes.end();
+    };
+    return {.tensor_core = has(Note::TENSOR_CORE),
+            .rounds_inputs = has(Note::DOWN_CONVERT_INPUTS),
+            .narrow_sums = has(Note::REDUCED_PRECISION_REDUCTION),
+            .nondeterministic = has(Note::NONDETERMINISTIC)};
+  }
+};
 
 }  // namespace
 
 struct ConvGraph::Parts {
   ConvProblem problem;
-  Graph graph;
-  std::vector<std::string> names;
+  PlannedGraph graph;
   std::unordered_map<std::int64_t, void*> pointers;  // kept, so that a step makes no map
 };
 
@@ -140,14 +160,28 @@ ConvGraph ConvGraph::make(const ConvProblem& problem, cudnnHandle_t handle,
   require(
       description == nullptr ? graph.build_operation_graph(handle) : graph.build_operation_graph(),
       problem, "its operations");
-  require(graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}), problem,
-          "its plans");
-  graph.deselect_numeric_notes(unfit_notes(problem));
+  // A mode that has nothing is no error while another has.
+  require(graph.create_execution_plans(
+              {fe::HeurMode_t::A, fe::HeurMode_t::B, fe::HeurMode_t::FALLBACK}),
+          problem, "its plans");
   graph.deselect_workspace_greater_than(std::int64_t{kMostWorkspaceBytes});
-  require(graph.check_support(), problem, "support");
-  for (std::int64_t place = 0; place < graph.get_execution_plan_count(); ++place)
-    require(graph.get_plan_name_at_index(place, parts->names.emplace_back()), problem, "a name");
-  return ConvGraph(std::move(parts));
+  ConvGraph made(std::move(parts));
+  made.keep_fit_plans();
+  return made;
+}
+
+void ConvGraph::keep_fit_plans() {
+  const std::vector<ConvPlan> supported = parts_->graph.supported();
+  candidates_ = fit_plans(supported, parts_->problem);
+  if (candidates_.empty())
+    throw Error(ErrorKind::unsupported, key_of(parts_->problem),
+                "none of its " + std::to_string(parts_->graph.get_execution_plan_count()) +
+                    " plans is fit; " + std::to_string(supported.size()) +
+                    " are supported within the workspace");
+}
+
+int ConvGraph::place_of(int candidate) const {
+  return candidates_.at(static_cast<std::size_t>(candidate)).place;
 }
 
 ConvGraph ConvGraph::on_device(const ConvProblem& problem, cudnnHandle_t handle) {
@@ -158,16 +192,14 @@ ConvGraph ConvGraph::on_description(const ConvProblem& problem, const std::strin
   return make(problem, nullptr, &description);
 }
 
-const std::vector<std::string>& ConvGraph::candidates() const { return parts_->names; }
-
 bool ConvGraph::build(int candidate) {
-  return parts_->graph.build_plan_at_index(candidate).is_good();
+  return parts_->graph.build_plan_at_index(place_of(candidate)).is_good();
 }
 
 std::size_t ConvGraph::workspace_bytes(int candidate) const {
   std::int64_t size_bytes = 0;
-  require(parts_->graph.get_workspace_size_plan_at_index(candidate, size_bytes), parts_->problem,
-          "workspace");
+  require(parts_->graph.get_workspace_size_plan_at_index(place_of(candidate), size_bytes),
+          parts_->problem, "workspace");
   return static_cast<std::size_t>(size_bytes);
 }
 
@@ -178,7 +210,8 @@ void ConvGraph::run(cudnnHandle_t handle, int candidate, const ConvMemory& memor
   pointers[kFilter] = memory.filter;
   pointers[kOutput] = memory.output;
   if (memory.bias != nullptr) pointers[kBias] = memory.bias;
-  fe::error_t status = parts_->graph.execute_plan_at_index(handle, pointers, workspace, candidate);
+  fe::error_t status =
+      parts_->graph.execute_plan_at_index(handle, pointers, workspace, place_of(candidate));
   if (status.is_bad())
     throw Error(ErrorKind::io, key_of(parts_->problem),
                 "cuDNN did not run it: " + printable(status.get_message()));

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cudnn/conv_problem.h"
+#include "kernels/cudnn/conv_plan.h"
 
 namespace kiln::cudnn {
 
@@ -33,7 +33,7 @@ class ConvGraph {
   static constexpr std::size_t kMostWorkspaceBytes = std::size_t{64} << 20;
 
   // Both throw Error (unsupported) with cuDNN's reason where no plan is left after those that need
-  // more workspace, are less exact or, if asked for, not deterministic were struck out.
+  // more workspace or are unfit (is_fit) were struck out.
   static ConvGraph on_device(const ConvProblem& problem, cudnnHandle_t handle);
   // `description`: JSON as in tests/cudnn/devices.
   static ConvGraph on_description(const ConvProblem& problem, const std::string& description);
@@ -42,11 +42,11 @@ class ConvGraph {
   ConvGraph& operator=(ConvGraph&&) noexcept;
   ~ConvGraph();
 
-  // All plans in the order of cuDNN's heuristic (mode A, then its fallback), by the names of their
-  // engines and knobs; among them those that were struck out.
-  const std::vector<std::string>& candidates() const;
+  // The fit plans in the order of cuDNN's heuristics: mode A, mode B, the fallback list. A plan
+  // that several lists name stands where it came first.
+  const std::vector<ConvPlan>& candidates() const { return candidates_; }
 
-  // False for a plan that was struck out, or that cuDNN cannot make after all.
+  // False for a plan that cuDNN cannot make after all.
   bool build(int candidate);
   // Of a candidate that was built.
   std::size_t workspace_bytes(int candidate) const;
@@ -58,8 +58,11 @@ class ConvGraph {
   explicit ConvGraph(std::unique_ptr<Parts> parts);
   static ConvGraph make(const ConvProblem& problem, cudnnHandle_t handle,
                         const std::string* description);
+  void keep_fit_plans();
+  int place_of(int candidate) const;
 
   std::unique_ptr<Parts> parts_;
+  std::vector<ConvPlan> candidates_;
 };
 
 }  // namespace kiln::cudnn

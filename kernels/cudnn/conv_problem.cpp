@@ -1,5 +1,6 @@
 #include "kernels/cudnn/conv_problem.h"
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <string_view>
@@ -31,6 +32,14 @@ std::string key_of(const ConvProblem& problem) {
   key += ",d" + joined({s.dilation_h, s.dilation_w}) + ",g" + std::to_string(s.groups);
   if (problem.deterministic) key += ",deterministic";
   return key;
+}
+
+std::size_t added_gradient_bytes(const Conv2dProblem& problem) {
+  std::int64_t count = 0;
+  if (problem.dx == GradWrite::accumulate) count = problem.shape.input().element_count();
+  if (problem.accumulate_parameters)
+    count = std::max(count, problem.shape.weights().element_count());
+  return static_cast<std::size_t>(count) * size_of(problem.dtype);
 }
 
 }  // namespace kiln::cudnn

@@ -1,10 +1,11 @@
 // One convolution as cuDNN sees it: one pass, one element type, one way to multiply.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "engine/core/dtype.h"
-#include "kernels/include/conv2d_shape.h"
+#include "kernels/include/conv2d_provider.h"
 
 namespace kiln::cudnn {
 
@@ -28,5 +29,9 @@ struct ConvProblem {
 // One word that tells this problem from every other, such as
 // "forward+bias_relu,f32,f32,fp32,64x32x32x3,6x5x5,s1x1,p0x0,d1x1,g1".
 std::string key_of(const ConvProblem& problem);
+
+// Scratch for the larger of the gradients that a backward pass adds to: a graph only replaces, so
+// each is made there first and then added.
+std::size_t added_gradient_bytes(const Conv2dProblem& problem);
 
 }  // namespace kiln::cudnn

@@ -10,16 +10,17 @@
 namespace kiln {
 
 struct CudnnCaller {
-  std::uint32_t version = 1;
+  std::uint32_t version = 2;
   std::uint32_t problem_bytes = sizeof(Conv2dProblem);
   std::uint32_t args_bytes = sizeof(Conv2dArgs), grad_args_bytes = sizeof(Conv2dGradArgs);
-  std::uint32_t context_bytes = sizeof(Context);
+  std::uint32_t context_bytes = sizeof(Context), options_bytes = sizeof(DeviceConv2dOptions);
   bool operator==(const CudnnCaller&) const = default;
 };
 
 struct CudnnPlugin {
   // Throws Error (unsupported) where cuDNN does not start on the device. `log` outlives it.
-  std::unique_ptr<Conv2dProvider> (*make_provider)(Device device, Log& log, bool tf32) = nullptr;
+  std::unique_ptr<Conv2dProvider> (*make_provider)(Device device, Log& log,
+                                                   const DeviceConv2dOptions& options) = nullptr;
 };
 
 // Null where the plug-in is of another build.

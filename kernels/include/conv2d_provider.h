@@ -6,8 +6,8 @@
 //   planner books forward->scratch_bytes();
 //   forward->run(context, {.shape = ..., .scratch = ...}); // in a step: never allocates
 //
-// The choice follows a fixed rule per problem (docs/decisions.md), never a timing at run time:
-// equal seeds must give equal bits.
+// The choice follows a fixed rule per problem (docs/decisions.md), never a timing of this run
+// alone: equal seeds must give equal bits.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@
 namespace kiln {
 
 // All that a choice may depend on. The context that runs an object must have the same thread count
-// and determinism, and the arguments the same shape, dtype, activation and bias.
+// and determinism, and the arguments the same shape, dtype, activation, bias and ways to write.
 struct Conv2dProblem {
   Conv2dShape shape;
   DType dtype = DType::f32;
@@ -32,6 +32,11 @@ struct Conv2dProblem {
   bool has_bias = true;
   bool deterministic = false;
   int thread_count = 1;
+  // Of the backward pass: what becomes of dx, and whether dw and dbias are added to. Where a
+  // provider makes such gradients in scratch memory first, only those that say so are given any.
+  GradWrite dx = GradWrite::overwrite;
+  bool accumulate_parameters = false;
+  bool wants_dx() const { return dx != GradWrite::skip; }
 };
 
 class Conv2dForward {
@@ -58,7 +63,7 @@ class Conv2dProvider {
   virtual std::string_view name() const = 0;
   // nullptr: the problem is not taken.
   virtual std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) = 0;
-  virtual std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx) = 0;
+  virtual std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) = 0;
 };
 
 // An ordered list: the first provider that takes a problem computes it.
@@ -70,7 +75,7 @@ class Conv2dProviders {
   // Logs shape, provider and algorithm once per shape. Throws Error (unsupported) naming shape,
   // dtype and device where nobody takes the problem. The result may outlive this list.
   std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem);
-  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem, bool need_dx);
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem);
 
  private:
   void log_choice(const Conv2dProblem& problem, std::string_view pass, std::string_view provider,
@@ -102,14 +107,18 @@ enum class DeviceConv2dChoice {
   cudnn,      // as automatic; where cuDNN is not used, a line says so on every device
 };
 
+struct DeviceConv2dOptions {
+  DeviceConv2dChoice choice = DeviceConv2dChoice::automatic;
+  bool tf32 = false;      // cuDNN may round the factors of f32 products to 10 bits of mantissa
+  bool autotune = false;  // cuDNN's plans are timed once and the choice kept on the disk
+};
+
 // Throws Error (usage) for a name other than automatic (or auto), own and cudnn.
 DeviceConv2dChoice parse_device_conv2d_choice(std::string_view name);
 
 // The providers for another device: cuDNN's plug-in, which is looked for with the first problem on
-// a GPU, and the device's own direct kernels. Where the plug-in is absent one line says so. tf32:
-// whether cuDNN may round the factors of f32 products to 10 bits of mantissa.
-Conv2dProviders make_device_conv2d_providers(
-    Device device, Log& log, DeviceConv2dChoice choice = DeviceConv2dChoice::automatic,
-    bool tf32 = false);
+// a GPU, and the device's own direct kernels. Where the plug-in is absent one line says so.
+Conv2dProviders make_device_conv2d_providers(Device device, Log& log,
+                                             const DeviceConv2dOptions& options = {});
 
 }  // namespace kiln

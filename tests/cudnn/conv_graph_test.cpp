@@ -4,8 +4,10 @@
 #include "kernels/cudnn/conv_graph.h"
 
 #include <cstdlib>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -107,17 +109,57 @@ class ConvGraphOn : public testing::TestWithParam<std::string> {
   const std::string description_ = description_of(GetParam());
 };
 
-TEST_P(ConvGraphOn, EveryConvolutionHasAPlan) {
+// The names of plans that a problem must not have; nothing of is_fit is used here.
+std::vector<std::string> offences(const ConvProblem& problem, const std::vector<ConvPlan>& plans) {
+  std::vector<std::string> found;
+  for (const ConvPlan& plan : plans) {
+    bool bad = plan.notes.rounds_inputs || plan.notes.narrow_sums;
+    if (problem.dtype == DType::f32 && problem.math == FloatMath::fp32)
+      bad = bad || plan.notes.tensor_core;
+    if (problem.deterministic) bad = bad || plan.notes.nondeterministic;
+    if (bad) found.push_back(plan.name);
+  }
+  return found;
+}
+
+// Each once, in the order of the heuristics' lists.
+bool are_in_order(const std::vector<ConvPlan>& plans) {
+  std::set<std::string> names;
+  int last_place = -1;
+  for (const ConvPlan& plan : plans) {
+    if (!names.insert(plan.name).second || plan.place <= last_place) return false;
+    last_place = plan.place;
+  }
+  return true;
+}
+
+TEST_P(ConvGraphOn, EveryConvolutionHasPlansAndNoneLessExactThanAskedFor) {
   const auto problems = all_problems();
   ASSERT_GT(problems.size(), 500u);
+  std::size_t on_tensor_cores = 0;
   for (const ConvProblem& problem : problems) {
     if (!problem.deterministic) continue;  // its plans are those of the other and more
     try {
-      EXPECT_FALSE(ConvGraph::on_description(problem, description_).candidates().empty());
+      const auto plans = ConvGraph::on_description(problem, description_).candidates();
+      EXPECT_FALSE(plans.empty()) << key_of(problem);
+      EXPECT_THAT(offences(problem, plans), testing::IsEmpty()) << key_of(problem);
+      EXPECT_TRUE(are_in_order(plans)) << key_of(problem);
+      for (const ConvPlan& plan : plans) on_tensor_cores += plan.notes.tensor_core ? 1 : 0;
     } catch (const Error& error) {
       ADD_FAILURE() << error.what();
     }
   }
+  EXPECT_GT(on_tensor_cores, 0u) << "cuDNN's notes were not read";
+}
+
+// The check sees what it is there for: plans of tf32, offered for exact f32.
+TEST_P(ConvGraphOn, PlansOfTf32OffendAgainstF32) {
+  ConvProblem problem{.shape = {.n = 64, .h = 16, .w = 16, .c = 64, .k = 64, .r = 3, .s = 3},
+                      .math = FloatMath::tf32};
+  const auto plans = ConvGraph::on_description(problem, description_).candidates();
+  EXPECT_THAT(offences(problem, plans), testing::IsEmpty());
+  problem.math = FloatMath::fp32;
+  EXPECT_THAT(offences(problem, plans), testing::Not(testing::IsEmpty()));
 }
 
 // cuDNN sums a filter's gradient from 16-bit tensors into 16 bits only, so this must be refused: a
@@ -135,6 +177,30 @@ TEST_P(ConvGraphOn, WideResultOfNarrowFilterGradientIsRefused) {
 INSTANTIATE_TEST_SUITE_P(Made, ConvGraphOn, testing::ValuesIn(kDevices),
                          [](const auto& device) { return device.param; });
 
+TEST(ConvPlan, UnfitAndRepeatedPlansAreStruckOutInOrder) {
+  const std::vector<ConvPlan> plans{
+      {.name = "tensor", .place = 0, .notes = {.tensor_core = true}},
+      {.name = "rounds", .place = 1, .notes = {.rounds_inputs = true}},
+      {.name = "plain", .place = 2},
+      {.name = "atomic", .place = 3, .notes = {.nondeterministic = true}},
+      {.name = "narrow", .place = 4, .notes = {.narrow_sums = true}},
+      {.name = "plain", .place = 5},
+      {.name = "last", .place = 6}};
+  const auto names = [&](const ConvProblem& problem) {
+    std::vector<std::string> all;
+    for (const ConvPlan& plan : fit_plans(plans, problem)) all.push_back(plan.name);
+    return all;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(names({}), ElementsAre("plain", "atomic", "last"));
+  EXPECT_THAT(names({.deterministic = true}), ElementsAre("plain", "last"));
+  EXPECT_THAT(names({.math = FloatMath::tf32}), ElementsAre("tensor", "plain", "atomic", "last"));
+  EXPECT_THAT(names({.dtype = DType::bf16, .deterministic = true}),
+              ElementsAre("tensor", "plain", "last"));
+  EXPECT_THAT(offences({.deterministic = true}, plans),
+              ElementsAre("tensor", "rounds", "atomic", "narrow"));
+}
+
 TEST(ConvGraph, BrokenDescriptionIsRefused) {
   const ConvProblem problem{.shape = {.h = 8, .w = 8, .c = 8, .k = 8, .r = 3, .s = 3}};
   EXPECT_THROW(ConvGraph::on_description(problem, "{"), Error);
@@ -143,6 +209,18 @@ TEST(ConvGraph, BrokenDescriptionIsRefused) {
 TEST(ConvGraph, DoubleIsRefused) {
   const ConvProblem problem{.shape = {.h = 8, .w = 8, .c = 8, .k = 8}, .dtype = DType::f64};
   EXPECT_THROW(ConvGraph::on_description(problem, description_of("sm90")), Error);
+}
+
+TEST(ConvProblem, OnlyGradientsThatAreAddedToNeedScratch) {
+  Conv2dProblem problem{.shape = {.n = 8, .h = 10, .w = 10, .c = 4, .k = 16, .r = 3, .s = 3},
+                        .dtype = DType::bf16};
+  EXPECT_EQ(added_gradient_bytes(problem), 0u);
+  problem.accumulate_parameters = true;
+  EXPECT_EQ(added_gradient_bytes(problem), 16u * 3 * 3 * 4 * 2);
+  problem.dx = GradWrite::accumulate;
+  EXPECT_EQ(added_gradient_bytes(problem), 8u * 10 * 10 * 4 * 2);
+  problem.dx = GradWrite::skip;
+  EXPECT_EQ(added_gradient_bytes(problem), 16u * 3 * 3 * 4 * 2);
 }
 
 TEST(ConvProblem, KeysTellProblemsApart) {

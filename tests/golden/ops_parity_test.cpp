@@ -132,7 +132,7 @@ void OpsParity::run_convolution(CpuConv2dChoice choice) {
                           .bias = has_bias ? bias.view() : Tensor{},
                           .y = y,
                           .scratch = scratch(forward->scratch_bytes())});
-  const auto backward = providers.backward(problem, true);
+  const auto backward = providers.backward(problem);
   backward->run(context_, {.shape = problem.shape,
                            .x = x,
                            .w = w,

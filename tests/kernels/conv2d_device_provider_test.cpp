@@ -41,10 +41,10 @@ TEST(DeviceConv2dChoice, NamesAreRead) {
 // The choice needs no device: these are plans, and nothing is run.
 TEST(DeviceConv2dProviders, WithoutAGpuOwnKernelsTakeOverAndALineSaysSo) {
   LogFile file;
-  Conv2dProviders providers =
-      make_device_conv2d_providers({.type = DeviceType::emu}, file.log, DeviceConv2dChoice::cudnn);
+  Conv2dProviders providers = make_device_conv2d_providers({.type = DeviceType::emu}, file.log,
+                                                           {.choice = DeviceConv2dChoice::cudnn});
   EXPECT_EQ(providers.forward(kProblem)->scratch_bytes(), 0u);
-  EXPECT_NE(providers.backward(kProblem, true), nullptr);
+  EXPECT_NE(providers.backward(kProblem), nullptr);
   const std::string text = file.text();
   EXPECT_THAT(text, testing::HasSubstr("cuDNN is not used, own kernels are: emu:0 is no GPU"));
   EXPECT_THAT(text, testing::HasSubstr("forward: own, "));
@@ -53,7 +53,8 @@ TEST(DeviceConv2dProviders, WithoutAGpuOwnKernelsTakeOverAndALineSaysSo) {
 TEST(DeviceConv2dProviders, OwnAsksNoLibrary) {
   LogFile file;
   for (const auto choice : {DeviceConv2dChoice::own, DeviceConv2dChoice::automatic})
-    make_device_conv2d_providers({.type = DeviceType::emu}, file.log, choice).forward(kProblem);
+    make_device_conv2d_providers({.type = DeviceType::emu}, file.log, {.choice = choice})
+        .forward(kProblem);
   EXPECT_THAT(file.text(), testing::Not(testing::HasSubstr("cuDNN")));
 }
 

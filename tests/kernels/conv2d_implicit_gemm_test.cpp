@@ -124,8 +124,10 @@ struct Gradients {
   void run(Context& c, GradWrite mode, bool accumulate_parameters, bool bias) {
     auto providers = make_device_conv2d_providers(test_device(), c.log());
     const bool need_dx = mode != GradWrite::skip;
-    const auto conv =
-        providers.backward(problem_of(s, x.dtype(), Activation::none, bias, c), need_dx);
+    Conv2dProblem problem = problem_of(s, x.dtype(), Activation::none, bias, c);
+    problem.dx = mode;
+    problem.accumulate_parameters = accumulate_parameters;
+    const auto conv = providers.backward(problem);
     EXPECT_THAT(std::string(conv->algorithm()), testing::HasSubstr("implicit GEMM"));
     const Scratch scratch(conv->scratch_bytes());
     conv->run(c, {s, x, w, dy, need_dx ? dx.view() : Tensor{}, dw, bias ? dbias.view() : Tensor{},

@@ -89,8 +89,10 @@ struct GradProblem {
         dy(random_tensor(s.output(), DType::f32, 3)) {}
   void run(Context& c, CpuConv2dChoice choice, Gradients& g, GradWrite mode, bool accumulate) {
     auto providers = make_cpu_conv2d_providers(c.log(), choice);
-    auto conv = providers.backward(problem_of(s, DType::f32, Activation::none, true, c),
-                                   mode != GradWrite::skip);
+    Conv2dProblem problem = problem_of(s, DType::f32, Activation::none, true, c);
+    problem.dx = mode;
+    problem.accumulate_parameters = accumulate;
+    auto conv = providers.backward(problem);
     const Scratch scratch(conv->scratch_bytes());
     conv->run(c, {s, x, w, dy, mode == GradWrite::skip ? Tensor{} : g.dx.view(), g.dw, g.dbias,
                   mode, accumulate, scratch.data()});
@@ -181,7 +183,7 @@ TEST(ConvProviders, NameShapeTypeAndDeviceWhereNobodyTakesTheProblem) {
   Conv2dProblem problem{.shape = {.n = 1, .h = 4, .w = 4, .c = 2, .k = 2, .r = 3, .s = 3}};
   const auto message = [&](Conv2dProviders& providers) -> std::string {
     try {
-      providers.backward(problem, true);
+      providers.backward(problem);
     } catch (const Error& error) {
       return error.what();
     }
@@ -207,6 +209,21 @@ TEST(ConvProviders, OwnKernelsNameWhatTheyAre) {
   EXPECT_TRUE(contains(algorithm(s), "depthwise")) << algorithm(s);
   s.groups = 3;
   EXPECT_TRUE(contains(algorithm(s), "direct")) << algorithm(s);
+}
+
+// oneDNN replaces; what is to be added is made in scratch memory first.
+TEST(ConvProviders, OneDnnBooksScratchForWhatIsAddedTo) {
+  LogText log;
+  auto providers = make_cpu_conv2d_providers(log.log, CpuConv2dChoice::onednn);
+  Conv2dProblem problem{
+      .shape = {.n = 2, .h = 16, .w = 16, .c = 16, .k = 16, .r = 3, .s = 3, .groups = 16}};
+  const std::size_t replaced = providers.backward(problem)->scratch_bytes();
+  if (!contains(log.text(), "oneDNN, ")) GTEST_SKIP() << "oneDNN is not there";
+  problem.accumulate_parameters = true;
+  EXPECT_GT(providers.backward(problem)->scratch_bytes(), replaced);
+  problem.accumulate_parameters = false;
+  problem.dx = GradWrite::skip;
+  EXPECT_LE(providers.backward(problem)->scratch_bytes(), replaced);
 }
 
 // The rule of docs/decisions.md.

@@ -363,5 +363,49 @@ TEST(ParameterStore, InitialiserKeepsPyTorchsBounds) {
   EXPECT_LE(largest("fc3.bias"), 1 / std::sqrt(84.0));
 }
 
+// Hands every problem on to our own kernels and keeps what it was asked.
+class RecordingProvider final : public Conv2dProvider {
+ public:
+  RecordingProvider(Conv2dProviders& own, std::vector<Conv2dProblem>& asked)
+      : own_(own), asked_(asked) {}
+  std::string_view name() const override { return "recording"; }
+  std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) override {
+    return own_.forward(problem);
+  }
+  std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) override {
+    asked_.push_back(problem);
+    return own_.backward(problem);
+  }
+
+ private:
+  Conv2dProviders& own_;
+  std::vector<Conv2dProblem>& asked_;
+};
+
+// The stem's dx is nobody's; the convolution of a block's short path adds to what the long path
+// wrote.
+TEST(Network, TellsProvidersWhetherDxIsReplacedOrAddedTo) {
+  Workbench bench;
+  std::vector<Conv2dProblem> asked;
+  std::vector<std::unique_ptr<Conv2dProvider>> ordered;
+  ordered.push_back(std::make_unique<RecordingProvider>(bench.providers, asked));
+  Conv2dProviders providers(Device{}, std::move(ordered), bench.log);
+  const ModelSpec spec = test::mini_resnet(8);
+  ParameterStore parameters(spec, DType::f32, Device{});
+  parameters.initialise(1);
+  const Network network(spec, parameters, bench.context, providers, {.batch_size = 2});
+  const auto count = [&](GradWrite mode) {
+    return std::count_if(asked.begin(), asked.end(), [&](const auto& p) { return p.dx == mode; });
+  };
+  ASSERT_EQ(asked.size(), 6u);
+  EXPECT_EQ(count(GradWrite::skip), 1);
+  EXPECT_EQ(count(GradWrite::accumulate), 1);
+  EXPECT_EQ(count(GradWrite::overwrite), 4);
+  for (const Conv2dProblem& problem : asked) {
+    EXPECT_FALSE(problem.accumulate_parameters);
+    EXPECT_EQ(problem.dx == GradWrite::accumulate, problem.shape.r == 1) << "the short path is 1x1";
+  }
+}
+
 }  // namespace
 }  // namespace kiln

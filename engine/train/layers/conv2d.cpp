@@ -42,7 +42,9 @@ Slot Conv2d::do_plan_forward(Planner& p, Slot x) {
 
 // With a relu behind the convolution, dz = dy where y > 0; without one dz is dy.
 void Conv2d::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
-  backward_ = providers_.backward(problem(p), mode != GradWrite::skip);
+  Conv2dProblem wanted = problem(p);
+  wanted.dx = mode;
+  backward_ = providers_.backward(wanted);
   dy_ = dy;
   dx_ = dx;
   mode_ = mode;
