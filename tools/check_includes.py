@@ -19,13 +19,14 @@ ROOMS = {
     "models": ["engine/core"],
     "engine/data": ["engine/core"],
     "engine/report": ["engine/core"],
+    "engine/serve": ["engine/core"],
     "engine/train": ["engine/core", "engine/data", "kernels", "models"],
     "apps": ["engine", "kernels", "models"],
     "bench": ["engine", "kernels", "models", "apps", "tests"],
     "tests": ["engine", "kernels", "models", "apps", "bench"],
 }
 SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
-HEAVY = re.compile(r"^(nlohmann/(?!json_fwd\.hpp)|CLI/|toml\+\+/|oneapi/|dnnl)")
+HEAVY = re.compile(r"^(nlohmann/(?!json_fwd\.hpp)|boost/|CLI/|toml\+\+/|oneapi/|dnnl)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
 BLOCK_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 

@@ -33,6 +33,15 @@ class CheckIncludes(ToolTest):
         self.assert_fault({"engine/data/bad.cpp": '# include "kernels/include/relu.h"\n'},
                           "engine/data may not include kernels")
 
+    def test_serving_and_training_never_meet(self):
+        self.assert_fault({"engine/serve/bad.cpp": '#include "engine/train/net.h"\n',
+                           "engine/train/net.h": "#pragma once\n"},
+                          "engine/serve may not include engine/train")
+
+    def test_boost_stays_in_sources(self):
+        self.assert_fault({"engine/serve/bad.h": "#pragma once\n#include <boost/beast.hpp>\n"},
+                          "belongs in a .cpp file")
+
     def test_nothing_includes_apps(self):
         self.assert_fault({"apps/a.h": "#pragma once\n",
                            "engine/train/bad.cpp": '#include "apps/a.h"\n'},
@@ -49,7 +58,7 @@ class CheckIncludes(ToolTest):
         self.assert_fault({"engine/core/bad.h": "int x;\n"}, "#pragma once")
 
     def test_a_new_folder_needs_a_room(self):
-        self.assert_fault({"engine/serve/a.cpp": "\n"}, "is no room")
+        self.assert_fault({"engine/elsewhere/a.cpp": "\n"}, "is no room")
 
     def test_commented_includes_do_not_count(self):
         code, output = self.check({"engine/core/a.cpp": '/*\n#include "apps/a.h"\n*/\n'})
