@@ -51,6 +51,7 @@ class HttpParser::Impl {
   std::size_t feed_body(std::string_view bytes);
   void finish_header();
   void finish_body();
+  void check_pending(std::size_t from);
   void read_header();
   std::size_t put(std::string_view bytes);
   void refuse(const HttpRefusal& refusal) {
@@ -152,32 +153,35 @@ std::size_t HttpParser::Impl::put(std::string_view bytes) {
   return used;
 }
 
+// Beast leaves an unfinished chunk line or trailer; it waits in `pending_` and grows line by line,
+// and Beast sees it again when a line has ended: in between nothing can come of it.
 std::size_t HttpParser::Impl::feed_body(std::string_view bytes) {
-  // What is pending is the start of a line that these bytes go on with. A piece is as long as the
-  // limit at most, so that a large body is not copied through `pending_`.
-  const std::size_t before = pending_.size();
-  std::size_t taken = bytes.size();
-  std::size_t used = 0;
-  if (before == 0) {
-    used = put(bytes);
-  } else {
-    taken = std::min(bytes.size(), limits_.header_bytes - before);
-    pending_.append(bytes.substr(0, taken));
-    used = put(pending_);
-  }
-  if (state_ == State::refused) return taken;
-  if (beast_->is_done()) {
-    pending_.clear();
-    finish_body();
-    return used - before;  // the line that was pending is part of what was used
-  }
-  if (before == 0)
+  if (pending_.empty()) {
+    const std::size_t used = put(bytes);
+    if (state_ == State::refused) return used;
+    if (beast_->is_done()) return finish_body(), used;
     pending_.assign(bytes.substr(used, limits_.header_bytes));
-  else
-    pending_.erase(0, used);
+    check_pending(0);
+    return bytes.size();
+  }
+  const std::size_t before = pending_.size();
+  const std::size_t line_end = bytes.find('\n');
+  const std::size_t taken =
+      std::min(line_end == bytes.npos ? bytes.size() : line_end + 1, limits_.header_bytes - before);
+  pending_.append(bytes.substr(0, taken));
+  check_pending(before);
+  if (state_ == State::refused || pending_.back() != '\n') return taken;
+  pending_.erase(0, put(pending_));
+  if (state_ != State::refused && beast_->is_done()) finish_body();
+  return taken;
+}
+
+void HttpParser::Impl::check_pending(std::size_t from) {
+  for (std::size_t i = from; i < pending_.size(); ++i)
+    if (pending_[i] == '\n' && (i == 0 || pending_[i - 1] != '\r'))
+      return refuse({400, "a line does not end with CR LF"});
   if (pending_.size() >= limits_.header_bytes)
     refuse({400, "a line of a chunk or the trailer is larger than the limit"});
-  return taken;
 }
 
 // Fields behind a chunked body could say again what the gate has judged; Beast files them with the

@@ -73,6 +73,7 @@ inline std::vector<HostileInput> chunk_inputs() {
       {"chunk above the limit", chunked("600001\r\n"), "413"},
       {"chunk longer than said", chunked("4\r\nabcdef\r\n0\r\n\r\n"), "400"},
       {"long extension", chunked("4;" + std::string(300, 'a') + "\r\nabcd\r\n0\r\n\r\n"), "400"},
+      {"last chunk ends with LF", chunked("0\r\n\n"), "400"},
       {"trailer", chunked("4\r\nabcd\r\n0\r\nX: y\r\n\r\n") + get, "400"},
       {"70000 chunks of 1 byte", chunked(repeated("1\r\na\r\n", 70000) + "0\r\n\r\n"), "400"},
       {"chunk line without end", chunked(std::string(9000, '0')), "400"},
