@@ -72,7 +72,8 @@ class HttpParser::Impl {
   std::function<void(std::uint64_t, boost::beast::string_view, boost::beast::error_code&)>
       on_chunk_ = [this](std::uint64_t, boost::beast::string_view extension,
                          boost::beast::error_code& error) {
-        if (++chunk_count_ > limits_.chunk_count || extension.size() > kExtensionLimit)
+        if (++chunk_count_ > limits_.chunk_count || extension.size() > kExtensionLimit ||
+            extension.find('"') != extension.npos)
           error = http::error::bad_chunk;
       };
   std::optional<Beast> beast_;
@@ -176,10 +177,16 @@ std::size_t HttpParser::Impl::feed_body(std::string_view bytes) {
   return taken;
 }
 
+// Tells at once what Beast would tell at the line's end, or sooner where it saw more bytes.
 void HttpParser::Impl::check_pending(std::size_t from) {
-  for (std::size_t i = from; i < pending_.size(); ++i)
-    if (pending_[i] == '\n' && (i == 0 || pending_[i - 1] != '\r'))
+  if (chunk_count_ > 0 && !pending_.empty() && pending_[0] != '\r')
+    return refuse({400, "a chunk is longer than it said"});
+  for (std::size_t i = from; i < pending_.size(); ++i) {
+    // Beast 1.81 looks for the closing quote beyond the line.
+    if (pending_[i] == '"') return refuse({400, "a chunk's extension is quoted"});
+    if ((pending_[i] == '\n') != (i > 0 && pending_[i - 1] == '\r'))
       return refuse({400, "a line does not end with CR LF"});
+  }
   if (pending_.size() >= limits_.header_bytes)
     refuse({400, "a line of a chunk or the trailer is larger than the limit"});
 }
