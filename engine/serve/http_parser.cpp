@@ -68,13 +68,15 @@ class HttpParser::Impl {
   // trailer. At most limits_.header_bytes.
   std::string pending_;
   std::size_t chunk_count_ = 0;
+  std::size_t chunk_left_ = 0;  // bytes of the current chunk that are still to come
   // Called by Beast for each chunk; a member because Beast keeps a reference.
   std::function<void(std::uint64_t, boost::beast::string_view, boost::beast::error_code&)>
-      on_chunk_ = [this](std::uint64_t, boost::beast::string_view extension,
+      on_chunk_ = [this](std::uint64_t size, boost::beast::string_view extension,
                          boost::beast::error_code& error) {
         if (++chunk_count_ > limits_.chunk_count || extension.size() > kExtensionLimit ||
             extension.find('"') != extension.npos)
           error = http::error::bad_chunk;
+        chunk_left_ = size;
       };
   std::optional<Beast> beast_;
 };
@@ -85,6 +87,7 @@ void HttpParser::Impl::next() {
   scan_ = {};
   pending_.clear();
   chunk_count_ = 0;
+  chunk_left_ = 0;
   beast_.emplace();
   beast_->eager(true);
   beast_->body_limit(limits_.body_bytes);
@@ -154,16 +157,19 @@ std::size_t HttpParser::Impl::put(std::string_view bytes) {
   return used;
 }
 
-// Beast leaves an unfinished chunk line or trailer; it waits in `pending_` and grows line by line,
-// and Beast sees it again when a line has ended: in between nothing can come of it.
+// The bytes of a body go to Beast as they come. Chunk lines and the trailer are collected and go
+// there when a line has ended, so that here too no cut of the bytes changes a result.
 std::size_t HttpParser::Impl::feed_body(std::string_view bytes) {
-  if (pending_.empty()) {
-    const std::size_t used = put(bytes);
+  const bool chunked = beast_->chunked();
+  if (!chunked || chunk_left_ > 0) {
+    const std::size_t used = put(chunked ? bytes.substr(0, chunk_left_) : bytes);
+    if (chunked) chunk_left_ -= used;
     if (state_ == State::refused) return used;
-    if (beast_->is_done()) return finish_body(), used;
-    pending_.assign(bytes.substr(used, limits_.header_bytes));
-    check_pending(0);
-    return bytes.size();
+    if (beast_->is_done())
+      finish_body();
+    else if (used == 0)
+      refuse({400, "the request is malformed"});
+    return used;
   }
   const std::size_t before = pending_.size();
   const std::size_t line_end = bytes.find('\n');
@@ -177,7 +183,7 @@ std::size_t HttpParser::Impl::feed_body(std::string_view bytes) {
   return taken;
 }
 
-// Tells at once what Beast would tell at the line's end, or sooner where it saw more bytes.
+// Tells at once what Beast would tell at the line's end.
 void HttpParser::Impl::check_pending(std::size_t from) {
   if (chunk_count_ > 0 && !pending_.empty() && pending_[0] != '\r')
     return refuse({400, "a chunk is longer than it said"});
