@@ -33,7 +33,7 @@ std::string get(const std::string& target, const std::string& fields = "") {
 // waits for release().
 class HttpServerTest : public testing::Test {
  protected:
-  void start(HttpServerOptions options = {}) {
+  void start(const HttpServerOptions& options = {}) {
     server_.emplace(
         options, [this](HttpRequest& request) { return answer(request); }, log_);
     thread_ = std::thread([this] { finished_ = server_->run(); });
