@@ -59,8 +59,9 @@ inline Conv2dProviders conv2d_providers(Context& c, ConvChoice choice) {
   const bool own = choice == ConvChoice::own;
   if (c.device().is_host())
     return make_cpu_conv2d_providers(c.log(), own ? CpuConv2dChoice::own : CpuConv2dChoice::onednn);
-  return make_device_conv2d_providers(c.device(), c.log(),
-                                      own ? DeviceConv2dChoice::own : DeviceConv2dChoice::cudnn);
+  return make_device_conv2d_providers(
+      c.device(), c.log(),
+      {.choice = own ? DeviceConv2dChoice::own : DeviceConv2dChoice::cudnn, .autotune = !own});
 }
 
 // Whether the oneDNN plug-in takes dense convolutions here; without it only own kernels are timed.

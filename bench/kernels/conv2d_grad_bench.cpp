@@ -48,9 +48,8 @@ Case grad_case(Context& c, const Conv2dShape& s, ConvChoice choice, bool need_dx
                           .scratch = start_of(*scratch)});
           },
       .fault = [=] { return t.fault(s, need_dx); },
-      .skipped = skip_reason(
-          choice, conv->algorithm(),
-          conv2d_providers(c, ConvChoice::own).backward(problem_of(c, s), need_dx)->algorithm())};
+      .skipped = skip_reason(choice, conv->algorithm(),
+                             conv2d_providers(c, ConvChoice::own).backward(problem)->algorithm())};
 }
 
 const Registrar kConv2dGrad([] {
