@@ -17,6 +17,7 @@
 // below it on data-centre ones; not yet run on a GPU. Maps compute in Accumulated<T>.
 #pragma once
 
+#include "kernels/common/activation_math.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/softmax_row.h"
@@ -32,6 +33,17 @@ template <class A>
 struct Line {
   A scale, shift;
 };
+
+// act((x - mean) scale + shift), channel by channel, rounded once.
+template <class T, int count, class A>
+__device__ Pack<T, count> normalised(Pack<T, count> x, const A (&mean)[count],
+                                     const Line<A> (&line)[count], Activation activation) {
+  for (int k = 0; k < count; ++k) {
+    const A centred = widened(x.at[k]) - mean[k];
+    x.at[k] = stored<T>(activated(centred * line[k].scale + line[k].shift, activation));
+  }
+  return x;
+}
 
 __device__ inline std::int64_t first_channel(int count) {
   return (std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * count;

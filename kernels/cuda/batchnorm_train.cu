@@ -87,13 +87,7 @@ struct Apply {
   }
   template <int count>
   __device__ void map(const Own<count>& own, std::int64_t i) const {
-    Pack<T, count> values = load_pack<count>(x + i);
-    for (int k = 0; k < count; ++k) {
-      const A centred = widened(values.at[k]) - own.mean[k];
-      values.at[k] =
-          stored<T>(activated(centred * own.line[k].scale + own.line[k].shift, activation));
-    }
-    store_pack(y + i, values);
+    store_pack(y + i, normalised(load_pack<count>(x + i), own.mean, own.line, activation));
   }
 };
 

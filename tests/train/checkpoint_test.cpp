@@ -16,18 +16,6 @@ namespace {
 
 using test::Workbench;
 
-Dataset random_dataset(const ModelSpec& spec, std::int64_t count) {
-  const test::RandomBatch data(spec, count, 77);
-  DatasetInfo info{.name = "random",
-                   .height = spec.height,
-                   .width = spec.width,
-                   .channels = spec.channels,
-                   .class_names = std::vector<std::string>(10, "class")};
-  Buffer images(Device{}, data.images.size());
-  std::memcpy(images.data(), data.images.data(), data.images.size());
-  return Dataset(info, std::move(images), data.labels);
-}
-
 struct Seen final : TrainObserver {
   std::vector<double> losses;
   std::vector<double> epoch_losses, test_losses;
@@ -42,8 +30,8 @@ struct Seen final : TrainObserver {
 struct TestRun {
   explicit TestRun(const Path& checkpoint, int worker_count = 0)
       : spec(mnist()),
-        train(random_dataset(spec, 35)),
-        test(random_dataset(spec, 13)),
+        train(test::random_dataset(spec, 35)),
+        test(test::random_dataset(spec, 13)),
         parameters(spec, DType::f32, Device{}) {
     parameters.initialise(5);
     options.epoch_count = 2;

@@ -25,18 +25,6 @@ using test::test_device;
 // How the steps of a run come about.
 enum class Way { graph, eager, fed };
 
-Dataset random_dataset(const ModelSpec& spec, std::int64_t count) {
-  const RandomBatch data(spec, count, 77);
-  DatasetInfo info{.name = "random",
-                   .height = spec.height,
-                   .width = spec.width,
-                   .channels = spec.channels,
-                   .class_names = std::vector<std::string>(10, "class")};
-  Buffer images(Device{}, data.images.size());
-  std::memcpy(images.data(), data.images.data(), data.images.size());
-  return Dataset(info, std::move(images), data.labels);
-}
-
 // Dropout of the numbers that the last layer reads.
 ModelSpec with_dropout(ModelSpec spec) {
   spec.layers.insert(spec.layers.end() - 1,
@@ -87,8 +75,8 @@ struct Session {
         log(lines == nullptr ? stderr : lines, lines == nullptr ? LogLevel::quiet : LogLevel::info),
         context(device, pool, log),
         providers(make_device_conv2d_providers(device, log)),
-        train(random_dataset(spec, pictures)),
-        test(random_dataset(spec, 3)),
+        train(test::random_dataset(spec, pictures)),
+        test(test::random_dataset(spec, 3)),
         parameters(spec, DType::f32, device, storage),
         options(std::move(with)) {
     parameters.initialise(3);

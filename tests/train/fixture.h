@@ -2,9 +2,14 @@
 #pragma once
 
 #include <cstdio>
+#include <cstring>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "engine/core/buffer.h"
 #include "engine/core/rng.h"
+#include "engine/data/dataset.h"
 #include "engine/train/network.h"
 #include "kernels/include/conv2d_provider.h"
 #include "models/spec.h"
@@ -36,6 +41,18 @@ struct RandomBatch {
   std::vector<std::uint8_t> images;
   std::vector<std::int32_t> labels;
 };
+
+inline Dataset random_dataset(const ModelSpec& spec, std::int64_t count) {
+  const RandomBatch data(spec, count, 77);
+  DatasetInfo info{.name = "random",
+                   .height = spec.height,
+                   .width = spec.width,
+                   .channels = spec.channels,
+                   .class_names = std::vector<std::string>(10, "class")};
+  Buffer images(Device{}, data.images.size());
+  std::memcpy(images.data(), data.images.data(), data.images.size());
+  return Dataset(info, std::move(images), data.labels);
+}
 
 inline double forward_loss(Network& network, Context& context) {
   network.forward(context);
