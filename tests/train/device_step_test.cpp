@@ -19,7 +19,6 @@
 namespace kiln {
 namespace {
 
-using test::RandomBatch;
 using test::test_device;
 
 // How the steps of a run come about.
