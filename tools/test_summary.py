@@ -5,7 +5,8 @@
 
 Reads BUILD_DIR/ctest.junit.xml (`ctest --output-junit`) and the GoogleTest files in
 BUILD_DIR/test-results. A GoogleTest case counts once; a test without such a file counts as one.
-A test program that crashed, timed out, or ran no case is a failure whatever its file says.
+A test program that crashed, timed out, or ran no case is a failure whatever its file says; what
+explains it best of its output follows, each line behind "  | ".
 
 The device of a case is `cuda` or `emu` where a word of its full name is that, else `cpu`.
 KILN_REQUIRE_DEVICES=cuda,cpu fails the count when no case passed on a named device.
@@ -20,6 +21,11 @@ import sys
 import xml.etree.ElementTree as ET
 
 DEVICES = ("cpu", "emu", "cuda")
+EXCERPT_LINES = 25  # of one failed program
+EXCERPT_WIDTH = 160
+# Where an explanation begins: a sanitizer's report, GoogleTest's failures, an uncaught exception.
+EXPLANATION = re.compile(r"==\d+==\s*(ERROR|WARNING)|runtime error:|WARNING: ThreadSanitizer"
+                         r"|: Failure$|terminate called|Traceback \(most recent")
 
 
 @dataclasses.dataclass
@@ -61,6 +67,24 @@ def skip_reason(skipped: ET.Element | None) -> str:
 def last_line(test: ET.Element) -> str:
     lines = [line.strip() for line in (test.findtext("system-out") or "").splitlines()]
     return next((line for line in reversed(lines) if line), "no reason given")
+
+
+def excerpt(test: ET.Element) -> list[str]:
+    """The lines from the first that begins an explanation on, or else the last ones."""
+    lines = [line.rstrip() for line in (test.findtext("system-out") or "").splitlines()]
+    lines = [line for line in lines if line]
+    first = next((i for i, line in enumerate(lines) if EXPLANATION.search(line)), None)
+    shown = lines[-EXCERPT_LINES:] if first is None else lines[first:first + EXCERPT_LINES]
+    return [line[:EXCERPT_WIDTH] for line in shown]
+
+
+def print_excerpts(build: pathlib.Path) -> None:
+    for test in ET.parse(build / "ctest.junit.xml").getroot().iter("testcase"):
+        if test.get("status") != "fail":
+            continue
+        print(f"FAILED {test.get('name')} after {float(test.get('time') or 0):.0f} s")
+        for line in excerpt(test):
+            print(f"  | {line}")
 
 
 def program_cases(test: ET.Element, results: pathlib.Path) -> list[Case]:
@@ -144,6 +168,7 @@ def main() -> int:
         print(f"test_summary: {error}", file=sys.stderr)
         return 2
     print_report(cases)
+    print_excerpts(arguments.build)
     faults = shortfalls(cases, arguments.at_least)
     passed, failed, skipped = (count(cases, o) for o in ("passed", "failed", "skipped"))
     if passed + failed == 0 and not (arguments.may_skip and skipped):

@@ -63,6 +63,19 @@ class TestSummary(ToolTest):
         self.assertEqual(code, 1)
         self.assertEqual(self.last_line(output), "0 passed, 1 failed, 0 skipped")
 
+    def test_a_failure_is_explained_by_its_own_output(self):
+        output_of = "\n".join(f"line {i}" for i in range(100))
+        said = ('<testcase name="{0}" status="fail" time="7.5"><failure message=""/>'
+                "<system-out>{1}</system-out></testcase>")
+        report = "[ RUN ] S.One\n==7==ERROR: AddressSanitizer: SEGV\n    #0 in f\n"
+        _, output = self.summarise([said.format("a", report), said.format("b", output_of)], {})
+        self.assertIn("FAILED a after 8 s\n  | ==7==ERROR: AddressSanitizer: SEGV\n"
+                      "  |     #0 in f\n", output)
+        self.assertNotIn("[ RUN ]", output)
+        self.assertIn("  | line 75\n", output)
+        self.assertNotIn("line 74", output)
+        self.assertIn("  | line 99\n", output)
+
     def test_a_broken_off_file_fails(self):
         code, output = self.summarise([RUN.format("a")], {"a": "<testsuites><testsu"})
         self.assertEqual(code, 1)
