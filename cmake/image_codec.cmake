@@ -1,4 +1,4 @@
-# Which decoder stands behind engine/data/image_codec.h. stb_image before 2.30 writes out of bounds
+# Which decoder stands behind engine/image/image_codec.h. stb_image before 2.30 writes out of bounds
 # on crafted files, so the header's own version line decides; Debian 12 has 2.27.
 #   KILN_IMAGE_DECODER  auto: stb_image where it is new enough, else turbo; or stb or turbo
 set(KILN_IMAGE_DECODER auto CACHE STRING "Picture decoder: auto, stb or turbo")

@@ -9,8 +9,8 @@
 #include "apps/common/options.h"
 #include "apps/predict/output.h"
 #include "apps/predict/picture_list.h"
-#include "engine/data/image_codec.h"
-#include "engine/data/resize.h"
+#include "engine/image/image_codec.h"
+#include "engine/image/resize.h"
 #include "engine/report/png.h"
 
 namespace kiln {

@@ -22,6 +22,7 @@
 #include "engine/core/file.h"
 #include "engine/core/log.h"
 #include "engine/core/thread_pool.h"
+#include "engine/image/image_size.h"
 
 namespace kiln {
 
@@ -69,12 +70,6 @@ class Dataset {
   DatasetInfo info_;
   Buffer images_;
   std::vector<std::int32_t> labels_;
-};
-
-struct ImageSize {
-  std::int64_t height = 0;
-  std::int64_t width = 0;
-  bool operator==(const ImageSize&) const = default;
 };
 
 struct LoadOptions {

@@ -11,7 +11,7 @@
 #include "engine/data/formats/image_folder.h"
 #include "engine/data/formats/recognise.h"
 #include "engine/data/parallel.h"
-#include "engine/data/resize.h"
+#include "engine/image/resize.h"
 
 namespace kiln {
 namespace formats {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/data/dataset.h"
-#include "engine/data/image_codec.h"
+#include "engine/image/image_codec.h"
 
 namespace kiln {
 

@@ -7,7 +7,7 @@
 
 #include "engine/data/formats/cifar_binary.h"
 #include "engine/data/formats/common.h"
-#include "engine/data/image_codec.h"
+#include "engine/image/image_codec.h"
 #include "engine/data/output_folder.h"
 #include "engine/data/parallel.h"
 

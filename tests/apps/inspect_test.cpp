@@ -1,7 +1,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-#include "engine/data/image_codec.h"
+#include "engine/image/image_codec.h"
 #include "models/zoo.h"
 #include "tests/apps/app_test.h"
 

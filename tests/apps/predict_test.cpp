@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/common/batch_runner.h"
-#include "engine/data/image_codec.h"
+#include "engine/image/image_codec.h"
 #include "models/zoo.h"
 #include "tests/apps/app_test.h"
 #include "tests/support/devices.h"

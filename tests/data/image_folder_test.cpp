@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "engine/data/image_codec.h"
+#include "engine/image/image_codec.h"
 #include "tests/data/support.h"
 
 namespace kiln {

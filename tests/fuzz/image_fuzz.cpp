@@ -1,7 +1,7 @@
 #include <cstdint>
 
 #include "engine/core/error.h"
-#include "engine/data/image_codec.h"
+#include "engine/image/image_codec.h"
 
 // JPEG and PNG under limits small enough for many runs a second.
 // NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer's.

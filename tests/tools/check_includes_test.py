@@ -34,12 +34,12 @@ class CheckIncludes(ToolTest):
                           "engine/data may not include kernels")
 
     def test_serving_and_training_never_meet(self):
-        self.assert_fault({"engine/serve/bad.cpp": '#include "engine/train/net.h"\n',
+        self.assert_fault({"engine/http/bad.cpp": '#include "engine/train/net.h"\n',
                            "engine/train/net.h": "#pragma once\n"},
-                          "engine/serve may not include engine/train")
+                          "engine/http may not include engine/train")
 
     def test_boost_stays_in_sources(self):
-        self.assert_fault({"engine/serve/bad.h": "#pragma once\n#include <boost/beast.hpp>\n"},
+        self.assert_fault({"engine/http/bad.h": "#pragma once\n#include <boost/beast.hpp>\n"},
                           "belongs in a .cpp file")
 
     def test_nothing_includes_apps(self):

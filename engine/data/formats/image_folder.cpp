@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "engine/data/formats/common.h"
-#include "engine/data/image_codec.h"
+#include "engine/image/image_codec.h"
 #include "engine/data/parallel.h"
-#include "engine/data/resize.h"
+#include "engine/image/resize.h"
 
 namespace kiln::formats {
 namespace {

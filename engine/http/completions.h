@@ -1,0 +1,32 @@
+// Replies on their way from other threads to the loop.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "engine/core/file.h"
+#include "engine/http/http_server.h"
+
+namespace kiln::http {
+
+class Completions {
+ public:
+  using Entry = std::pair<std::uint64_t, HttpReply>;  // connection, reply
+
+  Completions();
+
+  // An eventfd, readable when there is something to take or wake() was called.
+  int fd() const { return event_.get(); }
+  void add(std::uint64_t connection, HttpReply reply);
+  void wake();
+  std::vector<Entry> take();
+
+ private:
+  UniqueFd event_;
+  std::mutex mutex_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace kiln::http

@@ -1,0 +1,384 @@
+#include "engine/http/http_server.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <cerrno>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unordered_map>
+
+#include "engine/core/error.h"
+#include "engine/http/completions.h"
+#include "engine/http/connection.h"
+
+namespace kiln::http {
+namespace {
+
+using std::chrono::milliseconds;
+using Phase = Connection::Phase;
+using State = HttpParser::State;
+
+constexpr std::uint64_t kListener = 0, kCompletions = 1;  // numbers for epoll; clients' come behind
+constexpr std::size_t kReadBytes = 1 << 16;
+
+UniqueFd listen_on(const HttpServerOptions& options) {
+  const std::string name = options.address + ":" + std::to_string(options.port);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(options.port);
+  if (::inet_pton(AF_INET, options.address.c_str(), &address.sin_addr) != 1)
+    throw Error(ErrorKind::usage, name, "is no IPv4 address", "such as 0.0.0.0 or 127.0.0.1");
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  // Not SO_REUSEPORT: a second server on the port must fail, not take half of the clients.
+  if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(fd.get(), 1024) != 0)
+    throw Error(ErrorKind::io, name, "cannot listen: " + errno_text(errno),
+                "choose another port, or stop what uses it");
+  return fd;
+}
+
+UniqueFd make_epoll() {
+  UniqueFd fd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!fd) throw Error(ErrorKind::io, "epoll_create1", errno_text(errno));
+  return fd;
+}
+
+}  // namespace
+
+class HttpServer::Loop {
+ public:
+  Loop(const HttpServerOptions& options, HttpHandler handler, Log& log);
+
+  std::uint16_t port() const;
+  bool run();
+  void stop() {
+    stop_asked_ = true;
+    completions_->wake();
+  }
+
+ private:
+  int control(int operation, int fd, std::uint64_t id, std::uint32_t interest) const {
+    epoll_event event{.events = interest, .data = {.u64 = id}};
+    return ::epoll_ctl(epoll_.get(), operation, fd, &event);
+  }
+  milliseconds tick() const;
+  void on_event(const epoll_event& event);
+  void accept_all();
+  void open(UniqueFd fd);
+  void on_completions();
+  void on_client(Connection& c, std::uint32_t events);
+  void read(Connection& c);
+  void linger(Connection& c);
+  void advance(Connection& c, std::string_view bytes);
+  bool answer(Connection& c);
+  std::optional<HttpReply> handle(Connection& c);
+  void flush(Connection& c);
+  void watch(Connection& c);
+  void set_deadline(Connection& c);
+  void sweep();
+  void expire(Connection& c);
+  void begin_drain();
+  void close(Connection& c);
+  Connection* find(std::uint64_t id) {
+    const auto found = connections_.find(id);
+    return found == connections_.end() ? nullptr : found->second.get();
+  }
+  std::vector<std::uint64_t> ids() const;
+
+  HttpServerOptions options_;
+  HttpHandler handler_;
+  Log& log_;
+  UniqueFd epoll_;
+  UniqueFd listener_;
+  std::shared_ptr<Completions> completions_ = std::make_shared<Completions>();
+  std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::uint64_t next_id_ = kCompletions + 1;  // never used twice: a late event finds nobody
+  std::vector<std::uint64_t> ready_;          // have input that the last turn left
+  std::vector<char> buffer_ = std::vector<char>(kReadBytes);
+  Clock::time_point now_ = Clock::now();
+  Clock::time_point next_sweep_ = now_;
+  Clock::time_point drain_end_;
+  bool draining_ = false;
+  std::atomic<bool> stop_asked_ = false;
+};
+
+HttpServer::Loop::Loop(const HttpServerOptions& options, HttpHandler handler, Log& log)
+    : options_(options),
+      handler_(std::move(handler)),
+      log_(log),
+      epoll_(make_epoll()),
+      listener_(listen_on(options)) {
+  if (control(EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) != 0 ||
+      control(EPOLL_CTL_ADD, completions_->fd(), kCompletions, EPOLLIN) != 0)
+    throw Error(ErrorKind::io, "epoll_ctl", errno_text(errno));
+}
+
+std::uint16_t HttpServer::Loop::port() const {
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  if (::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
+    throw Error(ErrorKind::io, "getsockname", errno_text(errno));
+  return ntohs(address.sin_port);
+}
+
+// Deadlines are looked at this often: a quarter of the shortest one.
+milliseconds HttpServer::Loop::tick() const {
+  const milliseconds shortest =
+      std::min({options_.header_time, options_.body_time, options_.idle_time, options_.linger_time,
+                options_.drain_time});
+  return std::clamp(shortest / 4, milliseconds(5), milliseconds(250));
+}
+
+bool HttpServer::Loop::run() {
+  std::array<epoll_event, 256> events;
+  while (!draining_ || (!connections_.empty() && now_ < drain_end_)) {
+    const bool timed = !connections_.empty() || !listener_;
+    const auto wait = !ready_.empty() ? 0 : timed ? static_cast<int>(tick().count()) : -1;
+    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), wait);
+    if (count < 0 && errno != EINTR) throw Error(ErrorKind::io, "epoll_wait", errno_text(errno));
+    now_ = Clock::now();
+    for (int i = 0; i < count; ++i) on_event(events[i]);
+    for (const std::uint64_t id : std::exchange(ready_, {}))
+      if (Connection* c = find(id); c && c->phase == Phase::reading)
+        advance(*c, std::exchange(c->input, {}));
+    if (now_ >= next_sweep_) sweep();
+    if (stop_asked_ && !draining_) begin_drain();
+  }
+  const bool finished = connections_.empty();
+  for (const std::uint64_t id : ids()) close(*find(id));
+  return finished;
+}
+
+void HttpServer::Loop::on_event(const epoll_event& event) {
+  if (event.data.u64 == kListener) return accept_all();
+  if (event.data.u64 == kCompletions) return on_completions();
+  if (Connection* c = find(event.data.u64)) on_client(*c, event.events);
+}
+
+void HttpServer::Loop::accept_all() {
+  while (listener_) {
+    UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (fd) {
+      open(std::move(fd));
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      log_.once("the system gives no more sockets: " + errno_text(errno));
+      control(EPOLL_CTL_MOD, listener_.get(), kListener, 0);  // until the next sweep
+      return;
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      return;
+    }
+  }
+}
+
+void HttpServer::Loop::open(UniqueFd fd) {
+  const int on = 1;
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  const std::uint64_t id = next_id_++;
+  auto c = std::make_unique<Connection>(id, std::move(fd), options_.limits);
+  if (connections_.size() >= options_.connection_count) {
+    log_.once("connections are refused: " + std::to_string(options_.connection_count) +
+              " are open");
+    c->queue(error_reply(503, "the server has too many connections"), false);
+    c->send();
+    return;
+  }
+  c->deadline = now_ + options_.header_time;
+  c->interest = EPOLLIN;
+  if (control(EPOLL_CTL_ADD, c->fd.get(), id, c->interest) == 0)
+    connections_.emplace(id, std::move(c));
+}
+
+void HttpServer::Loop::on_completions() {
+  for (auto& [id, reply] : completions_->take()) {
+    Connection* c = find(id);
+    if (!c || c->phase != Phase::deferred) continue;
+    c->queue(reply, c->parser.header().keep_alive && !draining_ && !c->input_ended);
+    c->parser.next();
+    c->continued = false;
+    advance(*c, std::exchange(c->input, {}));
+  }
+}
+
+void HttpServer::Loop::on_client(Connection& c, std::uint32_t events) {
+  // While a reply is deferred, the end of the client's bytes counts as its going, as with nginx.
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0 ||
+      (c.phase == Phase::deferred && (events & EPOLLRDHUP) != 0))
+    return close(c);
+  if (c.phase == Phase::lingering) return linger(c);
+  if ((events & EPOLLOUT) != 0) return advance(c, std::exchange(c.input, {}));
+  if ((events & EPOLLIN) != 0 && c.phase == Phase::reading) read(c);
+}
+
+void HttpServer::Loop::read(Connection& c) {
+  const ssize_t count = ::recv(c.fd.get(), buffer_.data(), buffer_.size(), 0);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (count <= 0) {
+    if (count < 0 || c.out.empty()) return close(c);
+    c.input_ended = true;  // the replies that are still going out may be read
+    c.phase = Phase::closing;
+    return flush(c);
+  }
+  advance(c, {buffer_.data(), static_cast<std::size_t>(count)});
+}
+
+void HttpServer::Loop::linger(Connection& c) {
+  const ssize_t count = ::recv(c.fd.get(), buffer_.data(), buffer_.size(), 0);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  c.lingered_bytes += static_cast<std::size_t>(std::max<ssize_t>(count, 0));
+  if (count <= 0 || c.lingered_bytes > options_.linger_bytes) close(c);
+}
+
+// Parses, answers and writes. At most `pipelined_count` requests: then the others have their turn,
+// and what is left of the bytes waits in `input`. Nothing is parsed while a reply is stuck.
+void HttpServer::Loop::advance(Connection& c, std::string_view bytes) {
+  int answered = 0;
+  while (!bytes.empty() && c.phase == Phase::reading && c.out.size() < kReadBytes &&
+         answered < options_.pipelined_count) {
+    bytes.remove_prefix(c.parser.feed(bytes));
+    if (c.parser.state() == State::complete) ++answered;
+    if (!answer(c)) break;
+  }
+  if (c.phase == Phase::reading || c.phase == Phase::deferred) c.input.assign(bytes);
+  set_deadline(c);
+  flush(c);
+}
+
+// False where no more is to be parsed now.
+bool HttpServer::Loop::answer(Connection& c) {
+  switch (c.parser.state()) {
+    case State::refused:
+      c.queue(error_reply(c.parser.refusal().status, c.parser.refusal().reason), false);
+      return false;
+    case State::complete:
+      break;
+    case State::body:
+      if (c.parser.header().expects_continue && !c.continued && c.parser.body().empty())
+        c.out += "HTTP/1.1 100 Continue\r\n\r\n";
+      c.continued = true;
+      return true;
+    default:
+      return true;
+  }
+  const std::optional<HttpReply> reply = handle(c);
+  if (!reply) {
+    c.phase = Phase::deferred;
+    return false;
+  }
+  c.queue(*reply, c.parser.header().keep_alive && !draining_);
+  c.parser.next();
+  c.continued = false;
+  c.timed = State::empty;
+  return true;
+}
+
+std::optional<HttpReply> HttpServer::Loop::handle(Connection& c) {
+  const HttpRequest::Defer defer = [&] {
+    auto deferred = std::make_shared<DeferredReply>(completions_, c.id);
+    c.deferred = deferred;
+    return deferred;
+  };
+  HttpRequest request(c.parser.header(), c.parser.body(), defer);
+  try {
+    return handler_(request);
+  } catch (const std::exception& error) {
+    log_.warning(std::string("a request failed: ") + error.what());
+    return error_reply(500, "internal error");
+  }
+}
+
+void HttpServer::Loop::flush(Connection& c) {
+  const std::size_t before = c.out_start;
+  const Connection::Sent sent = c.send();
+  if (sent == Connection::Sent::failed) return close(c);
+  if (sent == Connection::Sent::blocked) {
+    if (c.out_start != before || (c.interest & EPOLLOUT) == 0)
+      c.deadline = now_ + options_.body_time;
+    return watch(c);
+  }
+  if (c.phase == Phase::closing) {
+    ::shutdown(c.fd.get(), SHUT_WR);
+    if (c.input_ended) return close(c);
+    c.phase = Phase::lingering;
+    c.deadline = now_ + options_.linger_time;
+  } else if (c.phase == Phase::reading) {
+    if ((c.interest & EPOLLOUT) != 0) set_deadline(c);
+    if (!c.input.empty()) ready_.push_back(c.id);
+  }
+  watch(c);
+}
+
+void HttpServer::Loop::watch(Connection& c) {
+  std::uint32_t interest = 0;
+  if (c.phase == Phase::deferred) interest |= EPOLLRDHUP;
+  if (!c.out.empty())
+    interest |= EPOLLOUT;
+  else if (c.phase != Phase::deferred && c.input.empty())
+    interest |= EPOLLIN;
+  if (interest != c.interest && control(EPOLL_CTL_MOD, c.fd.get(), c.id, interest) != 0)
+    return close(c);
+  c.interest = interest;
+}
+
+// A request's times run from its first byte, not from its last one: a client that sends a byte a
+// second gains nothing by it.
+void HttpServer::Loop::set_deadline(Connection& c) {
+  const State state = c.parser.state();
+  if (state == State::empty)
+    c.deadline = now_ + options_.idle_time;
+  else if (state != c.timed)
+    c.deadline = now_ + (state == State::body ? options_.body_time : options_.header_time);
+  c.timed = state;
+}
+
+void HttpServer::Loop::sweep() {
+  next_sweep_ = now_ + tick();
+  if (listener_) control(EPOLL_CTL_MOD, listener_.get(), kListener, EPOLLIN);
+  for (const std::uint64_t id : ids())
+    if (Connection* c = find(id); c && now_ >= c->deadline) expire(*c);
+}
+
+void HttpServer::Loop::expire(Connection& c) {
+  // How long a deferred reply may take is for the one who owes it.
+  if (c.phase == Phase::deferred && c.out.empty()) return;
+  const State state = c.parser.state();
+  if (c.phase != Phase::reading || !c.out.empty() || state == State::empty) return close(c);
+  c.queue(error_reply(408, state == State::body ? "the body came too slowly"
+                                                : "the header came too slowly"),
+          false);
+  flush(c);
+}
+
+void HttpServer::Loop::begin_drain() {
+  draining_ = true;
+  drain_end_ = now_ + options_.drain_time;
+  listener_.reset();
+  for (const std::uint64_t id : ids())
+    if (Connection* c = find(id); c && c->idle()) close(*c);
+}
+
+void HttpServer::Loop::close(Connection& c) {
+  if (const auto deferred = c.deferred.lock()) deferred->cancel();
+  connections_.erase(c.id);
+}
+
+std::vector<std::uint64_t> HttpServer::Loop::ids() const {
+  std::vector<std::uint64_t> all;
+  all.reserve(connections_.size());
+  for (const auto& [id, connection] : connections_) all.push_back(id);
+  return all;
+}
+
+HttpServer::HttpServer(const HttpServerOptions& options, HttpHandler handler, Log& log)
+    : loop_(std::make_unique<Loop>(options, std::move(handler), log)) {}
+HttpServer::~HttpServer() = default;
+
+std::uint16_t HttpServer::port() const { return loop_->port(); }
+bool HttpServer::run() { return loop_->run(); }
+void HttpServer::stop() { loop_->stop(); }
+
+}  // namespace kiln::http

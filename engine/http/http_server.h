@@ -1,0 +1,110 @@
+// A server of HTTP/1.1: one thread, non-blocking sockets, one epoll.
+//
+// The handler answers at once, or defers: then any thread completes the reply later, while the loop
+// serves the other connections. Requests of one connection are answered one after another.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/core/log.h"
+#include "engine/http/http_parser.h"
+
+namespace kiln::http {
+
+struct HttpReply {
+  int status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<HttpField>
+      fields;  // such as Retry-After; a value with control characters is left out
+};
+
+// {"error": ...} as a reply.
+HttpReply error_reply(int status, std::string_view message);
+
+class Completions;
+
+// A reply that is still to come. Safe to use from any thread, also when the server is gone. The
+// last owner's end without complete() answers 500, so that no client waits for what was forgotten.
+class DeferredReply {
+ public:
+  DeferredReply(std::shared_ptr<Completions> completions, std::uint64_t connection)
+      : completions_(std::move(completions)), connection_(connection) {}
+  DeferredReply(const DeferredReply&) = delete;
+  DeferredReply& operator=(const DeferredReply&) = delete;
+  ~DeferredReply();
+
+  // The first call counts.
+  void complete(HttpReply reply);
+  // Has the client gone? Then nobody reads the reply, and work for it can be left out.
+  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+
+ private:
+  std::shared_ptr<Completions> completions_;
+  std::uint64_t connection_;
+  std::atomic<bool> cancelled_ = false;
+  std::atomic<bool> completed_ = false;
+};
+
+class HttpRequest {
+ public:
+  using Defer = std::function<std::shared_ptr<DeferredReply>()>;
+  HttpRequest(const HttpHeader& request_header, std::string& request_body, const Defer& defer)
+      : header(request_header), body(request_body), defer_(defer) {}
+
+  const HttpHeader& header;
+  std::string& body;  // may be moved out
+  // Call it at most once, and let the handler return nothing.
+  std::shared_ptr<DeferredReply> defer() { return defer_(); }
+
+ private:
+  const Defer& defer_;
+};
+
+// Runs on the loop's thread and must not wait. An exception becomes 500.
+using HttpHandler = std::function<std::optional<HttpReply>(HttpRequest&)>;
+
+struct HttpServerOptions {
+  std::string address = "127.0.0.1";  // IPv4
+  std::uint16_t port = 0;             // 0: the system chooses
+  HttpLimits limits;
+  std::size_t connection_count = 1024;
+  int pipelined_count = 16;  // requests of one connection that a turn of the loop answers
+  std::size_t linger_bytes = 1 << 20;
+  std::chrono::milliseconds header_time{
+      10'000};                                   // from a request's first byte, or the connection's
+  std::chrono::milliseconds body_time{30'000};   // of the whole body; of a write without progress
+  std::chrono::milliseconds idle_time{75'000};   // between two requests
+  std::chrono::milliseconds linger_time{2'000};  // for the client to read a last reply
+  std::chrono::milliseconds drain_time{25'000};  // from stop() to the end of run()
+};
+
+class HttpServer {
+ public:
+  // Binds and listens; clients connect from now on and wait for run().
+  HttpServer(const HttpServerOptions& options, HttpHandler handler, Log& log);
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+  ~HttpServer();
+
+  std::uint16_t port() const;
+  // Serves until stop(). False when `drain_time` ended with replies still to come.
+  bool run();
+  // From any thread: no new connections, idle ones are closed, the others get their reply and
+  // `Connection: close`.
+  void stop();
+
+ private:
+  class Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace kiln::http

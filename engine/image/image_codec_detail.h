@@ -1,0 +1,14 @@
+// Shared by the decoders behind image_codec.h.
+#pragma once
+
+#include "engine/image/image_codec.h"
+
+namespace kiln::image_detail {
+
+[[noreturn]] void refuse(std::string_view name, std::string_view wrong, std::string_view mend = {});
+ImageKind known_kind(std::span<const std::byte> bytes, std::string_view name);
+// Refuses sides and areas that are empty or past the limits.
+void check_extents(std::string_view name, std::int64_t width, std::int64_t height,
+                   const ImageLimits& limits);
+
+}  // namespace kiln::image_detail

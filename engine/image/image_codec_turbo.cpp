@@ -1,0 +1,144 @@
+// Decoding by libjpeg-turbo (TurboJPEG interface) and libpng (simplified interface). Both keep
+// their own error state, so no jump ever crosses our frames.
+#include <png.h>
+#include <turbojpeg.h>
+
+#include "engine/image/image_codec.h"
+#include "engine/image/image_codec_detail.h"
+
+#define KILN_TEXT_OF(x) #x
+#define KILN_TEXT(x) KILN_TEXT_OF(x)
+
+namespace kiln {
+namespace {
+
+using image_detail::refuse;
+
+struct JpegDeleter {
+  void operator()(void* handle) const { ::tjDestroy(handle); }
+};
+
+// Frees what libpng holds, however decoding ends.
+struct PngImage : png_image {
+  PngImage() : png_image{} { version = PNG_IMAGE_VERSION; }
+  PngImage(const PngImage&) = delete;
+  PngImage& operator=(const PngImage&) = delete;
+  ~PngImage() { png_image_free(this); }
+};
+
+// Bytes that belong to no marker are harmless and common in files from cameras and the web. Every
+// other warning means that pixels are missing or invented.
+bool is_harmless(std::string_view warning) {
+  return warning.find("extraneous bytes") != std::string_view::npos;
+}
+
+void drop_alpha(Image& image, int with_alpha) {
+  const std::size_t pixels = image.bytes.size() / static_cast<std::size_t>(with_alpha);
+  const auto channels = static_cast<std::size_t>(image.channels);
+  for (std::size_t i = 0; i < pixels; ++i)
+    for (std::size_t c = 0; c < channels; ++c)
+      image.bytes[i * channels + c] = image.bytes[i * static_cast<std::size_t>(with_alpha) + c];
+  image.bytes.resize(pixels * channels);
+}
+
+}  // namespace
+
+class ImageDecoder::Impl {
+ public:
+  explicit Impl(const ImageLimits& limits) : limits_(limits) {}
+
+  ImageHeader jpeg_header(std::span<const std::byte> bytes, std::string_view name) {
+    if (!jpeg_) jpeg_.reset(::tjInitDecompress());
+    if (!jpeg_) refuse(name, "cannot be decoded: libjpeg-turbo does not start");
+    int width = 0, height = 0, subsampling = 0, colours = 0;
+    if (::tjDecompressHeader3(jpeg_.get(), data_of(bytes), bytes.size(), &width, &height,
+                              &subsampling, &colours) != 0 &&
+        ::tjGetErrorCode(jpeg_.get()) == TJERR_FATAL)
+      refuse_jpeg(name);
+    image_detail::check_extents(name, width, height, limits_);
+    if (colours == TJCS_CMYK || colours == TJCS_YCCK)
+      refuse(name, "is a CMYK picture", "convert it to RGB");
+    return {width, height, colours == TJCS_GRAY};
+  }
+
+  void decode_jpeg(std::span<const std::byte> bytes, std::string_view name, int channels,
+                   Image& out) {
+    const ImageHeader header = jpeg_header(bytes, name);
+    shape(out, header, channels);
+    const int format = out.channels == 1 ? TJPF_GRAY : TJPF_RGB;
+    // A progressive picture of a few bytes can ask for thousands of passes over all pixels.
+    const int result = ::tjDecompress2(jpeg_.get(), data_of(bytes), bytes.size(), out.bytes.data(),
+                                       header.width, 0, header.height, format, TJFLAG_LIMITSCANS);
+    if (result != 0 && !(::tjGetErrorCode(jpeg_.get()) == TJERR_WARNING &&
+                         is_harmless(::tjGetErrorStr2(jpeg_.get()))))
+      refuse_jpeg(name);
+  }
+
+  ImageHeader begin_png(std::span<const std::byte> bytes, std::string_view name, PngImage& png) {
+    if (png_image_begin_read_from_memory(&png, bytes.data(), bytes.size()) == 0)
+      refuse(name, std::string("is a damaged PNG picture: ") + png.message);
+    image_detail::check_extents(name, png.width, png.height, limits_);
+    return {static_cast<int>(png.width), static_cast<int>(png.height),
+            (png.format & PNG_FORMAT_FLAG_COLOR) == 0};
+  }
+
+  void decode_png(std::span<const std::byte> bytes, std::string_view name, int channels,
+                  Image& out) {
+    PngImage png;
+    const ImageHeader header = begin_png(bytes, name, png);
+    shape(out, header, channels);
+    const bool alpha = (png.format & PNG_FORMAT_FLAG_ALPHA) != 0;
+    const int stored = out.channels + (alpha ? 1 : 0);
+    png.format = (out.channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB) |
+                 (alpha ? PNG_FORMAT_FLAG_ALPHA : 0u);
+    png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;  // 16-bit files without gamma are not linear light
+    out.bytes.resize(PNG_IMAGE_SIZE(png));
+    if (png_image_finish_read(&png, nullptr, out.bytes.data(), 0, nullptr) == 0)
+      refuse(name, std::string("is a damaged PNG picture: ") + png.message);
+    if (alpha) drop_alpha(out, stored);
+  }
+
+ private:
+  static const unsigned char* data_of(std::span<const std::byte> bytes) {
+    return reinterpret_cast<const unsigned char*>(bytes.data());
+  }
+  static void shape(Image& out, const ImageHeader& header, int channels) {
+    out.width = header.width;
+    out.height = header.height;
+    out.channels = channels != 0 ? channels : header.grey ? 1 : 3;
+    out.bytes.resize(static_cast<std::size_t>(out.width) * static_cast<std::size_t>(out.height) *
+                     static_cast<std::size_t>(out.channels));
+  }
+  [[noreturn]] void refuse_jpeg(std::string_view name) {
+    refuse(name, std::string("is a damaged JPEG picture: ") + ::tjGetErrorStr2(jpeg_.get()));
+  }
+
+  ImageLimits limits_;
+  std::unique_ptr<void, JpegDeleter> jpeg_;
+};
+
+ImageDecoder::ImageDecoder(const ImageLimits& limits) : impl_(std::make_unique<Impl>(limits)) {}
+ImageDecoder::~ImageDecoder() = default;
+ImageDecoder::ImageDecoder(ImageDecoder&&) noexcept = default;
+ImageDecoder& ImageDecoder::operator=(ImageDecoder&&) noexcept = default;
+
+ImageHeader ImageDecoder::header(std::span<const std::byte> bytes, std::string_view name) {
+  if (image_detail::known_kind(bytes, name) == ImageKind::jpeg)
+    return impl_->jpeg_header(bytes, name);
+  PngImage png;
+  return impl_->begin_png(bytes, name, png);
+}
+
+void ImageDecoder::decode(std::span<const std::byte> bytes, std::string_view name, int channels,
+                          Image& out) {
+  if (image_detail::known_kind(bytes, name) == ImageKind::jpeg)
+    impl_->decode_jpeg(bytes, name, channels, out);
+  else
+    impl_->decode_png(bytes, name, channels, out);
+}
+
+std::string image_decoder_name() {
+  return "libjpeg-turbo " KILN_TEXT(KILN_TURBOJPEG_VERSION) " and libpng " PNG_LIBPNG_VER_STRING;
+}
+
+}  // namespace kiln

@@ -1,0 +1,34 @@
+// Bodies of requests into pictures, by their media type. docs/serving.md has the rules for clients.
+//
+//   image/png, image/jpeg        one picture of any size within the limits, resized to the network's
+//   application/x-npy            [N,C,H,W], [N,H,W,C] or one picture without N
+//   application/json             nested lists, the same shapes; also {"instances": [...]}
+//   text/csv                     one picture a line, [C,H,W] flattened as NumPy does
+//   application/octet-stream     bytes, whole pictures [H,W,C]
+//
+// Integers are pixels (u8 0 to 255), numbers with a fraction are what the network sees. In text that
+// is told by the writing: a body with neither `.` nor an exponent holds integers. The media type's
+// parameter `values=pixels` or `values=network` says it outright.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "engine/payload/pictures.h"
+#include "engine/payload/refusal.h"
+
+namespace kiln::payload {
+
+struct DecodeLimits {
+  std::int64_t picture_count = 1 << 12;          // of a request
+  int image_side = 4096;                         // of an encoded picture
+  std::int64_t image_pixels = std::int64_t{1} << 24;
+};
+
+// Throws Refusal: 415 for a media type that is none of these, 400 for a body that is not what its
+// type says or does not fit the shape, 413 for more than the limits. Thread-safe.
+Pictures decode_pictures(std::string_view body, std::string_view content_type,
+                         const PictureShape& shape, const DecodeLimits& limits = {});
+
+}  // namespace kiln::payload

@@ -1,0 +1,32 @@
+// Results into bodies of replies.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace kiln::payload {
+
+enum class ReplyFormat { json, npy, csv };
+
+struct ReplyType {
+  ReplyFormat format = ReplyFormat::json;
+  bool single = false;  // npy: f32 instead of f64
+  // What the reply's Content-Type says: the bare media type.
+  std::string_view content_type() const;
+};
+
+// The first type of the list that is written here; JSON where the list is empty or takes anything.
+// npy comes as float64 as the reference toolkit writes it; `application/x-npy; dtype=float32` asks
+// for half of the bytes. nullopt: nothing in the list is written here.
+std::optional<ReplyType> choose_reply_type(std::string_view accept);
+
+// `values` is [rows, columns]. JSON and CSV write the shortest digits that read back as the same
+// double that the f32 widens to, as Python does. JSON: nested lists; with `predictions` within
+// {"predictions": ...}. CSV: one row a line, each with its line's end. npy: version 1.0, C order.
+std::string encode_outputs(std::span<const float> values, std::int64_t rows, std::int64_t columns,
+                           const ReplyType& type, bool predictions = false);
+
+}  // namespace kiln::payload
