@@ -184,8 +184,7 @@ class Batcher::Impl {
       }
       const std::int64_t count = std::min(room, request->count - request->next);
       if (count < request->count && request->outputs.empty())
-        request->outputs.resize(
-            static_cast<std::size_t>(request->count * executor.output_size()));
+        request->outputs.resize(static_cast<std::size_t>(request->count * executor.output_size()));
       batch.push_back({request, request->next, count});
       request->next += count;
       waiting_ -= count;

@@ -4,7 +4,8 @@
 //   the queue is     bounded in pictures; what does not fit is refused at once
 //   a batch is       what waits when a thread becomes free, up to its largest: nobody waits for a
 //                    batch to fill unless max_delay says so
-//   a deadline is    kept by a clock of its own: a request that is too late is refused on time, also
+//   a deadline is    kept by a clock of its own: a request that is too late is refused on time,
+//   also
 //                    while every thread computes
 //   inline           a lone picture that finds nothing waiting may be computed by its caller; that
 //                    saves two changes of thread, which cost more than a small network does
@@ -88,8 +89,8 @@ enum class Inline {
 
 class Batcher {
  public:
-  // One thread for each of `executors`. `inline_executor` may be empty. `on_failure` hears what() of
-  // an executor's exception, from any thread. `metrics` must outlive the batcher.
+  // One thread for each of `executors`. `inline_executor` may be empty. `on_failure` hears what()
+  // of an executor's exception, from any thread. `metrics` must outlive the batcher.
   Batcher(const BatcherOptions& options, std::vector<std::unique_ptr<Executor>> executors,
           std::unique_ptr<Executor> inline_executor, BatcherMetrics& metrics,
           std::function<void(std::string_view)> on_failure);

@@ -132,8 +132,8 @@ class FateWaiter : public Waiter {
 
 class BatcherTest : public testing::Test {
  protected:
-  void start(BatcherOptions options, int executors, std::int64_t max_batch, bool with_inline = false,
-             bool gated = true) {
+  void start(BatcherOptions options, int executors, std::int64_t max_batch,
+             bool with_inline = false, bool gated = true) {
     std::vector<std::unique_ptr<Executor>> list;
     for (int i = 0; i < executors; ++i)
       list.push_back(std::make_unique<ByteExecutor>(max_batch, journal_, gated ? &gate_ : nullptr));
@@ -183,7 +183,8 @@ TEST_F(BatcherTest, AFreeThreadTakesWhatWaits) {
   EXPECT_THAT(first->outputs, ElementsAre(1, 999));
   EXPECT_THAT(rest[3]->outputs, ElementsAre(5, 995));
   EXPECT_THAT(journal_.batches, ElementsAre(1, 4, 2));
-  EXPECT_EQ(metrics_.batch_pictures.read().at_most, (std::vector<std::uint64_t>{1, 2, 3, 3, 3, 3, 3}));
+  EXPECT_EQ(metrics_.batch_pictures.read().at_most,
+            (std::vector<std::uint64_t>{1, 2, 3, 3, 3, 3, 3}));
   EXPECT_EQ(metrics_.pictures.value(), 7u);
   EXPECT_EQ(metrics_.queue_seconds.read().count(), 7u);
 }
@@ -327,7 +328,9 @@ payload::Pictures pictures_of(std::vector<std::uint8_t> bytes) {
 TEST_F(BatcherTest, ALonePictureIsComputedByItsCaller) {
   start({}, 1, 4, true);
   std::vector<float> got;
-  const auto use = [&](std::span<const float> outputs) { got.assign(outputs.begin(), outputs.end()); };
+  const auto use = [&](std::span<const float> outputs) {
+    got.assign(outputs.begin(), outputs.end());
+  };
   EXPECT_EQ(batcher_->try_inline(pictures_of({7}), use), Inline::done);
   EXPECT_THAT(got, ElementsAre(7, 993));
   EXPECT_EQ(journal_.threads.at(0), std::this_thread::get_id());
