@@ -5,6 +5,7 @@
 
 #include "engine/image/image_codec.h"
 #include "engine/image/image_codec_detail.h"
+#include "engine/image/png_chunks.h"
 
 #define KILN_TEXT_OF(x) #x
 #define KILN_TEXT(x) KILN_TEXT_OF(x)
@@ -56,6 +57,7 @@ class ImageDecoder::Impl {
         ::tjGetErrorCode(jpeg_.get()) == TJERR_FATAL)
       refuse_jpeg(name);
     image_detail::check_extents(name, width, height, limits_);
+    image_detail::check_scans(bytes, name, std::int64_t{width} * height, limits_);
     if (colours == TJCS_CMYK || colours == TJCS_YCCK)
       refuse(name, "is a CMYK picture", "convert it to RGB");
     return {width, height, colours == TJCS_GRAY};
@@ -75,6 +77,7 @@ class ImageDecoder::Impl {
   }
 
   ImageHeader begin_png(std::span<const std::byte> bytes, std::string_view name, PngImage& png) {
+    bytes = image_detail::without_other_chunks(bytes, kept_chunks_);
     if (png_image_begin_read_from_memory(&png, bytes.data(), bytes.size()) == 0)
       refuse(name, std::string("is a damaged PNG picture: ") + png.message);
     image_detail::check_extents(name, png.width, png.height, limits_);
@@ -115,6 +118,7 @@ class ImageDecoder::Impl {
 
   ImageLimits limits_;
   std::unique_ptr<void, JpegDeleter> jpeg_;
+  std::vector<std::byte> kept_chunks_;  // what png_image reads, from begin_png to its end
 };
 
 ImageDecoder::ImageDecoder(const ImageLimits& limits) : impl_(std::make_unique<Impl>(limits)) {}

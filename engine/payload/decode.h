@@ -1,14 +1,14 @@
 // Bodies of requests into pictures, by their media type. docs/serving.md has the rules for clients.
 //
-//   image/png, image/jpeg        one picture of any size within the limits, resized to the network's
-//   application/x-npy            [N,C,H,W], [N,H,W,C] or one picture without N
+//   image/png, image/jpeg        one picture of any size within the limits, resized to the
+//   network's application/x-npy            [N,C,H,W], [N,H,W,C] or one picture without N
 //   application/json             nested lists, the same shapes; also {"instances": [...]}
 //   text/csv                     one picture a line, [C,H,W] flattened as NumPy does
 //   application/octet-stream     bytes, whole pictures [H,W,C]
 //
-// Integers are pixels (u8 0 to 255), numbers with a fraction are what the network sees. In text that
-// is told by the writing: a body with neither `.` nor an exponent holds integers. The media type's
-// parameter `values=pixels` or `values=network` says it outright.
+// Integers are pixels (u8 0 to 255), numbers with a fraction are what the network sees. In text
+// that is told by the writing: a body with neither `.` nor an exponent holds integers. The media
+// type's parameter `values=pixels` or `values=network` says it outright.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,8 @@
 namespace kiln::payload {
 
 struct DecodeLimits {
-  std::int64_t picture_count = 1 << 12;          // of a request
-  int image_side = 4096;                         // of an encoded picture
+  std::int64_t picture_count = 1 << 12;  // of a request
+  int image_side = 4096;                 // of an encoded picture
   std::int64_t image_pixels = std::int64_t{1} << 24;
 };
 
