@@ -67,6 +67,7 @@ class ImageDecoder::Impl {
                    Image& out) {
     const ImageHeader header = jpeg_header(bytes, name);
     shape(out, header, channels);
+    out.bytes.resize(byte_count(out, out.channels));
     const int format = out.channels == 1 ? TJPF_GRAY : TJPF_RGB;
     // A progressive picture of a few bytes can ask for thousands of passes over all pixels.
     const int result = ::tjDecompress2(jpeg_.get(), data_of(bytes), bytes.size(), out.bytes.data(),
@@ -95,7 +96,7 @@ class ImageDecoder::Impl {
     png.format = (out.channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB) |
                  (alpha ? PNG_FORMAT_FLAG_ALPHA : 0u);
     png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;  // 16-bit files without gamma are not linear light
-    out.bytes.resize(PNG_IMAGE_SIZE(png));
+    out.bytes.resize(byte_count(out, stored));
     if (png_image_finish_read(&png, nullptr, out.bytes.data(), 0, nullptr) == 0)
       refuse(name, std::string("is a damaged PNG picture: ") + png.message);
     if (alpha) drop_alpha(out, stored);
@@ -109,8 +110,10 @@ class ImageDecoder::Impl {
     out.width = header.width;
     out.height = header.height;
     out.channels = channels != 0 ? channels : header.grey ? 1 : 3;
-    out.bytes.resize(static_cast<std::size_t>(out.width) * static_cast<std::size_t>(out.height) *
-                     static_cast<std::size_t>(out.channels));
+  }
+  static std::size_t byte_count(const Image& out, int channels) {
+    return static_cast<std::size_t>(out.width) * static_cast<std::size_t>(out.height) *
+           static_cast<std::size_t>(channels);
   }
   [[noreturn]] void refuse_jpeg(std::string_view name) {
     refuse(name, std::string("is a damaged JPEG picture: ") + ::tjGetErrorStr2(jpeg_.get()));

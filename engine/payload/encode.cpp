@@ -20,7 +20,8 @@ constexpr std::array<ReplyFormat, 3> kFormats = {ReplyFormat::json, ReplyFormat:
 bool names(const MediaType& element, ReplyFormat format) {
   const std::string_view name = ReplyType{.format = format}.content_type();
   const std::size_t slash = name.find('/');
-  return (element.type == "*" || element.type == name.substr(0, slash)) &&
+  if (element.type == "*") return element.subtype == "*";
+  return element.type == name.substr(0, slash) &&
          (element.subtype == "*" || element.subtype == name.substr(slash + 1));
 }
 
