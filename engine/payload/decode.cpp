@@ -55,6 +55,10 @@ void check_kind(std::string_view body, ImageKind wanted) {
 
 Pictures decode_picture(std::string_view body, ImageKind wanted, const PictureShape& shape,
                         const DecodeLimits& limits) {
+  if (shape.channels != 1 && shape.channels != 3)
+    refuse(415, "Content-Type",
+           "names a picture, but the network takes " + std::to_string(shape.channels) + " channels",
+           "send application/x-npy");
   check_kind(body, wanted);
   Pictures pictures{.count = 1};
   try {

@@ -65,6 +65,13 @@ TEST(DecodePictures, PicturesThatAreNotWhatTheTypeSaysAreRefused) {
   }
 }
 
+TEST(DecodePictures, PicturesAreForNetworksOfGreyAndColourAlone) {
+  for (const std::int64_t channels : {2, 4, 64})
+    test::expect_refused(image_file("rgb.png"), "image/png",
+                         {.height = 8, .width = 8, .channels = channels}, 415,
+                         {"channels", "application/x-npy"});
+}
+
 TEST(DecodePictures, DamageAndBombsAreRefused) {
   test::expect_refused(image_file("cut.png"), "image/png", kPicture, 400, {"damaged"});
   test::expect_refused(image_file("cut.jpg"), "image/jpeg", kPicture, 400, {"damaged"});
