@@ -27,22 +27,24 @@ bool names(const MediaType& element, ReplyFormat format) {
 
 bool is_range(const MediaType& element) { return element.subtype == "*"; }
 
-// Whether `q=0` of an element that is no range strikes the format out.
-bool is_struck(const std::vector<MediaType>& list, ReplyFormat format) {
+// The formats that an element with `q=0`, no range, strikes out.
+std::array<bool, kFormats.size()> struck_formats(const std::vector<MediaType>& list) {
+  std::array<bool, kFormats.size()> struck{};
   for (const MediaType& element : list)
-    if (element.quality == 0 && !is_range(element) && names(element, format)) return true;
-  return false;
+    for (std::size_t i = 0; i < kFormats.size(); ++i)
+      struck[i] |= element.quality == 0 && !is_range(element) && names(element, kFormats[i]);
+  return struck;
 }
 
 // nullopt where the element is not written here.
-std::optional<ReplyType> reply_type(const MediaType& element, const std::vector<MediaType>& list) {
-  for (const ReplyFormat format : kFormats) {
-    if (!names(element, format)) continue;
-    if (is_range(element) && is_struck(list, format)) continue;
+std::optional<ReplyType> reply_type(const MediaType& element,
+                                    const std::array<bool, kFormats.size()>& struck) {
+  for (std::size_t i = 0; i < kFormats.size(); ++i) {
+    if (!names(element, kFormats[i]) || (is_range(element) && struck[i])) continue;
     const auto dtype = element.parameter("dtype").value_or("float64");
-    if (format != ReplyFormat::npy) return ReplyType{.format = format};
+    if (kFormats[i] != ReplyFormat::npy) return ReplyType{.format = kFormats[i]};
     if (dtype == "float64" || dtype == "float32")
-      return ReplyType{.format = format, .single = dtype == "float32"};
+      return ReplyType{.format = kFormats[i], .single = dtype == "float32"};
   }
   return {};
 }
@@ -151,9 +153,10 @@ std::string_view ReplyType::content_type() const {
 std::optional<ReplyType> choose_reply_type(std::string_view accept) {
   if (accept.find_first_not_of(" \t,") == std::string_view::npos) return ReplyType{};
   const std::vector<MediaType> list = parse_accept(accept);
+  const auto struck = struck_formats(list);
   for (const MediaType& element : list)
     if (element.quality > 0)
-      if (const auto type = reply_type(element, list)) return type;
+      if (const auto type = reply_type(element, struck)) return type;
   return {};
 }
 
