@@ -27,12 +27,12 @@ bool names(const MediaType& element, ReplyFormat format) {
 
 bool is_range(const MediaType& element) { return element.subtype == "*"; }
 
-// The formats that an element with `q=0`, no range, strikes out.
+// The formats that an element with `q=0`, unless it is `*/*`, strikes out of the ranges.
 std::array<bool, kFormats.size()> struck_formats(const std::vector<MediaType>& list) {
   std::array<bool, kFormats.size()> struck{};
   for (const MediaType& element : list)
     for (std::size_t i = 0; i < kFormats.size(); ++i)
-      struck[i] |= element.quality == 0 && !is_range(element) && names(element, kFormats[i]);
+      struck[i] |= element.quality == 0 && element.type != "*" && names(element, kFormats[i]);
   return struck;
 }
 
