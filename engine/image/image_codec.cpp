@@ -46,8 +46,24 @@ void check_extents(std::string_view name, std::int64_t width, std::int64_t heigh
   const std::string extents = std::to_string(width) + "x" + std::to_string(height);
   if (width < 1 || height < 1) refuse(name, "claims to be a picture of " + extents + " pixels");
   if (width > limits.max_side || height > limits.max_side || width * height > limits.max_pixels)
-    refuse(name, "claims to be a picture of " + extents + " pixels, more than the limit",
-           "shrink it first");
+    throw ImageTooLarge(ErrorKind::input, printable(name, 4096),
+                        "claims to be a picture of " + extents + " pixels, more than the limit",
+                        "shrink it first");
+}
+
+void check_scans(std::span<const std::byte> bytes, std::string_view name, std::int64_t pixels,
+                 const ImageLimits& limits) {
+  constexpr std::int64_t kPasses = 16;
+  // Every start of a scan is the bytes FF DA; coefficients never contain them, and the few that a
+  // thumbnail or a profile may hold do no harm.
+  std::int64_t scans = 0;
+  for (std::size_t i = 1; i < bytes.size(); ++i)
+    scans += (bytes[i - 1] == std::byte{0xFF} && bytes[i] == std::byte{0xDA}) ? 1 : 0;
+  if (scans > kPasses && scans * pixels > kPasses * limits.max_pixels)
+    throw ImageTooLarge(
+        ErrorKind::input, printable(name, 4096),
+        "is a JPEG picture in " + std::to_string(scans) + " scans, more than the limit",
+        "save it as baseline JPEG");
 }
 
 }  // namespace image_detail

@@ -3,7 +3,9 @@
 // Which decoder is built in is decided by CMake and told by image_decoder_name(): libjpeg-turbo
 // with libpng, or stb_image where its version is 2.30 or newer (older ones write out of bounds on
 // crafted files). Bytes are untrusted: dimensions are checked against ImageLimits before any memory
-// is taken, and a cut or damaged picture is an error, never a picture with grey areas.
+// is taken, and a cut or damaged picture is an error, never a picture with grey areas. A picture
+// within the limits costs at most 9 bytes of memory a pixel (RGB, and the coefficients of a JPEG in
+// several scans), 16 passes over as many pixels as the limits allow, and twice its own bytes.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +15,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "engine/core/error.h"
 
 namespace kiln {
 
@@ -26,6 +30,12 @@ struct Image {
 struct ImageLimits {
   int max_side = 16'384;
   std::int64_t max_pixels = std::int64_t{1} << 25;  // 33.5 million, 100 MB as RGB
+};
+
+// More pixels, or more work, than the limits allow.
+class ImageTooLarge : public Error {
+ public:
+  using Error::Error;
 };
 
 struct ImageHeader {
@@ -44,7 +54,7 @@ class ImageDecoder {
   ImageDecoder(ImageDecoder&&) noexcept;
   ImageDecoder& operator=(ImageDecoder&&) noexcept;
 
-  // `name` is what messages call the picture. Throws Error (input).
+  // `name` is what messages call the picture. Throws Error (input), ImageTooLarge among them.
   ImageHeader header(std::span<const std::byte> bytes, std::string_view name);
   // To `channels` channels (1 or 3), or for 0 to those that the picture has. Reuses out.bytes.
   void decode(std::span<const std::byte> bytes, std::string_view name, int channels, Image& out);

@@ -88,6 +88,7 @@ ImageHeader ImageDecoder::header(std::span<const std::byte> bytes, std::string_v
                             &channels) == 0)
     refuse(name, std::string("is a damaged picture: ") + stbi_failure_reason());
   image_detail::check_extents(name, width, height, impl_->limits);
+  if (!png) image_detail::check_scans(bytes, name, std::int64_t{width} * height, impl_->limits);
   return {width, height, channels < 3};
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/image/image_codec.h"
 #include "engine/image/image_codec_detail.h"
+#include "engine/image/png_chunks.h"
 
 #define KILN_TEXT_OF(x) #x
 #define KILN_TEXT(x) KILN_TEXT_OF(x)
@@ -56,6 +57,7 @@ class ImageDecoder::Impl {
         ::tjGetErrorCode(jpeg_.get()) == TJERR_FATAL)
       refuse_jpeg(name);
     image_detail::check_extents(name, width, height, limits_);
+    image_detail::check_scans(bytes, name, std::int64_t{width} * height, limits_);
     if (colours == TJCS_CMYK || colours == TJCS_YCCK)
       refuse(name, "is a CMYK picture", "convert it to RGB");
     return {width, height, colours == TJCS_GRAY};
@@ -65,6 +67,7 @@ class ImageDecoder::Impl {
                    Image& out) {
     const ImageHeader header = jpeg_header(bytes, name);
     shape(out, header, channels);
+    out.bytes.resize(byte_count(out, out.channels));
     const int format = out.channels == 1 ? TJPF_GRAY : TJPF_RGB;
     // A progressive picture of a few bytes can ask for thousands of passes over all pixels.
     const int result = ::tjDecompress2(jpeg_.get(), data_of(bytes), bytes.size(), out.bytes.data(),
@@ -75,6 +78,7 @@ class ImageDecoder::Impl {
   }
 
   ImageHeader begin_png(std::span<const std::byte> bytes, std::string_view name, PngImage& png) {
+    bytes = image_detail::without_other_chunks(bytes, kept_chunks_);
     if (png_image_begin_read_from_memory(&png, bytes.data(), bytes.size()) == 0)
       refuse(name, std::string("is a damaged PNG picture: ") + png.message);
     image_detail::check_extents(name, png.width, png.height, limits_);
@@ -92,7 +96,7 @@ class ImageDecoder::Impl {
     png.format = (out.channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB) |
                  (alpha ? PNG_FORMAT_FLAG_ALPHA : 0u);
     png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;  // 16-bit files without gamma are not linear light
-    out.bytes.resize(PNG_IMAGE_SIZE(png));
+    out.bytes.resize(byte_count(out, stored));
     if (png_image_finish_read(&png, nullptr, out.bytes.data(), 0, nullptr) == 0)
       refuse(name, std::string("is a damaged PNG picture: ") + png.message);
     if (alpha) drop_alpha(out, stored);
@@ -106,8 +110,10 @@ class ImageDecoder::Impl {
     out.width = header.width;
     out.height = header.height;
     out.channels = channels != 0 ? channels : header.grey ? 1 : 3;
-    out.bytes.resize(static_cast<std::size_t>(out.width) * static_cast<std::size_t>(out.height) *
-                     static_cast<std::size_t>(out.channels));
+  }
+  static std::size_t byte_count(const Image& out, int channels) {
+    return static_cast<std::size_t>(out.width) * static_cast<std::size_t>(out.height) *
+           static_cast<std::size_t>(channels);
   }
   [[noreturn]] void refuse_jpeg(std::string_view name) {
     refuse(name, std::string("is a damaged JPEG picture: ") + ::tjGetErrorStr2(jpeg_.get()));
@@ -115,6 +121,7 @@ class ImageDecoder::Impl {
 
   ImageLimits limits_;
   std::unique_ptr<void, JpegDeleter> jpeg_;
+  std::vector<std::byte> kept_chunks_;  // what png_image reads, from begin_png to its end
 };
 
 ImageDecoder::ImageDecoder(const ImageLimits& limits) : impl_(std::make_unique<Impl>(limits)) {}

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/core/check.h"
+
 namespace kiln {
 namespace {
 
@@ -42,6 +44,20 @@ std::vector<Taps> all_taps(std::int64_t from, std::int64_t to) {
   return taps;
 }
 
+// Every row of the picture at its new width: [height, columns, kChannels].
+template <int kChannels>
+void resize_columns(const Image& image, const std::vector<Taps>& columns, float* out) {
+  const std::uint8_t* row = image.bytes.data();
+  for (std::int64_t y = 0; y < image.height; ++y, row += image.width * kChannels)
+    for (const Taps& taps : columns) {
+      float sum[kChannels] = {};
+      const std::uint8_t* from = row + taps.first * kChannels;
+      for (const float weight : taps.weight)
+        for (float& channel : sum) channel += weight * static_cast<float>(*from++);
+      for (const float channel : sum) *out++ = channel;
+    }
+}
+
 }  // namespace
 
 void Resizer::resize(const Image& image, const ImageSize& size, std::uint8_t* out) {
@@ -50,16 +66,13 @@ void Resizer::resize(const Image& image, const ImageSize& size, std::uint8_t* ou
     std::memcpy(out, image.bytes.data(), image.bytes.size());
     return;
   }
-  rows_.assign(static_cast<std::size_t>(image.height * row), 0.0f);
+  KILN_CHECK(channels == 1 || channels == 3);
+  rows_.resize(static_cast<std::size_t>(image.height * row));
   const auto columns = all_taps(image.width, size.width);
-  for (std::int64_t y = 0; y < image.height; ++y)
-    for (std::int64_t x = 0; x < size.width; ++x) {
-      const Taps& taps = columns[static_cast<std::size_t>(x)];
-      float* to = rows_.data() + y * row + x * channels;
-      const std::uint8_t* from = image.bytes.data() + (y * image.width + taps.first) * channels;
-      for (const float weight : taps.weight)
-        for (std::int64_t c = 0; c < channels; ++c) to[c] += weight * static_cast<float>(*from++);
-    }
+  if (channels == 1)
+    resize_columns<1>(image, columns, rows_.data());
+  else
+    resize_columns<3>(image, columns, rows_.data());
   std::vector<float> sum(static_cast<std::size_t>(row));
   for (std::int64_t y = 0; y < size.height; ++y) {
     const Taps taps = taps_of(y, image.height, size.height);

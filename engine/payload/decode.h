@@ -1,14 +1,21 @@
 // Bodies of requests into pictures, by their media type. docs/serving.md has the rules for clients.
 //
-//   image/png, image/jpeg        one picture of any size within the limits, resized to the
-//   network's application/x-npy            [N,C,H,W], [N,H,W,C] or one picture without N
-//   application/json             nested lists, the same shapes; also {"instances": [...]}
-//   text/csv                     one picture a line, [C,H,W] flattened as NumPy does
-//   application/octet-stream     bytes, whole pictures [H,W,C]
+//   image/png, image/jpeg      one picture of any size within the limits, resized to the network's;
+//                              application/x-image is either of them
+//   application/x-npy          [N,C,H,W], [N,H,W,C] or one picture without N
+//   application/json           nested lists, the same shapes; also {"instances": [...]}
+//   text/csv                   one picture a line, [C,H,W] flattened as NumPy does
+//   application/octet-stream   bytes, whole pictures [H,W,C]
 //
-// Integers are pixels (u8 0 to 255), numbers with a fraction are what the network sees. In text
-// that is told by the writing: a body with neither `.` nor an exponent holds integers. The media
-// type's parameter `values=pixels` or `values=network` says it outright.
+// Where an array's extents fit both orders, the channels come first, as PyTorch's clients send
+// them. npy: float16, float32, float64, integers of 8 to 64 bits and bool, little and big endian, C
+// and Fortran order; neither objects nor records.
+//
+// Integers are pixels (0 to 255), numbers with a fraction are what the network sees. In text that
+// is told by the writing: a body with neither `.` nor an exponent holds integers. The media type's
+// parameter `values=pixels` or `values=network` says it outright: pixels with a fraction are
+// rounded to the nearest byte, halves to the even one. NaN and infinity are refused with their
+// place.
 #pragma once
 
 #include <cstddef>

@@ -19,13 +19,15 @@ struct ReplyType {
 };
 
 // The first type of the list that is written here; JSON where the list is empty or takes anything.
+// `q` only strikes out, where it is 0: between the others the order of the list decides.
 // npy comes as float64 as the reference toolkit writes it; `application/x-npy; dtype=float32` asks
 // for half of the bytes. nullopt: nothing in the list is written here.
 std::optional<ReplyType> choose_reply_type(std::string_view accept);
 
 // `values` is [rows, columns]. JSON and CSV write the shortest digits that read back as the same
 // double that the f32 widens to, as Python does. JSON: nested lists; with `predictions` within
-// {"predictions": ...}. CSV: one row a line, each with its line's end. npy: version 1.0, C order.
+// {"predictions": ...}; null for what is not finite. CSV: one row a line, each with its line's end;
+// nan, inf and -inf. npy: version 1.0, C order, byte for byte what numpy.save writes.
 std::string encode_outputs(std::span<const float> values, std::int64_t rows, std::int64_t columns,
                            const ReplyType& type, bool predictions = false);
 

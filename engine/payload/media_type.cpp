@@ -1,0 +1,142 @@
+#include "engine/payload/media_type.h"
+
+#include <algorithm>
+
+namespace kiln::payload {
+namespace {
+
+bool is_space(char c) { return c == ' ' || c == '\t'; }
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+bool is_token(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         (c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos);
+}
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return result;
+}
+
+// Takes pieces from the front of a text.
+class Scanner {
+ public:
+  explicit Scanner(std::string_view text) : rest_(text) {}
+
+  bool at_end() const { return rest_.empty(); }
+  void skip_spaces() {
+    while (!rest_.empty() && is_space(rest_.front())) rest_.remove_prefix(1);
+  }
+  bool take(char c) {
+    if (rest_.empty() || rest_.front() != c) return false;
+    rest_.remove_prefix(1);
+    return true;
+  }
+  // Empty where there is none.
+  std::string_view token() {
+    const auto end = std::find_if_not(rest_.begin(), rest_.end(), is_token);
+    const std::string_view result(rest_.begin(), end);
+    rest_.remove_prefix(result.size());
+    return result;
+  }
+  std::optional<std::string> quoted() {
+    std::string result;
+    if (!take('"')) return {};
+    while (!rest_.empty()) {
+      if (take('"')) return result;
+      if (take('\\') && rest_.empty()) return {};
+      result += rest_.front();
+      rest_.remove_prefix(1);
+    }
+    return {};
+  }
+
+ private:
+  std::string_view rest_;
+};
+
+// 0, 1 and up to three decimals, as thousandths.
+std::optional<int> quality_of(std::string_view text) {
+  if (text.empty() || text.size() > 5 || (text[0] != '0' && text[0] != '1')) return {};
+  if (text.size() > 1 && text[1] != '.') return {};
+  int result = (text[0] - '0') * 1000, unit = 100;
+  for (const char c : text.substr(std::min<std::size_t>(2, text.size()))) {
+    if (!is_digit(c)) return {};
+    result += (c - '0') * unit;
+    unit /= 10;
+  }
+  if (result > 1000) return {};
+  return result;
+}
+
+// Behind a `;`. False where that is no parameter.
+bool read_parameter(Scanner& scanner, MediaType& type, bool& behind_quality) {
+  scanner.skip_spaces();
+  const std::string name = lower(scanner.token());
+  if (name.empty()) return true;  // `;` alone is allowed
+  if (!scanner.take('=')) return behind_quality;
+  std::optional<std::string> value = std::string(scanner.token());
+  if (value->empty()) value = scanner.quoted();
+  if (!value) return false;
+  if (behind_quality) return true;
+  if (name != "q") {
+    type.parameters.push_back({name, *value});
+    return true;
+  }
+  behind_quality = true;
+  const auto quality = quality_of(*value);
+  type.quality = quality.value_or(0);
+  return quality.has_value();
+}
+
+// The end of a list's element: a comma outside quotes, or the end of the text.
+std::size_t element_end(std::string_view text) {
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '"') quoted = !quoted;
+    if (quoted && text[i] == '\\')
+      ++i;
+    else if (!quoted && text[i] == ',')
+      return i;
+  }
+  return text.size();
+}
+
+}  // namespace
+
+std::optional<std::string_view> MediaType::parameter(std::string_view name) const {
+  for (const Parameter& parameter : parameters)
+    if (parameter.name == name) return parameter.value;
+  return {};
+}
+
+std::optional<MediaType> parse_media_type(std::string_view text) {
+  Scanner scanner(text);
+  scanner.skip_spaces();
+  MediaType result;
+  result.type = lower(scanner.token());
+  if (result.type.empty() || !scanner.take('/')) return {};
+  result.subtype = lower(scanner.token());
+  if (result.subtype.empty()) return {};
+  bool behind_quality = false;
+  for (;;) {
+    scanner.skip_spaces();
+    if (scanner.at_end()) return result;
+    if (!scanner.take(';') || !read_parameter(scanner, result, behind_quality)) return {};
+  }
+}
+
+std::vector<MediaType> parse_accept(std::string_view text) {
+  std::vector<MediaType> result;
+  while (!text.empty()) {
+    const std::size_t end = element_end(text);
+    if (auto type = parse_media_type(text.substr(0, end))) result.push_back(std::move(*type));
+    text.remove_prefix(std::min(text.size(), end + 1));
+  }
+  return result;
+}
+
+}  // namespace kiln::payload
