@@ -69,7 +69,9 @@ class HttpRequest {
   const Defer& defer_;
 };
 
-// Runs on the loop's thread and must not wait. An exception becomes 500.
+// Runs on the loop's thread and must not wait. An exception becomes 500. A request HEAD is answered
+// like a GET: the loop leaves the body out. Whoever answers 405 names the methods in `Allow`. The
+// loop itself writes Date, Content-Length and Connection.
 using HttpHandler = std::function<std::optional<HttpReply>(HttpRequest&)>;
 
 struct HttpServerOptions {
