@@ -42,6 +42,14 @@ UniqueFd listen_on(const HttpServerOptions& options) {
   return fd;
 }
 
+std::uint16_t port_of(const UniqueFd& fd) {
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
+    throw Error(ErrorKind::io, "getsockname", errno_text(errno));
+  return ntohs(address.sin_port);
+}
+
 UniqueFd make_epoll() {
   UniqueFd fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!fd) throw Error(ErrorKind::io, "epoll_create1", errno_text(errno));
@@ -54,7 +62,7 @@ class HttpServer::Loop {
  public:
   Loop(const HttpServerOptions& options, HttpHandler handler, Log& log);
 
-  std::uint16_t port() const;
+  std::uint16_t port() const { return port_; }
   bool run();
   void stop() {
     stop_asked_ = true;
@@ -96,6 +104,7 @@ class HttpServer::Loop {
   Log& log_;
   UniqueFd epoll_;
   UniqueFd listener_;
+  std::uint16_t port_;  // also when the listener is closed
   std::shared_ptr<Completions> completions_ = std::make_shared<Completions>();
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t next_id_ = kCompletions + 1;  // never used twice: a late event finds nobody
@@ -115,25 +124,18 @@ HttpServer::Loop::Loop(const HttpServerOptions& options, HttpHandler handler, Lo
       handler_(std::move(handler)),
       log_(log),
       epoll_(make_epoll()),
-      listener_(listen_on(options)) {
+      listener_(listen_on(options)),
+      port_(port_of(listener_)) {
   if (control(EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) != 0 ||
       control(EPOLL_CTL_ADD, completions_->fd(), kCompletions, EPOLLIN) != 0)
     throw Error(ErrorKind::io, "epoll_ctl", errno_text(errno));
-}
-
-std::uint16_t HttpServer::Loop::port() const {
-  sockaddr_in address{};
-  socklen_t length = sizeof address;
-  if (::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
-    throw Error(ErrorKind::io, "getsockname", errno_text(errno));
-  return ntohs(address.sin_port);
 }
 
 // Deadlines are looked at this often: a quarter of the shortest one.
 milliseconds HttpServer::Loop::tick() const {
   const milliseconds shortest =
       std::min({options_.header_time, options_.body_time, options_.idle_time, options_.linger_time,
-                options_.drain_time});
+                options_.drain_time, options_.drain_idle_time});
   return std::clamp(shortest / 4, milliseconds(5), milliseconds(250));
 }
 
@@ -341,7 +343,7 @@ void HttpServer::Loop::watch(Connection& c) {
 void HttpServer::Loop::set_deadline(Connection& c) {
   const State state = c.parser.state();
   if (state == State::empty)
-    c.deadline = now_ + options_.idle_time;
+    c.deadline = now_ + (draining_ ? options_.drain_idle_time : options_.idle_time);
   else if (state != c.timed)
     c.deadline = now_ + (state == State::body ? options_.body_time : options_.header_time);
   c.timed = state;
@@ -365,12 +367,15 @@ void HttpServer::Loop::expire(Connection& c) {
   flush(c);
 }
 
+// Who has connected already is served. An idle client may be sending its next request at this very
+// moment, so it gets a little time and, where it asks, a reply that tells it to close.
 void HttpServer::Loop::begin_drain() {
   draining_ = true;
   drain_end_ = now_ + options_.drain_time;
+  accept_all();
   listener_.reset();
-  for (const std::uint64_t id : ids())
-    if (Connection* c = find(id); c && c->idle()) close(*c);
+  for (const auto& [id, c] : connections_)
+    if (c->idle()) c->deadline = std::min(c->deadline, now_ + options_.drain_idle_time);
 }
 
 void HttpServer::Loop::close(Connection& c) {

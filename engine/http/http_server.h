@@ -87,6 +87,7 @@ struct HttpServerOptions {
   std::chrono::milliseconds idle_time{75'000};   // between two requests
   std::chrono::milliseconds linger_time{2'000};  // for the client to read a last reply
   std::chrono::milliseconds drain_time{25'000};  // from stop() to the end of run()
+  std::chrono::milliseconds drain_idle_time{500};  // of an idle connection after stop()
 };
 
 class HttpServer {
@@ -100,8 +101,8 @@ class HttpServer {
   std::uint16_t port() const;
   // Serves until stop(). False when `drain_time` ended with replies still to come.
   bool run();
-  // From any thread: no new connections, idle ones are closed, the others get their reply and
-  // `Connection: close`.
+  // From any thread: no new connections; idle ones are closed after `drain_idle_time`, the others
+  // get their reply and `Connection: close`.
   void stop();
 
  private:
