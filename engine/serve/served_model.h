@@ -1,0 +1,51 @@
+// A model at work, and the table of those that are.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/payload/pictures.h"
+#include "engine/serve/batcher.h"
+
+namespace kiln::serve {
+
+// What clients may know of a model.
+struct ModelIdentity {
+  std::string name, version;
+  payload::PictureShape shape;
+  std::vector<std::string> classes;
+  std::optional<double> accuracy;  // on its test set, a fraction
+};
+
+struct ServedModel {
+  ModelIdentity identity;
+  std::shared_ptr<BatcherMetrics> metrics;  // of all that bear this name, one after another
+  std::unique_ptr<Batcher> batcher;
+};
+
+// By name. Every function may be called from any thread; what find() returned stays whole while
+// the table changes.
+class ModelTable {
+ public:
+  using Entry = std::shared_ptr<const ServedModel>;
+
+  // The model `name`; an empty name means the only one there is. nullptr where there is none.
+  Entry find(std::string_view name) const;
+  std::vector<Entry> all() const;
+
+  // Puts a model in the place of the one with its name and returns that one. It still computes what
+  // waits for it; whoever drops it last must be no thread of its own batcher.
+  Entry put(Entry model);
+  Entry remove(std::string_view name);
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, Entry, std::less<>> models_;
+};
+
+}  // namespace kiln::serve
