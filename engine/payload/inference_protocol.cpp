@@ -141,7 +141,7 @@ Input read_input(JsonReader& reader) {
 template <class T>
 double number_of(T number) {
   if constexpr (std::is_same_v<T, Float16>)
-    return to_float(number);
+    return static_cast<double>(to_float(number));
   else
     return static_cast<double>(number);
 }
