@@ -91,12 +91,13 @@ std::vector<std::int64_t> read_shape(JsonReader& reader) {
   return shape;
 }
 
-// An input as its JSON describes it, its numbers still unread.
+// An input as its JSON describes it.
 struct Input {
   bool named = false;
   std::optional<std::vector<std::int64_t>> shape;
   std::optional<DataType> type;
   std::optional<std::size_t> data_at;
+  std::optional<JsonNumbers> numbers;  // where shape and datatype stood before them
   std::optional<std::int64_t> binary_size;
 };
 
@@ -109,7 +110,8 @@ void read_name(JsonReader& reader, std::string_view wanted, std::string_view kin
                      "its name is '" + std::string(wanted) + "'");
 }
 
-Input read_input(JsonReader& reader) {
+template <class ReadData>
+Input read_input(JsonReader& reader, const ReadData& read_data) {
   Input input;
   bool parameters = false, shape = false, type = false, data = false;
   reader.enter_object();
@@ -130,7 +132,10 @@ Input read_input(JsonReader& reader) {
       once(reader, data, "data");
       if (reader.kind() != JsonKind::array) reader.refuse("`data` is no list of numbers");
       input.data_at = reader.position();
-      reader.skip();
+      if (input.shape && input.type)
+        input.numbers = read_data(input);
+      else
+        reader.skip();
     } else {
       refuse_member(reader, key, "name, shape, datatype, parameters and data");
     }
@@ -248,7 +253,7 @@ class RequestReader {
     reader_.enter_array();
     while (reader_.next_element()) {
       if (input_) reader_.refuse("a second input; the model has one");
-      input_ = read_input(reader_);
+      input_ = read_input(reader_, [this](const Input& input) { return read_data(input); });
     }
     if (!input_) reader_.refuse("`inputs` is empty", "send one input");
   }
@@ -297,10 +302,18 @@ class RequestReader {
              "say `binary_data_size` in the input's parameters");
   }
 
+  ArrayLayout layout_of(const Input& input) const {
+    return array_layout(kThing, *input.shape, /*fortran_order=*/false, shape_, limits_);
+  }
+
   Pictures read_pictures() {
-    const ArrayLayout layout =
-        array_layout(kThing, *input_->shape, /*fortran_order=*/false, shape_, limits_);
-    return arrange(input_->binary_size ? read_binary(layout) : read_data(layout), layout, shape_);
+    const ArrayLayout layout = layout_of(*input_);
+    if (input_->binary_size) return arrange(read_binary(layout), layout, shape_);
+    if (!input_->numbers) {
+      reader_.go_back(*input_->data_at);
+      input_->numbers = read_data(*input_);
+    }
+    return arrange(std::move(*input_->numbers), layout, shape_);
   }
 
   JsonNumbers read_binary(const ArrayLayout& layout) const {
@@ -319,20 +332,19 @@ class RequestReader {
     return read_raw(*input_->type, *raw_);
   }
 
-  JsonNumbers read_data(const ArrayLayout& layout) {
-    const std::size_t count = static_cast<std::size_t>(layout.count * shape_.size());
-    reader_.go_back(*input_->data_at);
+  JsonNumbers read_data(const Input& input) {
+    const std::size_t count = static_cast<std::size_t>(layout_of(input).count * shape_.size());
     JsonNumbers numbers = read_json_numbers(
-        reader_, input_->type->pixels ? JsonNumbersAre::integers : JsonNumbersAre::values,
+        reader_, input.type->pixels ? JsonNumbersAre::integers : JsonNumbersAre::values,
         {.count = count,
-         .too_many = "`data` holds more numbers than the shape " + bracketed(*input_->shape),
+         .too_many = "`data` holds more numbers than the shape " + bracketed(*input.shape),
          .status = 400});
     const bool flat = numbers.extents.size() == 1;
     if (flat ? numbers.extents[0] != static_cast<std::int64_t>(count)
-             : numbers.extents != *input_->shape)
+             : numbers.extents != *input.shape)
       refuse(400, kThing,
              "`data` has the extents " + bracketed(numbers.extents) + ", `shape` says " +
-                 bracketed(*input_->shape),
+                 bracketed(*input.shape),
              "send a flat list or lists as `shape` says");
     return numbers;
   }
