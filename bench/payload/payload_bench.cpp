@@ -8,6 +8,7 @@
 #include "engine/image/image_codec.h"
 #include "engine/payload/decode.h"
 #include "engine/payload/encode.h"
+#include "engine/payload/inference_protocol.h"
 
 namespace kiln::payload {
 namespace {
@@ -75,6 +76,40 @@ void encode(benchmark::State& state, const std::string& accept, int rows) {
   }
 }
 
+// Lines of CSV as the lists of JSON.
+std::string json_list(const std::string& line) {
+  return "[" + line.substr(0, line.size() - 1) + "]";
+}
+
+std::string infer_json(const std::string& data) {
+  return R"({"inputs":[{"name":"input","shape":[1,3,32,32],"datatype":"FP32","data":)" + data +
+         "}]}";
+}
+
+void infer(benchmark::State& state, const std::string& json, const std::string& raw) {
+  const std::string body = json + raw;
+  std::optional<std::size_t> json_bytes;
+  if (!raw.empty()) json_bytes = json.size();
+  for (auto step : state) {
+    const InferenceRequest request = read_inference_request(body, json_bytes, kShape);
+    benchmark::DoNotOptimize(request.pictures.values.data());
+  }
+  state.counters["body"] = static_cast<double>(body.size());
+}
+
+void register_infer() {
+  const std::string binary = R"({"inputs":[{"name":"input","shape":[1,3,32,32],"datatype":"FP32",)"
+                             R"("parameters":{"binary_data_size":12288}}]})";
+  const std::string raw = npy_floats<float>("<f4").substr(128);
+  const auto add = [](const char* name, const std::string& json, const std::string& behind) {
+    benchmark::RegisterBenchmark(name, [json, behind](benchmark::State& state) {
+      infer(state, json, behind);
+    })->Unit(benchmark::kMicrosecond);
+  };
+  add("infer/json_fp32", infer_json(json_list(csv_values())), "");
+  add("infer/binary_fp32", binary, raw);
+}
+
 void register_all() {
   const auto add_decode = [](const std::string& name, const char* type, const std::string& body) {
     benchmark::RegisterBenchmark(("decode/" + name).c_str(), [type = std::string(type),
@@ -88,6 +123,9 @@ void register_all() {
   add_decode("octets", "application/octet-stream", byte_picture());
   add_decode("csv_pixels", "text/csv", csv_pixels());
   add_decode("csv_values", "text/csv", csv_values());
+  add_decode("json_pixels", "application/json", json_list(csv_pixels()));
+  add_decode("json_values", "application/json", json_list(csv_values()));
+  register_infer();
   add_decode("png_32", "image/png", png(32));
   add_decode("png_640", "image/png", png(640));
   for (const int rows : {1, 32})
