@@ -9,6 +9,7 @@ namespace kiln::payload {
 struct PictureShape {
   std::int64_t height = 0, width = 0, channels = 0;
   std::int64_t size() const { return height * width * channels; }
+  bool operator==(const PictureShape&) const = default;
 };
 
 // [count, height, width, channels], as one of two:

@@ -96,7 +96,8 @@ http::HttpReply Job::finish(http::HttpReply reply) {
   return reply;
 }
 
-std::shared_ptr<Job> make_invocation(const http::HttpRequest& request, const ModelIdentity& identity,
+std::shared_ptr<Job> make_invocation(const http::HttpRequest& request,
+                                     const ModelIdentity& identity,
                                      const payload::ReplyType& reply_type,
                                      const payload::DecodeLimits& limits,
                                      std::shared_ptr<RequestMetrics> metrics) {

@@ -55,7 +55,8 @@ class Job {
 };
 
 // POST /invocations. `reply_type`: what the client accepts.
-std::shared_ptr<Job> make_invocation(const http::HttpRequest& request, const ModelIdentity& identity,
+std::shared_ptr<Job> make_invocation(const http::HttpRequest& request,
+                                     const ModelIdentity& identity,
                                      const payload::ReplyType& reply_type,
                                      const payload::DecodeLimits& limits,
                                      std::shared_ptr<RequestMetrics> metrics);

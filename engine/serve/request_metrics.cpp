@@ -25,8 +25,7 @@ void RequestMetrics::write(MetricsPage& page) const {
   for (std::size_t e = 0; e < kEndpoints; ++e)
     for (std::size_t s = 0; s < kStatuses; ++s)
       if (const std::uint64_t count = endpoints_[e].by_status[s].value(); count > 0)
-        page.sample(count,
-                    {{"endpoint", kNames[e]}, {"code", std::to_string(s + kFirstStatus)}});
+        page.sample(count, {{"endpoint", kNames[e]}, {"code", std::to_string(s + kFirstStatus)}});
   page.family("kiln_request_seconds", MetricsPage::Kind::histogram,
               "From the end of a request's body to its reply, before it is sent.");
   for (std::size_t e = 0; e < kEndpoints; ++e)

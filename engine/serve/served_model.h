@@ -20,6 +20,11 @@ struct ModelIdentity {
   payload::PictureShape shape;
   std::vector<std::string> classes;
   std::optional<double> accuracy;  // on its test set, a fraction
+
+  // Whether a request that was read for the one can be answered by the other.
+  bool answers_like(const ModelIdentity& other) const {
+    return shape == other.shape && classes.size() == other.classes.size();
+  }
 };
 
 struct ServedModel {

@@ -1,5 +1,6 @@
 #include "engine/serve/service.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 #include <vector>
@@ -140,9 +141,8 @@ Service::Reply Service::route(HttpRequest& request, std::string_view path, bool&
   if (path == "/v2/health/live")
     return only_get(request, [] { return json_reply(200, payload::live_reply(true)); });
   if (path == "/v2/health/ready")
-    return only_get(request, [&] {
-      return json_reply(ready() ? 200 : 503, payload::ready_reply(ready()));
-    });
+    return only_get(request,
+                    [&] { return json_reply(ready() ? 200 : 503, payload::ready_reply(ready())); });
   if (path.starts_with(kModels)) return route_model(request, path.substr(kModels.size()), counted);
   return error_reply(404, "there is nothing at this path");
 }
@@ -175,8 +175,7 @@ Service::Reply Service::route_model(HttpRequest& request, std::string_view rest,
   if (word != "infer") return error_reply(404, "there is nothing at this path");
   if (request.header.method != "POST") return wrong_method("POST");
   counted = true;
-  return start(request, model,
-               make_inference(request, model->identity, options_.limits, metrics_));
+  return start(request, model, make_inference(request, model->identity, options_.limits, metrics_));
 }
 
 Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
@@ -192,8 +191,9 @@ Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
   const auto type = payload::choose_reply_type(accept);
   if (!type)
     return error_reply(
-        406, "Accept names no type that is written here; use application/json, application/x-npy "
-             "or text/csv");
+        406,
+        "Accept names no type that is written here; use application/json, application/x-npy "
+        "or text/csv");
   counted = true;
   return start(request, model,
                make_invocation(request, model->identity, *type, options_.limits, metrics_));
@@ -237,13 +237,21 @@ Service::Reply Service::start(HttpRequest& request, const ModelTable::Entry& mod
   }
 }
 
-void Service::submit(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
+// A model that was replaced since it was found takes nothing more; the one in its place does.
+void Service::submit(const ModelTable::Entry& found, const std::shared_ptr<Job>& job,
                      payload::Pictures pictures,
                      const std::shared_ptr<http::DeferredReply>& deferred) {
-  const Admission admission =
-      model->batcher->submit({.pictures = std::move(pictures),
-                              .deadline = Clock::now() + options_.request_time,
-                              .waiter = std::make_unique<DeferredJob>(job, deferred)});
+  Work work{.pictures = std::move(pictures),
+            .deadline = Clock::now() + options_.request_time,
+            .waiter = std::make_unique<DeferredJob>(job, deferred)};
+  ModelTable::Entry model = found;
+  Admission admission = model->batcher->submit(std::move(work));
+  while (admission == Admission::stopping) {
+    ModelTable::Entry next = models_.find(model->identity.name);
+    if (next == nullptr || next == model || !next->identity.answers_like(found->identity)) break;
+    model = std::move(next);
+    admission = model->batcher->submit(std::move(work));  // NOLINT(bugprone-use-after-move)
+  }
   if (admission == Admission::full)
     deferred->complete(job->fail(options_.overload_status, "too many requests wait"));
   if (admission == Admission::stopping)
@@ -258,7 +266,8 @@ HttpReply Service::metrics_page() const {
   page.sample(std::uint64_t{ready() ? 1u : 0u});
   metrics_->write(page);
   write_model(page, models_.all());
-  return {.content_type = std::string(MetricsPage::kContentType), .body = page.text(), .fields = {}};
+  return {
+      .content_type = std::string(MetricsPage::kContentType), .body = page.text(), .fields = {}};
 }
 
 }  // namespace kiln::serve
