@@ -44,8 +44,8 @@ std::span<const std::byte> without_other_chunks(std::span<const std::byte> bytes
     }
     at += size;
   }
-  if (copied == 0) return bytes;
-  keep_until(bytes.size());
+  if (copied == 0) return bytes.first(at);
+  keep_until(at);
   return kept;
 }
 
