@@ -34,8 +34,8 @@ struct JsonNumbersLimits {
 };
 
 // Reads the list that comes next, up to four lists deep. Refuses lists of different lengths at one
-// depth and anything but numbers with the place; numbers beyond the limit before memory
-// is taken for them.
+// depth and anything but numbers with the place; numbers beyond the limit before memory is taken
+// for them.
 JsonNumbers read_json_numbers(JsonReader& reader, JsonNumbersAre are,
                               const JsonNumbersLimits& limits);
 
