@@ -1,0 +1,337 @@
+#include "engine/serve/service.h"
+
+#include <chrono>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <mutex>
+#include <thread>
+
+#include "engine/http/completions.h"
+
+namespace kiln::serve {
+namespace {
+
+using http::HttpReply;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// Pictures of 1 x 2 x 3; the result is the sum of all numbers, and the first one. A first number of
+// 13 throws.
+constexpr payload::PictureShape kShape{1, 2, 3};
+
+class SumExecutor : public Executor {
+ public:
+  explicit SumExecutor(std::shared_ptr<std::mutex> hold = nullptr) : hold_(std::move(hold)) {}
+  std::int64_t max_batch() const override { return 4; }
+  std::int64_t output_size() const override { return 2; }
+  void load(std::int64_t row, const payload::Pictures& pictures, std::int64_t first,
+            std::int64_t count) override {
+    const auto size = static_cast<std::size_t>(kShape.size());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+      const std::size_t from = (static_cast<std::size_t>(first) + i) * size;
+      float* result = &results_.at(2 * (static_cast<std::size_t>(row) + i));
+      const auto add = [&](const auto& all) {
+        result[1] = static_cast<float>(all.at(from));
+        result[0] = 0;
+        for (std::size_t k = 0; k < size; ++k) result[0] += static_cast<float>(all.at(from + k));
+      };
+      pictures.bytes.empty() ? add(pictures.values) : add(pictures.bytes);
+    }
+  }
+  void run(std::int64_t) override {
+    if (hold_) const std::lock_guard wait(*hold_);
+    if (results_[1] == 13) throw std::runtime_error("planted");
+  }
+  std::span<const float> outputs(std::int64_t row, std::int64_t count) const override {
+    return std::span(results_).subspan(static_cast<std::size_t>(2 * row),
+                                       static_cast<std::size_t>(2 * count));
+  }
+
+ private:
+  std::vector<float> results_ = std::vector<float>(8);
+  std::shared_ptr<std::mutex> hold_;
+};
+
+struct Asked {
+  std::string method, target, body;
+  std::vector<http::HttpField> fields;
+};
+
+class ServiceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    options_.version = "1.2.3";
+    add_model("sum", "7", true);
+  }
+  // Batchers first: their waiters use what the service shares.
+  void TearDown() override {
+    for (const auto& model : models_.all()) model->batcher->stop();
+  }
+
+  ModelTable::Entry make_model(const std::string& name, const std::string& version,
+                               bool with_inline, std::int64_t queue = 100) {
+    auto model = std::make_shared<ServedModel>();
+    model->identity = {.name = name, .version = version, .shape = kShape, .classes = {"a", "b"},
+                       .accuracy = 0.5};
+    model->metrics = std::make_shared<BatcherMetrics>(4);
+    std::vector<std::unique_ptr<Executor>> executors;
+    executors.push_back(std::make_unique<SumExecutor>(hold_));
+    model->batcher = std::make_unique<Batcher>(
+        BatcherOptions{.queue_pictures = queue}, std::move(executors),
+        with_inline ? std::make_unique<SumExecutor>() : nullptr, *model->metrics,
+        [](std::string_view) {});
+    return model;
+  }
+  void add_model(const std::string& name, const std::string& version, bool with_inline,
+                 std::int64_t queue = 100) {
+    models_.put(make_model(name, version, with_inline, queue));
+  }
+  Service& service() {
+    if (!service_) {
+      service_ = std::make_unique<Service>(models_, options_);
+      service_->set_ready(true);
+    }
+    return *service_;
+  }
+
+  // At once, or nothing where the reply is to come.
+  std::optional<HttpReply> send(const Asked& asked) {
+    const http::HttpHeader header{
+        .method = asked.method, .target = asked.target, .fields = asked.fields};
+    std::string body = asked.body;
+    const http::HttpRequest::Defer defer = [&] {
+      deferred_ = std::make_shared<http::DeferredReply>(completions_, 1);
+      return deferred_;
+    };
+    http::HttpRequest request(header, body, defer);
+    auto reply = service().handle(request);
+    return reply;
+  }
+  HttpReply wait() {
+    for (;;) {
+      auto entries = completions_->take();
+      if (!entries.empty()) return std::move(entries.front().second);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  HttpReply ask(const Asked& asked) {
+    auto reply = send(asked);
+    return reply ? *reply : wait();
+  }
+  HttpReply invoke(const std::string& type, const std::string& body,
+                   std::vector<http::HttpField> more = {}) {
+    more.push_back({"Content-Type", type});
+    return ask({"POST", "/invocations", body, std::move(more)});
+  }
+  static std::string field(const HttpReply& reply, std::string_view name) {
+    for (const auto& f : reply.fields)
+      if (f.name == name) return f.value;
+    return "";
+  }
+
+  std::shared_ptr<std::mutex> hold_ = std::make_shared<std::mutex>();
+  ModelTable models_;
+  ServiceOptions options_;
+  std::shared_ptr<http::Completions> completions_ = std::make_shared<http::Completions>();
+  std::shared_ptr<http::DeferredReply> deferred_;
+  std::unique_ptr<Service> service_;
+};
+
+TEST_F(ServiceTest, AnswersPicturesInEveryType) {
+  EXPECT_EQ(invoke("application/json", "[[[[1, 2]], [[3, 4]], [[5, 6]]]]").body, "[[21.0, 1.0]]");
+  EXPECT_EQ(invoke("application/json; charset=utf-8", "{\"instances\": [[1, 2, 3, 4, 5, 6]]}").body,
+            "{\"predictions\": [[21.0, 1.0]]}");
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6\n2,2,2,2,2,2\n", {{"Accept", "text/csv"}}).body,
+            "21.0,1.0\n12.0,2.0\n");
+  const HttpReply npy =
+      invoke("application/octet-stream", "\x01\x02\x03\x04\x05\x06", {{"Accept", "application/x-npy"}});
+  EXPECT_EQ(npy.status, 200);
+  EXPECT_EQ(npy.content_type, "application/x-npy");
+  EXPECT_THAT(npy.body, StartsWith("\x93NUMPY"));
+  EXPECT_EQ(npy.body.size(), 128 + 2 * 8u);
+}
+
+TEST_F(ServiceTest, ChannelsOfJsonComeFirst) {
+  // [C,H,W] = [3,1,2]; the first number in memory is that of channel 0, the second of channel 1.
+  EXPECT_EQ(invoke("application/json", "[[[9, 2]], [[3, 4]], [[5, 6]]]").body, "[[29.0, 9.0]]");
+}
+
+struct Wrong {
+  const char* name;
+  Asked asked;
+  int status;
+  const char* words;
+};
+
+TEST_F(ServiceTest, RefusesWithTheRightStatusAndOneLineOfJson) {
+  const std::vector<http::HttpField> json = {{"Content-Type", "application/json"}};
+  const std::vector<Wrong> rows = {
+      {"unknown path", {"GET", "/nothing", "", {}}, 404, "nothing at this path"},
+      {"root", {"GET", "/", "", {}}, 404, "nothing at this path"},
+      {"unknown model", {"GET", "/v2/models/other", "", {}}, 404, "no model of this name"},
+      {"no model name", {"GET", "/v2/models/", "", {}}, 404, "no model of this name"},
+      {"unknown version", {"GET", "/v2/models/sum/versions/8", "", {}}, 404, "no such version"},
+      {"no version", {"GET", "/v2/models/sum/versions", "", {}}, 404, "no such version"},
+      {"unknown verb", {"GET", "/v2/models/sum/explain", "", {}}, 404, "nothing at this path"},
+      {"more path", {"POST", "/v2/models/sum/infer/x", "{}", json}, 404, "nothing at this path"},
+      {"POST ping", {"POST", "/ping", "", {}}, 405, "GET, HEAD"},
+      {"GET invocations", {"GET", "/invocations", "", {}}, 405, "POST"},
+      {"GET infer", {"GET", "/v2/models/sum/infer", "", {}}, 405, "POST"},
+      {"DELETE model", {"DELETE", "/v2/models/sum", "", {}}, 405, "GET, HEAD"},
+      {"no type", {"POST", "/invocations", "[1]", {}}, 415, ""},
+      {"unknown type", {"POST", "/invocations", "x", {{"Content-Type", "a/b"}}}, 415, ""},
+      {"bad JSON", {"POST", "/invocations", "[1,", json}, 400, ""},
+      {"wrong shape", {"POST", "/invocations", "[1, 2]", json}, 400, ""},
+      {"bad inference", {"POST", "/v2/models/sum/infer", "{}", json}, 400, ""},
+      {"not a PNG", {"POST", "/invocations", "x", {{"Content-Type", "image/png"}}}, 400, ""},
+      {"unknown reply",
+       {"POST", "/invocations", "[1]", {{"Content-Type", "application/json"}, {"Accept", "image/png"}}},
+       406,
+       "application/x-npy"},
+  };
+  for (const Wrong& row : rows) {
+    SCOPED_TRACE(row.name);
+    const HttpReply reply = ask(row.asked);
+    EXPECT_EQ(reply.status, row.status);
+    EXPECT_EQ(reply.content_type, "application/json");
+    EXPECT_THAT(reply.body, StartsWith("{\"error\": \""));
+    EXPECT_THAT(reply.body, HasSubstr(row.words));
+    EXPECT_EQ(std::count(reply.body.begin(), reply.body.end(), '\n'), 1);
+    EXPECT_EQ(field(reply, "Allow"), row.status == 405 ? row.words : "");
+  }
+}
+
+TEST_F(ServiceTest, PingTellsTheTruth) {
+  EXPECT_EQ(ask({"GET", "/ping", "", {}}).status, 200);
+  EXPECT_EQ(ask({"HEAD", "/ping?x=1", "", {}}).status, 200);
+  EXPECT_EQ(ask({"GET", "/v2/health/ready", "", {}}).status, 200);
+  service().set_ready(false);
+  EXPECT_EQ(ask({"GET", "/ping", "", {}}).status, 503);
+  EXPECT_EQ(ask({"GET", "/v2/health/ready", "", {}}).status, 503);
+  EXPECT_EQ(ask({"GET", "/v2/models/sum/ready", "", {}}).status, 503);
+  EXPECT_EQ(ask({"GET", "/v2/health/live", "", {}}).status, 200) << "it lives";
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 200) << "what comes while draining is answered";
+}
+
+TEST_F(ServiceTest, SpeaksTheInferenceProtocol) {
+  EXPECT_THAT(ask({"GET", "/v2", "", {}}).body, HasSubstr("1.2.3"));
+  EXPECT_THAT(ask({"GET", "/v2/models/sum/versions/7", "", {}}).body, HasSubstr("\"sum\""));
+  const std::string body =
+      R"({"id":"42","inputs":[{"name":"input","shape":[1,3,1,2],"datatype":"UINT8","data":[1,2,3,4,5,6]}]})";
+  const HttpReply reply = ask({"POST", "/v2/models/sum/versions/7/infer", body, {}});
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_THAT(reply.body, HasSubstr("\"id\""));
+  EXPECT_THAT(reply.body, HasSubstr("21"));
+  const std::string json =
+      R"({"inputs":[{"name":"input","shape":[1,3,1,2],"datatype":"UINT8","parameters":{"binary_data_size":6}}],)"
+      R"("parameters":{"binary_data_output":true}})";
+  const HttpReply binary =
+      ask({"POST", "/v2/models/sum/infer", json + "\x01\x02\x03\x04\x05\x06",
+           {{"Inference-Header-Content-Length", std::to_string(json.size())}}});
+  EXPECT_EQ(binary.status, 200);
+  EXPECT_EQ(binary.content_type, "application/octet-stream");
+  const std::string length = field(binary, "Inference-Header-Content-Length");
+  ASSERT_FALSE(length.empty());
+  EXPECT_EQ(binary.body.size(), std::stoul(length) + 2 * sizeof(float));
+}
+
+TEST_F(ServiceTest, WhatCannotBeComputedNowIsDeferred) {
+  std::unique_lock held(*hold_);
+  EXPECT_EQ(send({"POST", "/invocations", "1,2,3,4,5,6\n1,1,1,1,1,1", {{"Content-Type", "text/csv"}}}),
+            std::nullopt)
+      << "two pictures go to the batcher";
+  held.unlock();
+  EXPECT_EQ(wait().body, "[[21.0, 1.0], [6.0, 1.0]]");
+}
+
+TEST_F(ServiceTest, LargeBodiesGoToWorkers) {
+  options_.inline_body_bytes = 4;
+  const HttpReply reply = invoke("text/csv", "1,2,3,4,5,6", {{"X-Request-Id", "abc"}});
+  EXPECT_NE(deferred_, nullptr);
+  EXPECT_EQ(reply.body, "[[21.0, 1.0]]");
+  EXPECT_EQ(field(reply, "X-Request-Id"), "abc");
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,x").status, 400);
+}
+
+TEST_F(ServiceTest, AFullQueueIsTold) {
+  models_.put(make_model("sum", "8", false, 1));
+  std::unique_lock held(*hold_);
+  const Asked one{"POST", "/invocations", "1,2,3,4,5,6", {{"Content-Type", "text/csv"}}};
+  ASSERT_EQ(send(one), std::nullopt);
+  const auto model = models_.find("sum");
+  while (model->batcher->waiting_pictures() > 0) std::this_thread::yield();  // it computes
+  ASSERT_EQ(send(one), std::nullopt);                                        // it waits
+  ASSERT_EQ(send(one), std::nullopt);
+  const HttpReply full = wait();
+  EXPECT_EQ(full.status, 429);
+  EXPECT_EQ(field(full, "Retry-After"), "1");
+  held.unlock();
+  EXPECT_EQ(wait().status, 200);
+}
+
+TEST_F(ServiceTest, AFailureIs500AndALateRequest504) {
+  EXPECT_EQ(invoke("text/csv", "13,2,3,4,5,6").status, 500);
+  const HttpReply both = invoke("text/csv", "13,2,3,4,5,6\n1,1,1,1,1,1");
+  EXPECT_EQ(both.status, 500);
+  EXPECT_THAT(both.body, Not(HasSubstr("planted"))) << "what an exception says stays in the log";
+}
+
+TEST_F(ServiceTest, ALateRequestIs504) {
+  options_.request_time = std::chrono::milliseconds(5);
+  const std::lock_guard held(*hold_);
+  EXPECT_EQ(invoke("text/csv", "1,1,1,1,1,1\n1,1,1,1,1,1").status, 504);
+}
+
+// Requests find a model while another thread puts a new one in its place and stops the old one.
+TEST_F(ServiceTest, ReplacingAModelFailsNoRequest) {
+  service();
+  std::thread reload([&] {
+    for (int version = 0; version < 200; ++version)
+      models_.put(make_model("sum", std::to_string(version), version % 2 == 0))->batcher->stop();
+  });
+  for (int i = 0; i < 1000; ++i) {
+    const HttpReply reply = invoke("text/csv", "1,2,3,4,5,6\n1,1,1,1,1,1");
+    ASSERT_EQ(reply.status, 200) << reply.body;
+    ASSERT_EQ(reply.body, "[[21.0, 1.0], [6.0, 1.0]]");
+  }
+  reload.join();
+}
+
+TEST_F(ServiceTest, AModelThatOnlyStopsSaysSo) {
+  models_.find("sum")->batcher->stop();
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 503);
+}
+
+TEST_F(ServiceTest, SeveralModelsAreToldApart) {
+  add_model("other", "1", true);
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 404);
+  EXPECT_EQ(
+      invoke("text/csv", "1,2,3,4,5,6", {{"X-Amzn-SageMaker-Target-Model", "other"}}).status, 200);
+  models_.find("other")->batcher->stop();
+  models_.remove("other");
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 200);
+  models_.find("sum")->batcher->stop();
+  models_.remove("sum");
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 503);
+}
+
+TEST_F(ServiceTest, MetricsCountWhatHappened) {
+  invoke("text/csv", "1,2,3,4,5,6");
+  invoke("text/csv", "1,2,3,4,5,6\n1,1,1,1,1,1");
+  invoke("text/csv", "oops");
+  ask({"GET", "/nothing", "", {}});
+  const HttpReply page = ask({"GET", "/metrics", "", {}});
+  EXPECT_THAT(page.content_type, StartsWith("text/plain; version=0.0.4"));
+  for (const char* line :
+       {"kiln_requests_total{endpoint=\"invocations\",code=\"200\"} 2\n",
+        "kiln_requests_total{endpoint=\"invocations\",code=\"400\"} 1\n",
+        "kiln_requests_total{endpoint=\"other\",code=\"404\"} 1\n",
+        "kiln_request_seconds_count{endpoint=\"invocations\"} 3\n",
+        "kiln_pictures_total{model=\"sum\"} 3\n", "kiln_batch_pictures_count{model=\"sum\"} 2\n",
+        "kiln_model_info{model=\"sum\",version=\"7\"} 1\n", "kiln_build_info{version=\"1.2.3\"} 1\n",
+        "kiln_ready 1\n"})
+    EXPECT_THAT(page.body, HasSubstr(line));
+}
+
+}  // namespace
+}  // namespace kiln::serve
