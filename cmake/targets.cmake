@@ -69,8 +69,10 @@ function(kiln_on_devices name)
     set(environment "KILN_TEST_DEVICE=${device}" "KILN_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
     if(device STREQUAL "emu" AND KILN_SANITIZE STREQUAL "address")
       # A second stack for each of thousands of fibers made these tests forty times as long.
-      list(APPEND environment
-        "ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=0")
+      # intercept_tls_get_addr: docs/decisions.md, "A leak checker that misreads a plug-in".
+      string(CONCAT asan_options "detect_leaks=1:strict_string_checks=1:"
+        "detect_stack_use_after_return=0:intercept_tls_get_addr=0")
+      list(APPEND environment "ASAN_OPTIONS=${asan_options}")
     endif()
     set_tests_properties(${name}_${device} PROPERTIES TIMEOUT 600 LABELS "${device}"
       SKIP_RETURN_CODE 77 ENVIRONMENT "${environment}")

@@ -7,9 +7,9 @@
 
 #include "engine/data/formats/cifar_binary.h"
 #include "engine/data/formats/common.h"
-#include "engine/image/image_codec.h"
 #include "engine/data/output_folder.h"
 #include "engine/data/parallel.h"
+#include "engine/image/image_codec.h"
 
 namespace kiln {
 namespace {

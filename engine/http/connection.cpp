@@ -2,21 +2,29 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <sys/socket.h>
+
+#include "engine/http/http_chars.h"
 
 namespace kiln::http {
 namespace {
 
+// What a connection may keep for its next reply.
+constexpr std::size_t kKeptBytes = 1 << 14;
+
 // Text of a handler must not end a line of the header early.
-bool printable_field(const HttpField& field) {
-  const auto good = [](char c) { return static_cast<unsigned char>(c) >= ' ' && c != 0x7f; };
-  return std::all_of(field.name.begin(), field.name.end(), good) &&
-         std::all_of(field.value.begin(), field.value.end(), good);
+bool one_line(std::string_view text) { return std::all_of(text.begin(), text.end(), is_text); }
+
+void append_field(std::string& out, std::string_view name, std::string_view value) {
+  if (!one_line(name) || !one_line(value)) return;
+  out.append(name).append(": ").append(value).append("\r\n");
 }
 
-void append_field(std::string& out, const HttpField& field) {
-  if (!printable_field(field)) return;
-  out.append(field.name).append(": ").append(field.value).append("\r\n");
+void append_number(std::string& out, std::size_t number) {
+  char digits[20];
+  const auto [end, error] = std::to_chars(digits, digits + sizeof digits, number);
+  out.append(digits, end);
 }
 
 }  // namespace
@@ -25,13 +33,17 @@ HttpReply error_reply(int status, std::string_view message) {
   return {.status = status, .body = http_error_body(message)};
 }
 
-void Connection::queue(const HttpReply& reply, bool keep) {
+void Connection::queue(const HttpReply& reply, bool keep, std::string_view date) {
   const HttpHeader& request = parser.header();
-  out.append("HTTP/1.1 ").append(std::to_string(reply.status)).append(" ");
-  out.append(http_reason(reply.status)).append("\r\n");
-  append_field(out, {"Content-Type", reply.content_type});
-  out.append("Content-Length: ").append(std::to_string(reply.body.size())).append("\r\n");
-  for (const HttpField& field : reply.fields) append_field(out, field);
+  out.append("HTTP/1.1 ");
+  append_number(out, static_cast<std::size_t>(reply.status));
+  out.append(" ").append(http_reason(reply.status)).append("\r\nDate: ").append(date);
+  out.append("\r\n");
+  append_field(out, "Content-Type", reply.content_type);
+  out.append("Content-Length: ");
+  append_number(out, reply.body.size());
+  out.append("\r\n");
+  for (const HttpField& field : reply.fields) append_field(out, field.name, field.value);
   // HTTP/1.0 closes unless told.
   if (!keep)
     out.append("Connection: close\r\n");
@@ -51,6 +63,7 @@ Connection::Sent Connection::send() {
     out_start += static_cast<std::size_t>(count);
   }
   out.clear();
+  if (out.capacity() > kKeptBytes) out = {};
   out_start = 0;
   return Sent::all;
 }

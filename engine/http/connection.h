@@ -27,8 +27,9 @@ struct Connection {
   Connection(std::uint64_t number, UniqueFd socket, const HttpLimits& limits)
       : id(number), fd(std::move(socket)), parser(limits) {}
 
-  // Puts a reply behind the others; `keep` false makes it the last one.
-  void queue(const HttpReply& reply, bool keep);
+  // Puts a reply behind the others; `keep` false makes it the last one. `date` as http_date()
+  // gives.
+  void queue(const HttpReply& reply, bool keep, std::string_view date);
   // Writes as much as the socket takes.
   Sent send();
   bool idle() const {

@@ -9,6 +9,7 @@
 // two ways is refused: RFC 9112 leaves such cases to the reader, and request smuggling lives there.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -29,7 +30,7 @@ struct HttpField {
 };
 
 struct HttpHeader {
-  std::string method, target;
+  std::string method, target;  // the target as it came: its query and %XX are the caller's to read
   std::vector<HttpField> fields;
   bool keep_alive = true;
   bool expects_continue = false;  // the client waits for "100 Continue" before it sends the body
@@ -76,6 +77,8 @@ class HttpParser {
 
 // The words of a status line: "Not Found" for 404.
 std::string_view http_reason(int status);
+// "Sun, 06 Nov 1994 08:49:37 GMT", as the field Date takes it.
+std::string http_date(std::chrono::system_clock::time_point time);
 // {"error": "..."} and a newline; what JSON does not allow in a string is escaped.
 std::string http_error_body(std::string_view message);
 

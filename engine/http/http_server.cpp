@@ -42,6 +42,14 @@ UniqueFd listen_on(const HttpServerOptions& options) {
   return fd;
 }
 
+std::uint16_t port_of(const UniqueFd& fd) {
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
+    throw Error(ErrorKind::io, "getsockname", errno_text(errno));
+  return ntohs(address.sin_port);
+}
+
 UniqueFd make_epoll() {
   UniqueFd fd(::epoll_create1(EPOLL_CLOEXEC));
   if (!fd) throw Error(ErrorKind::io, "epoll_create1", errno_text(errno));
@@ -54,7 +62,7 @@ class HttpServer::Loop {
  public:
   Loop(const HttpServerOptions& options, HttpHandler handler, Log& log);
 
-  std::uint16_t port() const;
+  std::uint16_t port() const { return port_; }
   bool run();
   void stop() {
     stop_asked_ = true;
@@ -67,6 +75,7 @@ class HttpServer::Loop {
     return ::epoll_ctl(epoll_.get(), operation, fd, &event);
   }
   milliseconds tick() const;
+  const std::string& date();
   void on_event(const epoll_event& event);
   void accept_all();
   void open(UniqueFd fd);
@@ -95,6 +104,7 @@ class HttpServer::Loop {
   Log& log_;
   UniqueFd epoll_;
   UniqueFd listener_;
+  std::uint16_t port_;  // also when the listener is closed
   std::shared_ptr<Completions> completions_ = std::make_shared<Completions>();
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t next_id_ = kCompletions + 1;  // never used twice: a late event finds nobody
@@ -102,6 +112,8 @@ class HttpServer::Loop {
   std::vector<char> buffer_ = std::vector<char>(kReadBytes);
   Clock::time_point now_ = Clock::now();
   Clock::time_point next_sweep_ = now_;
+  std::string date_ = http_date(std::chrono::system_clock::now());
+  Clock::time_point next_date_ = now_;
   Clock::time_point drain_end_;
   bool draining_ = false;
   std::atomic<bool> stop_asked_ = false;
@@ -112,26 +124,28 @@ HttpServer::Loop::Loop(const HttpServerOptions& options, HttpHandler handler, Lo
       handler_(std::move(handler)),
       log_(log),
       epoll_(make_epoll()),
-      listener_(listen_on(options)) {
+      listener_(listen_on(options)),
+      port_(port_of(listener_)) {
   if (control(EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) != 0 ||
       control(EPOLL_CTL_ADD, completions_->fd(), kCompletions, EPOLLIN) != 0)
     throw Error(ErrorKind::io, "epoll_ctl", errno_text(errno));
-}
-
-std::uint16_t HttpServer::Loop::port() const {
-  sockaddr_in address{};
-  socklen_t length = sizeof address;
-  if (::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
-    throw Error(ErrorKind::io, "getsockname", errno_text(errno));
-  return ntohs(address.sin_port);
 }
 
 // Deadlines are looked at this often: a quarter of the shortest one.
 milliseconds HttpServer::Loop::tick() const {
   const milliseconds shortest =
       std::min({options_.header_time, options_.body_time, options_.idle_time, options_.linger_time,
-                options_.drain_time});
+                options_.drain_time, options_.drain_idle_time});
   return std::clamp(shortest / 4, milliseconds(5), milliseconds(250));
+}
+
+// For the field Date: a quarter of a second late at most, and made four times a second at most.
+const std::string& HttpServer::Loop::date() {
+  if (now_ >= next_date_) {
+    date_ = http_date(std::chrono::system_clock::now());
+    next_date_ = now_ + milliseconds(250);
+  }
+  return date_;
 }
 
 bool HttpServer::Loop::run() {
@@ -183,7 +197,7 @@ void HttpServer::Loop::open(UniqueFd fd) {
   if (connections_.size() >= options_.connection_count) {
     log_.once("connections are refused: " + std::to_string(options_.connection_count) +
               " are open");
-    c->queue(error_reply(503, "the server has too many connections"), false);
+    c->queue(error_reply(503, "the server has too many connections"), false, date());
     c->send();
     return;
   }
@@ -197,7 +211,7 @@ void HttpServer::Loop::on_completions() {
   for (auto& [id, reply] : completions_->take()) {
     Connection* c = find(id);
     if (!c || c->phase != Phase::deferred) continue;
-    c->queue(reply, c->parser.header().keep_alive && !draining_ && !c->input_ended);
+    c->queue(reply, c->parser.header().keep_alive && !draining_ && !c->input_ended, date());
     c->parser.next();
     c->continued = false;
     advance(*c, std::exchange(c->input, {}));
@@ -243,7 +257,7 @@ void HttpServer::Loop::advance(Connection& c, std::string_view bytes) {
     if (c.parser.state() == State::complete) ++answered;
     if (!answer(c)) break;
   }
-  if (c.phase == Phase::reading || c.phase == Phase::deferred) c.input.assign(bytes);
+  if (c.phase == Phase::reading || c.phase == Phase::deferred) c.input = bytes;
   set_deadline(c);
   flush(c);
 }
@@ -252,7 +266,7 @@ void HttpServer::Loop::advance(Connection& c, std::string_view bytes) {
 bool HttpServer::Loop::answer(Connection& c) {
   switch (c.parser.state()) {
     case State::refused:
-      c.queue(error_reply(c.parser.refusal().status, c.parser.refusal().reason), false);
+      c.queue(error_reply(c.parser.refusal().status, c.parser.refusal().reason), false, date());
       return false;
     case State::complete:
       break;
@@ -269,7 +283,7 @@ bool HttpServer::Loop::answer(Connection& c) {
     c.phase = Phase::deferred;
     return false;
   }
-  c.queue(*reply, c.parser.header().keep_alive && !draining_);
+  c.queue(*reply, c.parser.header().keep_alive && !draining_, date());
   c.parser.next();
   c.continued = false;
   c.timed = State::empty;
@@ -329,7 +343,7 @@ void HttpServer::Loop::watch(Connection& c) {
 void HttpServer::Loop::set_deadline(Connection& c) {
   const State state = c.parser.state();
   if (state == State::empty)
-    c.deadline = now_ + options_.idle_time;
+    c.deadline = now_ + (draining_ ? options_.drain_idle_time : options_.idle_time);
   else if (state != c.timed)
     c.deadline = now_ + (state == State::body ? options_.body_time : options_.header_time);
   c.timed = state;
@@ -349,16 +363,19 @@ void HttpServer::Loop::expire(Connection& c) {
   if (c.phase != Phase::reading || !c.out.empty() || state == State::empty) return close(c);
   c.queue(error_reply(408, state == State::body ? "the body came too slowly"
                                                 : "the header came too slowly"),
-          false);
+          false, date());
   flush(c);
 }
 
+// Who has connected already is served. An idle client may be sending its next request at this very
+// moment, so it gets a little time and, where it asks, a reply that tells it to close.
 void HttpServer::Loop::begin_drain() {
   draining_ = true;
   drain_end_ = now_ + options_.drain_time;
+  accept_all();
   listener_.reset();
-  for (const std::uint64_t id : ids())
-    if (Connection* c = find(id); c && c->idle()) close(*c);
+  for (const auto& [id, c] : connections_)
+    if (c->idle()) c->deadline = std::min(c->deadline, now_ + options_.drain_idle_time);
 }
 
 void HttpServer::Loop::close(Connection& c) {

@@ -69,7 +69,9 @@ class HttpRequest {
   const Defer& defer_;
 };
 
-// Runs on the loop's thread and must not wait. An exception becomes 500.
+// Runs on the loop's thread and must not wait. An exception becomes 500. A request HEAD is answered
+// like a GET: the loop leaves the body out. Whoever answers 405 names the methods in `Allow`. The
+// loop itself writes Date, Content-Length and Connection.
 using HttpHandler = std::function<std::optional<HttpReply>(HttpRequest&)>;
 
 struct HttpServerOptions {
@@ -85,6 +87,7 @@ struct HttpServerOptions {
   std::chrono::milliseconds idle_time{75'000};   // between two requests
   std::chrono::milliseconds linger_time{2'000};  // for the client to read a last reply
   std::chrono::milliseconds drain_time{25'000};  // from stop() to the end of run()
+  std::chrono::milliseconds drain_idle_time{500};  // of an idle connection after stop()
 };
 
 class HttpServer {
@@ -98,8 +101,8 @@ class HttpServer {
   std::uint16_t port() const;
   // Serves until stop(). False when `drain_time` ended with replies still to come.
   bool run();
-  // From any thread: no new connections, idle ones are closed, the others get their reply and
-  // `Connection: close`.
+  // From any thread: no new connections; idle ones are closed after `drain_idle_time`, the others
+  // get their reply and `Connection: close`.
   void stop();
 
  private:

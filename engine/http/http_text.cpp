@@ -1,4 +1,6 @@
 #include <array>
+#include <chrono>
+#include <cstdio>
 #include <utility>
 
 #include "engine/http/http_parser.h"
@@ -30,6 +32,24 @@ std::string_view http_reason(int status) {
   for (const auto& [code, reason] : kReasons)
     if (code == status) return reason;
   return "Unknown";
+}
+
+std::string http_date(std::chrono::system_clock::time_point time) {
+  namespace chrono = std::chrono;
+  static constexpr std::array<const char*, 7> kDays = {"Sun", "Mon", "Tue", "Wed",
+                                                       "Thu", "Fri", "Sat"};
+  static constexpr std::array<const char*, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  const auto day = chrono::floor<chrono::days>(time);
+  const chrono::year_month_day date(day);
+  const chrono::hh_mm_ss clock(chrono::floor<chrono::seconds>(time - day));
+  char text[40];
+  std::snprintf(text, sizeof text, "%s, %02u %s %04d %02d:%02d:%02d GMT",
+                kDays[chrono::weekday(day).c_encoding()], static_cast<unsigned>(date.day()),
+                kMonths[static_cast<unsigned>(date.month()) - 1], static_cast<int>(date.year()),
+                static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+                static_cast<int>(clock.seconds().count()));
+  return text;
 }
 
 std::string http_error_body(std::string_view message) {

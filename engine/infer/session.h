@@ -33,9 +33,9 @@ class Session {
   std::int64_t picture_size() const;  // height * width * channels
   std::int64_t output_size() const;   // numbers in a row of the result
 
-  // Fills rows [row, row + k) of the input, k = size / picture_size(). Bytes are pixels [k, H, W, C]
-  // and become x = (byte/255 - mean)/std, as in training; values are what the network sees
-  // [k, H, W, C], taken as they are. std::logic_error where they do not fit.
+  // Fills rows [row, row + k) of the input, k = size / picture_size(). Bytes are pixels [k, H, W,
+  // C] and become x = (byte/255 - mean)/std, as in training; values are what the network sees [k,
+  // H, W, C], taken as they are. std::logic_error where they do not fit.
   void set_bytes(std::int64_t row, std::span<const std::uint8_t> pixels);
   void set_values(std::int64_t row, std::span<const float> values);
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/http/beast_reader.h"
 #include "tests/http/hostile_inputs.h"
 #include "tests/http/parse_all.h"
 
@@ -104,6 +105,74 @@ TEST(HttpParser, BodiesComeOutWhole) {
     EXPECT_EQ(parse_all(length + length, piece).bodies, body + body);
     EXPECT_EQ(parse_all(chunks + chunks, piece).bodies, body + body);
   }
+}
+
+TEST(HttpParser, ANextRequestShowsNothingOfTheLastOne) {
+  HttpParser parser({});
+  parser.feed("HEAD /a HTTP/1.0\r\nHost: a\r\nX: " + std::string(100, 'x') + "\r\nY: y\r\n\r\n");
+  ASSERT_EQ(parser.state(), State::complete);
+  parser.next();
+  EXPECT_TRUE(parser.header().fields.empty());
+  EXPECT_EQ(parser.header().method, "");
+  EXPECT_TRUE(parser.header().keep_alive);
+  parser.feed(post("Content-Length: 1\r\n", "b"));
+  ASSERT_EQ(parser.state(), State::complete);
+  ASSERT_EQ(parser.header().fields.size(), 2u);
+  EXPECT_EQ(parser.header().fields[1].name, "Content-Length");
+  EXPECT_EQ(parser.header().fields[1].value, "1");
+  EXPECT_EQ(parser.header().field("Y"), "");
+  EXPECT_EQ(parser.body(), "b");
+}
+
+TEST(HttpParser, TheHeaderLimitIsExact) {
+  const std::string start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+  for (const std::size_t size : {199, 200, 201}) {
+    const std::string bytes = start + std::string(size - start.size() - 4, 'x') + "\r\n\r\n";
+    ASSERT_EQ(bytes.size(), size);
+    for (const std::size_t piece : {size, std::size_t{1}, std::size_t{7}, size - 2})
+      EXPECT_EQ(parse_all(bytes, piece, {.header_bytes = 200}).answers, size <= 200 ? "200" : "431")
+          << size << ", in pieces of " << piece;
+  }
+}
+
+TEST(HttpParser, ConnectionIsAListOfTokens) {
+  const auto answers = [](const std::string& value) {
+    const std::string bytes = "GET / HTTP/1.1\r\nHost: a\r\nConnection: " + value + "\r\n\r\n";
+    return parse_all(bytes + bytes, 1000).answers;
+  };
+  EXPECT_EQ(answers("keep-alive"), "200,200");
+  EXPECT_EQ(answers("x, upgrade"), "200,200");
+  EXPECT_EQ(answers("keep-alive, close"), "200");
+  EXPECT_EQ(answers(",, close ,"), "200");
+  EXPECT_EQ(answers("close x"), "400");
+  EXPECT_EQ(answers("a\"b"), "400");
+}
+
+TEST(HttpParser, BeastSeesTheSameInWhatIsTaken) {
+  for (const HostileInput& input : hostile_inputs())
+    EXPECT_EQ(difference_from_beast(input.bytes), "") << input.name;
+}
+
+TEST(HttpParser, TheSecondReaderReadsAndRefuses) {
+  const auto read = read_by_beast(chunked("3\r\nabc\r\n0\r\n\r\n"));
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->method, "POST");
+  EXPECT_EQ(read->body, "abc");
+  EXPECT_THAT(read->fields, testing::ElementsAre("Host: a", "Transfer-Encoding: chunked"));
+  EXPECT_FALSE(read_by_beast("GET / HTTP/1.1\r\nHost a\r\n\r\n"));
+  EXPECT_FALSE(read_by_beast(post("Content-Length: 3\r\n", "ab")));
+  EXPECT_FALSE(read_by_beast(post("Content-Length: 1\r\n", "ab")));
+}
+
+// The first date is the example of RFC 9110; the others are from `date -u -d @SECONDS`.
+TEST(HttpText, ADateIsThatOfTheStandard) {
+  const auto date = [](long seconds) {
+    return http_date(std::chrono::system_clock::time_point(std::chrono::seconds(seconds)));
+  };
+  EXPECT_EQ(date(784111777), "Sun, 06 Nov 1994 08:49:37 GMT");
+  EXPECT_EQ(date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
+  EXPECT_EQ(date(951782400), "Tue, 29 Feb 2000 00:00:00 GMT");
+  EXPECT_EQ(date(1798761599), "Thu, 31 Dec 2026 23:59:59 GMT");
 }
 
 TEST(HttpText, AnErrorIsOneLineOfJson) {

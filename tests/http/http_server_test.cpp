@@ -101,9 +101,41 @@ TEST_F(HttpServerTest, AnswersOneAfterAnotherOnOneConnection) {
   Client client(port());
   for (int i = 0; i < 3; ++i) {
     client.send("POST /size HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
-    EXPECT_EQ(client.read_until("\n3\n"),
-              "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n3\n");
+    const std::string reply = client.read_until("\n3\n");
+    EXPECT_THAT(reply, testing::MatchesRegex(
+                           "HTTP/1.1 200 OK\r\nDate: [A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} "
+                           "[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT\r\n"
+                           "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n3\n"));
   }
+}
+
+TEST_F(HttpServerTest, HeadHasTheLengthOfTheBodyAndNoBody) {
+  start();
+  const std::string reply =
+      exchange("HEAD /large HTTP/1.1\r\nHost: a\r\n\r\n" + get("/size", "Connection: close\r\n"));
+  EXPECT_EQ(count(reply, "Content-Length: " + std::to_string(kLarge) + "\r\n"), 1);
+  EXPECT_EQ(count(reply, "\r\n\r\nHTTP/1.1 200 OK"), 1);
+  EXPECT_THAT(reply, testing::EndsWith("\r\n\r\n0\n"));
+}
+
+TEST_F(HttpServerTest, APostWithoutABodyIsAnswered) {
+  start();
+  const std::string reply = exchange("POST /size HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n" +
+                                     get("/size", "Connection: close\r\n"));
+  EXPECT_EQ(count(reply, "\r\n\r\n0\n"), 2);
+}
+
+// ApacheBench with -k.
+TEST_F(HttpServerTest, AnOldClientIsToldThatItsConnectionStays) {
+  start();
+  Client client(port());
+  const std::string request = "GET /size HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n";
+  for (int i = 0; i < 2; ++i) {
+    client.send(request);
+    EXPECT_THAT(client.read_until("\n0\n"), HasSubstr("\r\nConnection: keep-alive\r\n"));
+  }
+  client.send("GET /size HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(client.read_all(), HasSubstr("\r\nConnection: close\r\n"));
 }
 
 TEST_F(HttpServerTest, HostileInputsHaveTheirAnswers) {
@@ -292,6 +324,22 @@ TEST_F(HttpServerTest, StopFinishesWhatHasBegun) {
   EXPECT_THAT(reply, HasSubstr("Connection: close\r\n"));
   EXPECT_THAT(reply, HasSubstr("last\n"));
   busy.close();
+  EXPECT_TRUE(stop());
+}
+
+// As a request that crosses the server's decision to stop does.
+TEST_F(HttpServerTest, ARequestOfAnIdleConnectionAfterStopIsAnswered) {
+  start({.drain_idle_time = 20s});
+  Client client(port());
+  client.send(get("/size"));
+  client.read_until("0\n");
+  request_stop();
+  while (Client(port()).connected()) std::this_thread::sleep_for(1ms);
+  client.send(get("/size"));
+  const std::string reply = client.read_all();
+  EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(reply, HasSubstr("\r\nConnection: close\r\n"));
+  client.close();
   EXPECT_TRUE(stop());
 }
 

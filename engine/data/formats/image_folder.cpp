@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "engine/data/formats/common.h"
-#include "engine/image/image_codec.h"
 #include "engine/data/parallel.h"
+#include "engine/image/image_codec.h"
 #include "engine/image/resize.h"
 
 namespace kiln::formats {

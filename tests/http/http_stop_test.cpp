@@ -1,0 +1,59 @@
+// stop() while clients ask as fast as they can: no request of an open connection goes unanswered.
+#include <atomic>
+#include <gtest/gtest.h>
+#include <memory>
+#include <thread>
+
+#include "engine/http/http_server.h"
+#include "tests/http/client.h"
+#include "tests/http/hostile_inputs.h"
+
+namespace kiln::http {
+namespace {
+
+struct Counts {
+  std::atomic<int> asked = 0, answered = 0, told_to_close = 0;
+};
+
+// Asks until the port refuses; reconnects only where a reply told it to.
+void ask(std::uint16_t port, const std::string& request, Counts& counts) {
+  auto client = std::make_unique<Client>(port);
+  while (client->connected()) {
+    ++counts.asked;
+    client->send(request);
+    const std::string reply = client->read_until("done\n");
+    if (!reply.starts_with("HTTP/1.1 200 ") || !reply.ends_with("done\n")) return;
+    ++counts.answered;
+    if (reply.find("\r\nConnection: close\r\n") == reply.npos) continue;
+    ++counts.told_to_close;
+    client = std::make_unique<Client>(port);
+  }
+}
+
+TEST(HttpStop, UnderLoadFailsNoRequest) {
+  constexpr int kConnections = 16, kRequests = 10'000;
+  const std::string request = post("Content-Length: 12288\r\n", std::string(12288, 'b'));
+  for (const int stop_at : {0, kRequests}) {
+    Log log(stderr, LogLevel::quiet);
+    HttpServer server(
+        {}, [](HttpRequest&) { return HttpReply{.body = "done\n"}; }, log);
+    bool finished = false;
+    std::thread loop([&] { finished = server.run(); });
+    Counts counts;
+    std::vector<std::thread> clients;
+    for (int i = 0; i < kConnections; ++i)
+      clients.emplace_back([&] { ask(server.port(), request, counts); });
+    while (counts.answered < stop_at) std::this_thread::yield();
+    server.stop();
+    for (std::thread& client : clients) client.join();
+    loop.join();
+    EXPECT_TRUE(finished);
+    if (stop_at == 0) continue;  // some were never accepted
+    EXPECT_GE(counts.answered, kRequests);
+    EXPECT_EQ(counts.answered, counts.asked);
+    EXPECT_EQ(counts.told_to_close, kConnections);
+  }
+}
+
+}  // namespace
+}  // namespace kiln::http
