@@ -9,6 +9,7 @@
 #include "engine/payload/decode.h"
 #include "engine/payload/encode.h"
 #include "engine/payload/inference_protocol.h"
+#include "engine/payload/json_writer.h"
 
 namespace kiln::payload {
 namespace {
@@ -81,6 +82,15 @@ std::string json_list(const std::string& line) {
   return "[" + line.substr(0, line.size() - 1) + "]";
 }
 
+// The shortest digits of a float: what a client writes that knows its numbers are of 32 bits.
+std::string json_short_values() {
+  std::vector<float> values;
+  for (int i = 0; i < 3072; ++i) values.push_back(value_of(i));
+  std::string body;
+  append_json_floats(body, values);
+  return body;
+}
+
 std::string infer_json(const std::string& data) {
   return R"({"inputs":[{"name":"input","shape":[1,3,32,32],"datatype":"FP32","data":)" + data +
          "}]}";
@@ -125,6 +135,7 @@ void register_all() {
   add_decode("csv_values", "text/csv", csv_values());
   add_decode("json_pixels", "application/json", json_list(csv_pixels()));
   add_decode("json_values", "application/json", json_list(csv_values()));
+  add_decode("json_short_values", "application/json", json_short_values());
   register_infer();
   add_decode("png_32", "image/png", png(32));
   add_decode("png_640", "image/png", png(640));

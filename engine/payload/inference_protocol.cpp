@@ -40,6 +40,13 @@ void once(const JsonReader& reader, bool& seen, std::string_view key) {
                 "the protocol knows " + std::string(known));
 }
 
+// Takes a null, by which clients say that an optional member is absent.
+bool take_null(JsonReader& reader) {
+  if (reader.kind() != JsonKind::null) return false;
+  reader.null();
+  return true;
+}
+
 // What `parameters` say, wherever they stand.
 struct Parameters {
   std::optional<std::int64_t> binary_data_size;
@@ -49,6 +56,7 @@ struct Parameters {
 Parameters read_parameters(JsonReader& reader) {
   Parameters parameters;
   std::array<bool, 3> seen{};
+  if (take_null(reader)) return parameters;
   reader.enter_object();
   for (std::string_view key; reader.next_member(key);) {
     if (key == "binary_data_size") {
@@ -233,7 +241,7 @@ class RequestReader {
     for (std::string_view key; reader_.next_member(key);) {
       if (key == "id") {
         once(reader_, seen[0], "id");
-        request_.id = std::string(reader_.string());
+        if (!take_null(reader_)) request_.id = std::string(reader_.string());
       } else if (key == "parameters") {
         once(reader_, seen[1], "parameters");
         binary_output_ = read_parameters(reader_).binary_data_output;
@@ -259,6 +267,7 @@ class RequestReader {
   }
 
   void read_outputs() {
+    if (take_null(reader_)) return;
     reader_.enter_array();
     for (bool any = false; reader_.next_element(); any = true) {
       if (any) reader_.refuse("a second output; the model has one");

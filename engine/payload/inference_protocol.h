@@ -11,6 +11,9 @@
 //   data       flat or nested; instead of it `parameters.binary_data_size` bytes, little endian,
 //              behind the JSON
 //
+// Where an optional member (id, parameters, outputs) is null, it counts as absent: clients that are
+// generated from the schema write it so.
+//
 // Members that the protocol does not know are refused, a word written wrong would be one too.
 // Within `parameters` what has no meaning here is read over, except where the client would wait for
 // something else than it gets: shared memory and classification are refused.

@@ -123,6 +123,22 @@ TEST(InferenceProtocol, OutputsSayHowTheyAreWanted) {
                             R"("output","parameters":{"binary_data":false}}],)"));
 }
 
+TEST(InferenceProtocol, NullMeansAbsent) {
+  const InferenceRequest found =
+      read(R"({"id":null,"parameters":null,"outputs":null,"inputs":[{"name":"input",)"
+           R"("shape":[2,1,3],"datatype":"UINT8","parameters":null,"data":[1,2,3,4,5,6]}]})");
+  EXPECT_EQ(found.id, std::nullopt);
+  EXPECT_FALSE(found.binary_output);
+  EXPECT_THAT(found.pictures.bytes, ElementsAre(1, 4, 2, 5, 3, 6));
+  for (const char* member : {"name", "shape", "datatype"})
+    EXPECT_THAT(
+        fault_of(400, [&] { read("{\"inputs\":[{\"" + std::string(member) + "\":null}]}"); }),
+        HasSubstr("null stands where"))
+        << member;
+  EXPECT_THAT(fault_of(400, [] { read(R"({"inputs":[{"data":null}]})"); }),
+              HasSubstr("`data` is no list of numbers"));
+}
+
 struct Hostile {
   std::string body;
   const char* words;
