@@ -40,12 +40,12 @@ class Walk {
 
   void conv2d(const LayerSpec& layer, std::int64_t input_channels) {
     const std::int64_t channels = input_channels / layer.groups;
-    weight_and_bias(
-        layer, {.name = layer.name + ".weight",
-                .shape = {layer.out_features, layer.kernel_h, layer.kernel_w, channels},
-                .file_shape = {layer.out_features, channels, layer.kernel_h, layer.kernel_w},
-                .pixels = layer.kernel_h * layer.kernel_w,
-                .channels = channels});
+    weight_and_bias(layer,
+                    {.name = layer.name + ".weight",
+                     .shape = {layer.out_features, layer.kernel_h, layer.kernel_w, channels},
+                     .file_shape = {layer.out_features, channels, layer.kernel_h, layer.kernel_w},
+                     .pixels = layer.kernel_h * layer.kernel_w,
+                     .channels = channels});
   }
 
   void linear(const LayerSpec& layer, const Place& before) {
@@ -85,8 +85,7 @@ class Walk {
 
   void add(ParameterLayout layout) {
     if (!names_.insert(layout.name).second)
-      throw Error(ErrorKind::input, "model",
-                  "has two parameters named " + printable(layout.name),
+      throw Error(ErrorKind::input, "model", "has two parameters named " + printable(layout.name),
                   "give each layer its own name");
     layouts_.push_back(std::move(layout));
   }

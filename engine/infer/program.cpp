@@ -63,8 +63,8 @@ class Builder {
       case StepKind::gelu:
         return add_op<GeluArgs, kiln::gelu>(step, {}, x, 0, true);
       case StepKind::max_pool:
-        return add_op<MaxpoolArgs, kiln::maxpool>(
-            step, {.shape = pool_shape(*step.layer, x.shape)}, x);
+        return add_op<MaxpoolArgs, kiln::maxpool>(step, {.shape = pool_shape(*step.layer, x.shape)},
+                                                  x);
       case StepKind::avg_pool:
         return add_op<AvgpoolArgs, kiln::avgpool>(
             step,
@@ -101,15 +101,12 @@ class Builder {
   View add_conv2d(const Step& step, const View& x) {
     const LayerWeights& weights = weights_.of(step.layer->name);
     const Conv2dShape shape = conv_shape(*step.layer, x.shape);
-    const std::size_t scratch = context_.device().is_host()
-                                    ? conv2d_scratch_bytes(context_, shape, DType::f32)
-                                    : 0;
-    return add_op<Conv2dArgs, kiln::conv2d>(step,
-                                            {.shape = shape,
-                                             .w = weights.w,
-                                             .bias = weights.bias,
-                                             .activation = activation_of(step)},
-                                            x, scratch);
+    const std::size_t scratch =
+        context_.device().is_host() ? conv2d_scratch_bytes(context_, shape, DType::f32) : 0;
+    return add_op<Conv2dArgs, kiln::conv2d>(
+        step,
+        {.shape = shape, .w = weights.w, .bias = weights.bias, .activation = activation_of(step)},
+        x, scratch);
   }
 
   View add_fused(const Step& step, const View& x) {
@@ -124,12 +121,11 @@ class Builder {
   View add_linear(const Step& step, View x) {
     const LayerWeights& weights = weights_.of(step.layer->name);
     x.shape = as_rows(x.shape);
-    const std::int64_t rows = context_.device().is_host() ? std::min(batch_size_, kLinearRows)
-                                                          : batch_size_;
-    const View y = book(step, x,
-                        linear_scratch_bytes(context_, rows, x.shape[1], weights.w.shape()[0],
-                                             DType::f32),
-                        false);
+    const std::int64_t rows =
+        context_.device().is_host() ? std::min(batch_size_, kLinearRows) : batch_size_;
+    const View y = book(
+        step, x, linear_scratch_bytes(context_, rows, x.shape[1], weights.w.shape()[0], DType::f32),
+        false);
     nodes_.push_back(std::make_unique<LinearNode>(
         LinearArgs{.w = weights.w, .bias = weights.bias, .activation = activation_of(step)}, x, y));
     return y;
@@ -182,10 +178,8 @@ Program::Program(const Model& model, std::int64_t batch_size, const Context& con
   planner.pin(output.slot);
   KILN_CHECK(output.shape.element_count() == batch_size * spec.class_count);
   plan_ = planner.finish();
-  places_ = {.plan = &plan_,
-             .device = context.device(),
-             .input = input.slot,
-             .output = output.slot};
+  places_ = {
+      .plan = &plan_, .device = context.device(), .input = input.slot, .output = output.slot};
 }
 
 void Program::place(std::byte* arena, std::byte* scratch) {

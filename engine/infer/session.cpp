@@ -83,8 +83,8 @@ class Session::Impl {
 
   std::span<const float> outputs(std::int64_t row, std::int64_t count) const {
     KILN_CHECK(row >= 0 && count >= 0 && row <= finished_ && count <= finished_ - row);
-    const float* first = is_host() ? reinterpret_cast<const float*>(outputs_.data())
-                                   : host_outputs_.data();
+    const float* first =
+        is_host() ? reinterpret_cast<const float*>(outputs_.data()) : host_outputs_.data();
     return {first + row * output_size(), static_cast<std::size_t>(count * output_size())};
   }
 
@@ -105,8 +105,8 @@ class Session::Impl {
 
   // One for every power of two, all in the memory of the largest.
   void make_programs() {
-    const auto largest = static_cast<std::int64_t>(
-        std::bit_floor(static_cast<std::uint64_t>(max_batch_)));
+    const auto largest =
+        static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(max_batch_)));
     std::size_t arena_bytes = 0, scratch_bytes = 0;
     for (std::int64_t size = 1; size <= largest; size *= 2) {
       const Program& program = programs_.emplace_back(*model_, size, context_);

@@ -32,10 +32,10 @@ constexpr bool is_weighted(StepKind kind) {
 struct Step {
   StepKind kind = StepKind::relu;
   const LayerSpec* layer = nullptr;
-  const LayerSpec* norm = nullptr;  // batch normalisation folded into the layer's weights
-  const LayerSpec* pool = nullptr;  // conv2d_relu_maxpool: the pooling
-  bool relu = false;                // applied at the end, by the same kernel
-  Shape input, output;              // of one picture: [1, H, W, C] or [1, K]
+  const LayerSpec* norm = nullptr;   // batch normalisation folded into the layer's weights
+  const LayerSpec* pool = nullptr;   // conv2d_relu_maxpool: the pooling
+  bool relu = false;                 // applied at the end, by the same kernel
+  Shape input, output;               // of one picture: [1, H, W, C] or [1, K]
   std::vector<Step> body, shortcut;  // residual
 };
 

@@ -35,8 +35,7 @@ HostTensors read_all(const SafetensorsFile& file, const ModelSpec& spec) {
     const SafetensorsEntry& entry = file.at(layout.name, DType::f32, layout.file_shape);
     std::vector<float> values(static_cast<std::size_t>(layout.shape.element_count()));
     to_memory_order(layout, sizeof(float), entry.bytes, std::as_writable_bytes(std::span(values)));
-    if (layout.role == ParameterRole::running_variance)
-      refuse_negative(file, layout.name, values);
+    if (layout.role == ParameterRole::running_variance) refuse_negative(file, layout.name, values);
     known.insert(layout.name);
     if (layout.role == ParameterRole::running_mean) known.insert(tracked_name(layout));
     tensors[layout.name] = {layout.shape, std::move(values)};
@@ -58,8 +57,8 @@ Affine affine_of(const HostTensors& tensors, const LayerSpec& norm) {
              &variance = values(".running_var");
   Affine affine;
   for (std::size_t c = 0; c < gamma.size(); ++c) {
-    const double scale = static_cast<double>(gamma[c]) /
-                         std::sqrt(static_cast<double>(variance[c]) + norm.epsilon);
+    const double scale =
+        static_cast<double>(gamma[c]) / std::sqrt(static_cast<double>(variance[c]) + norm.epsilon);
     affine.scale.push_back(scale);
     affine.shift.push_back(static_cast<double>(beta[c]) - static_cast<double>(mean[c]) * scale);
   }
@@ -75,8 +74,7 @@ void fold(const Affine& affine, std::vector<float>& w, std::vector<float>& bias)
       float& weight = w[o * inputs + i];
       weight = static_cast<float>(static_cast<double>(weight) * affine.scale[o]);
     }
-    bias[o] =
-        static_cast<float>(static_cast<double>(bias[o]) * affine.scale[o] + affine.shift[o]);
+    bias[o] = static_cast<float>(static_cast<double>(bias[o]) * affine.scale[o] + affine.shift[o]);
   }
 }
 
@@ -111,8 +109,7 @@ Weights::Weights(const SafetensorsFile& file, const ModelSpec& spec, const std::
         fold(affine_of(tensors, *step.norm), tensors.at(name + ".weight").values, bias);
       LayerWeights& layer = layers_[name];
       layer.w = move_in(name + ".weight");
-      if (!bias.empty())
-        layer.bias = keep(bias, {static_cast<std::int64_t>(bias.size())}, device);
+      if (!bias.empty()) layer.bias = keep(bias, {static_cast<std::int64_t>(bias.size())}, device);
     }
   });
 }

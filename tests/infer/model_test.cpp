@@ -33,9 +33,8 @@ std::vector<StepKind> kinds_of(const std::vector<Step>& steps) {
 TEST_F(InferModel, LenetIsFiveKernels) {
   const auto model = drawn(lenet());
   using K = StepKind;
-  EXPECT_EQ(kinds_of(model->steps()),
-            (std::vector{K::conv2d_relu_maxpool, K::conv2d_relu_maxpool, K::linear, K::linear,
-                         K::linear}));
+  EXPECT_EQ(kinds_of(model->steps()), (std::vector{K::conv2d_relu_maxpool, K::conv2d_relu_maxpool,
+                                                   K::linear, K::linear, K::linear}));
   EXPECT_EQ(model->weight_bytes(), 62006 * sizeof(float));
   EXPECT_EQ(model->card().classes.size(), 10u);
   EXPECT_EQ(model->spec(), lenet());
@@ -63,15 +62,14 @@ TEST_F(InferModel, AResidualNetworkKeepsNoNormalisation) {
 }
 
 TEST_F(InferModel, NormalisationIsFoldedIntoTheWeights) {
-  const ModelSpec spec{
-      .name = "tiny",
-      .height = 1,
-      .width = 1,
-      .channels = 1,
-      .class_count = 2,
-      .layers = {{.kind = LayerKind::conv2d, .name = "conv", .out_features = 2},
-                 {.kind = LayerKind::batch_norm, .name = "bn", .epsilon = 0.25},
-                 {.kind = LayerKind::flatten, .name = "flatten"}}};
+  const ModelSpec spec{.name = "tiny",
+                       .height = 1,
+                       .width = 1,
+                       .channels = 1,
+                       .class_count = 2,
+                       .layers = {{.kind = LayerKind::conv2d, .name = "conv", .out_features = 2},
+                                  {.kind = LayerKind::batch_norm, .name = "bn", .epsilon = 0.25},
+                                  {.kind = LayerKind::flatten, .name = "flatten"}}};
   test::write_model(folder(), spec, 3);
   test::write_tensors(folder(), {{"conv.weight", {2, 1, 1, 1}, {3, -4}},
                                  {"conv.bias", {2}, {1, 2}},
@@ -111,7 +109,8 @@ std::vector<Damage> damages() {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
   };
   return {
-      {"NoFolder", [](const Path& f) { std::filesystem::remove_all(f); }, "is not a model directory"},
+      {"NoFolder", [](const Path& f) { std::filesystem::remove_all(f); },
+       "is not a model directory"},
       {"NoCard", [](const Path& f) { std::filesystem::remove(f / "model.json"); }, "model.json"},
       {"NoWeights", [](const Path& f) { std::filesystem::remove(f / "model.safetensors"); },
        "model.safetensors"},
@@ -134,7 +133,9 @@ std::vector<Damage> damages() {
        [](const Path& f) { rewrite(f, [](Tensors& t) { t.erase(named(t, "bn1.running_var")); }); },
        "bn1.running_var"},
       {"StrangeTensor",
-       [](const Path& f) { rewrite(f, [](Tensors& t) { t.push_back({"spare", {1}, {1}}); }); },
+       [](const Path& f) { rewrite(f, [](Tensors& t) {
+                             t.push_back({"spare", {1}, {1}});
+                           }); },
        "holds spare, which the network does not have"},
       {"WrongShape",
        [](const Path& f) {
@@ -177,7 +178,10 @@ std::vector<Damage> damages() {
        "two layers named"},
       {"NothingToCompute",
        [](const Path& f) {
-         const ModelSpec spec{.name = "void", .height = 1, .width = 1, .channels = 3,
+         const ModelSpec spec{.name = "void",
+                              .height = 1,
+                              .width = 1,
+                              .channels = 3,
                               .class_count = 3,
                               .layers = {{.kind = LayerKind::flatten, .name = "flatten"}}};
          test::write_model(f, spec, 1);

@@ -51,11 +51,10 @@ class ReferenceNetwork {
       case LayerKind::avg_pool:
         return reference::avgpool(window(layer, shape), x, layer.count_include_pad);
       case LayerKind::batch_norm:
-        return reference::batchnorm_infer(x,
-                                          {weights_.at(layer.name + ".running_mean"),
-                                           weights_.at(layer.name + ".running_var")},
-                                          weights_.at(layer.name + ".weight"),
-                                          weights_.at(layer.name + ".bias"), layer.epsilon);
+        return reference::batchnorm_infer(
+            x,
+            {weights_.at(layer.name + ".running_mean"), weights_.at(layer.name + ".running_var")},
+            weights_.at(layer.name + ".weight"), weights_.at(layer.name + ".bias"), layer.epsilon);
       case LayerKind::dropout:
         return x;
       case LayerKind::flatten:
@@ -86,7 +85,7 @@ class ReferenceNetwork {
     return x;
   }
   static Pool2dShape window(const LayerSpec& layer, const Shape& shape) {
-    return {shape[0],       shape[1],       shape[2],        shape[3],       layer.kernel_h,
+    return {shape[0],       shape[1],       shape[2],       shape[3],        layer.kernel_h,
             layer.kernel_w, layer.stride_h, layer.stride_w, layer.padding_h, layer.padding_w};
   }
 
@@ -105,13 +104,13 @@ class ReferenceNetwork {
   }
 
   Values conv2d(const LayerSpec& layer, const Values& x, const Shape& shape) const {
-    const Conv2dShape s{shape[0],         shape[1],         shape[2],         shape[3],
-                        layer.out_features, layer.kernel_h, layer.kernel_w,   layer.stride_h,
-                        layer.stride_w,   layer.padding_h,  layer.padding_w,  layer.dilation_h,
-                        layer.dilation_w, layer.groups};
-    const Values w = turned(weights_.at(layer.name + ".weight"),
-                            static_cast<std::size_t>(s.c / s.groups),
-                            static_cast<std::size_t>(s.r * s.s));
+    const Conv2dShape s{shape[0],           shape[1],        shape[2],        shape[3],
+                        layer.out_features, layer.kernel_h,  layer.kernel_w,  layer.stride_h,
+                        layer.stride_w,     layer.padding_h, layer.padding_w, layer.dilation_h,
+                        layer.dilation_w,   layer.groups};
+    const Values w =
+        turned(weights_.at(layer.name + ".weight"), static_cast<std::size_t>(s.c / s.groups),
+               static_cast<std::size_t>(s.r * s.s));
     return reference::conv2d(s, x, w, bias(layer), Activation::none);
   }
 

@@ -1,5 +1,5 @@
-// Sessions: results against the definition, rows that know nothing of each other, runs that allocate
-// nothing.
+// Sessions: results against the definition, rows that know nothing of each other, runs that
+// allocate nothing.
 #include "engine/infer/session.h"
 
 #include <cmath>
@@ -61,8 +61,9 @@ TEST_P(InferNetwork, ComputesWhatTheDefinitionSays) {
 
 TEST_P(InferNetwork, ARowKnowsNothingOfTheOthers) {
   if (too_slow_here(GetParam())) GTEST_SKIP() << "too slow on an emulated device";
-  const std::int64_t most = std::string(GetParam()) == "resnet18"   ? 5
-                            : test::test_device().is_host() ? 33 : 9;
+  const std::int64_t most = std::string(GetParam()) == "resnet18" ? 5
+                            : test::test_device().is_host()       ? 33
+                                                                  : 9;
   const std::shared_ptr<const Model> model = drawn(spec());
   Session alone(model, {.max_batch = 1}, log_), together(model, {.max_batch = most}, log_);
   const std::vector<float> x = test::drawn_pictures(spec(), most, 2);
@@ -85,7 +86,8 @@ TEST_P(InferNetwork, ThreadsChangeNoBit) {
   if (too_slow_here(GetParam())) GTEST_SKIP() << "too slow on an emulated device";
   const std::shared_ptr<const Model> model = drawn(spec());
   const std::vector<float> x = test::drawn_pictures(spec(), 3, 4);
-  Session one(model, {.max_batch = 3}, log_), three(model, {.max_batch = 3, .thread_count = 3}, log_);
+  Session one(model, {.max_batch = 3}, log_),
+      three(model, {.max_batch = 3, .thread_count = 3}, log_);
   EXPECT_EQ(results(one, x), results(three, x));
 }
 
@@ -146,7 +148,8 @@ TEST_F(InferSession, PicturesMayBeScaledByThemselves) {
   session.set_values(1, std::vector<float>(picture, 0));
   session.run(2);
   const std::span<const float> out = session.outputs(0, 2);
-  const std::vector<float> bytes_row(out.begin(), out.begin() + 10), zeros_row(out.begin() + 10, out.end());
+  const std::vector<float> bytes_row(out.begin(), out.begin() + 10),
+      zeros_row(out.begin() + 10, out.end());
   EXPECT_EQ(bytes_row, zeros_row);
 }
 
