@@ -10,6 +10,13 @@ set(kiln_isa_flags_avx2 "-mavx2;-mfma;-mbmi;-mbmi2;-mf16c;-mprfchw")
 set(kiln_isa_flags_avx512
   "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512cd;-mavx2;-mfma;-mbmi;-mbmi2;-mf16c;-mprfchw;-mprefer-vector-width=512")
 
+# A section per function: a program that links with -Wl,--gc-sections leaves out the gradients that
+# share a file with what it runs.
+set(kiln_section_flags "")
+if(KILN_SANITIZE STREQUAL "")
+  set(kiln_section_flags -ffunction-sections -fdata-sections)
+endif()
+
 set(KILN_ISA_LEVELS baseline)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND KILN_ISA_LEVELS avx2 avx512)
@@ -25,7 +32,8 @@ function(kiln_simd_sources target)
     add_library(${object} OBJECT ${ARGN})
     target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR})
     target_compile_definitions(${object} PRIVATE KILN_ISA=${level} KILN_ISA_${level}=1)
-    target_compile_options(${object} PRIVATE ${kiln_isa_flags_${level}} -O3)
+    target_compile_options(${object} PRIVATE ${kiln_isa_flags_${level}} -O3
+      ${kiln_section_flags})
     target_link_libraries(${object} PRIVATE kiln_warnings kiln_sanitizers)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
     string(TOUPPER ${level} upper)

@@ -4,11 +4,14 @@
 
 #include <cstddef>
 #include <memory>
+#include <vector>
 
 #include "engine/core/device.h"
 #include "engine/core/file.h"
+#include "engine/infer/steps.h"
 #include "engine/infer/weights.h"
 #include "models/model_card.h"
+#include "models/model_directory.h"
 #include "models/spec.h"
 
 namespace kiln::infer {
@@ -19,11 +22,24 @@ class Model {
   // naming the file and the fault.
   static std::shared_ptr<const Model> load(const Path& directory, Device device = {});
 
-  const ModelCard& card() const;
-  const ModelSpec& spec() const;  // as trained; what was folded is seen in weights()
-  Device device() const;
-  std::size_t weight_bytes() const;
-  const Weights& weights() const;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const ModelCard& card() const { return description_.card; }
+  // As trained; what was folded is seen in steps() and weights().
+  const ModelSpec& spec() const { return description_.spec; }
+  Device device() const { return device_; }
+  std::size_t weight_bytes() const { return weights_.size_bytes(); }
+  const std::vector<Step>& steps() const { return steps_; }
+  const Weights& weights() const { return weights_; }
+
+ private:
+  Model(ModelDescription description, const Path& weights_file, Device device);
+
+  ModelDescription description_;
+  Device device_;
+  std::vector<Step> steps_;
+  Weights weights_;
 };
 
 }  // namespace kiln::infer

@@ -27,6 +27,8 @@ class Session {
   // `log` must outlive the session.
   Session(std::shared_ptr<const Model> model, const SessionOptions& options, Log& log);
   ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   const Model& model() const;
   std::int64_t max_batch() const;

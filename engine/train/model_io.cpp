@@ -5,32 +5,17 @@
 #include <set>
 
 #include "engine/core/error.h"
+#include "models/model_directory.h"
 
 namespace kiln {
 namespace {
 
-constexpr std::string_view kTracked = ".num_batches_tracked";
-
 // PyTorch counts the batches that each batch normalisation has seen; all layers see every batch.
 std::vector<std::string> tracked_names(const ParameterStore& parameters) {
-  constexpr std::string_view kMean = ".running_mean";
   std::vector<std::string> names;
   for (const Parameter& p : parameters.all())
-    if (p.role == ParameterRole::running_mean)
-      names.push_back(p.name.substr(0, p.name.size() - kMean.size()) + std::string(kTracked));
+    if (p.role == ParameterRole::running_mean) names.push_back(tracked_name(p));
   return names;
-}
-
-void refuse_strangers(const SafetensorsFile& file, const std::set<std::string_view>& known,
-                      std::span<const std::string_view> other_prefixes) {
-  for (const SafetensorsEntry& entry : file.entries()) {
-    const bool others = std::ranges::any_of(
-        other_prefixes, [&](std::string_view prefix) { return entry.name.starts_with(prefix); });
-    if (!others && !known.contains(entry.name))
-      throw Error(ErrorKind::input, file.path().string(),
-                  "holds " + printable(entry.name) + ", which the network does not have",
-                  "use the model.json that was written with it");
-  }
 }
 
 }  // namespace
@@ -94,16 +79,7 @@ std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device dev
 
 std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device device,
                                   DType storage) {
-  if (!std::filesystem::is_directory(directory))
-    throw Error(ErrorKind::input, directory.string(), "is not a model directory",
-                "name the folder that kiln train --model-dir wrote");
-  const ModelCard card = read_model_card(directory / "model.json");
-  const ModelSpec spec = parse_spec(card.spec, (directory / "model.json").string() + ": spec");
-  if (spec.height != card.input_height || spec.width != card.input_width ||
-      spec.channels != card.input_channels ||
-      spec.class_count != static_cast<std::int64_t>(card.classes.size()))
-    throw Error(ErrorKind::input, (directory / "model.json").string(),
-                "has an input or classes that do not fit its spec");
+  auto [card, spec] = read_model_description(directory);
   auto model = std::make_unique<Model>(
       Model{card, spec, normalisation_of(card), ParameterStore(spec, dtype, device, storage)});
   read_parameters(SafetensorsFile(directory / "model.safetensors"), model->parameters);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "engine/core/check.h"
 #include "engine/core/error.h"
@@ -39,22 +38,10 @@ void fill_uniform(const Tensor& tensor, float bound, std::uint64_t seed, std::ui
   fill(tensor, [&] { return numbers.next_uniform(-bound, bound); });
 }
 
-// out[o][b][a] = in[o][a][b], from wherever `in` lies to wherever `out` does.
-void transpose_inner(const Tensor& in, const Tensor& out, std::int64_t outer, std::int64_t a_count,
-                     std::int64_t b_count) {
-  const std::size_t element_bytes = size_of(in.dtype());
-  std::vector<std::byte> from_host(in.size_bytes()), to_host(out.size_bytes());
-  copy_to_host(in.device(), from_host.data(), in.raw(), from_host.size());
-  for (std::int64_t o = 0; o < outer; ++o)
-    for (std::int64_t a = 0; a < a_count; ++a)
-      for (std::int64_t b = 0; b < b_count; ++b) {
-        const std::int64_t from = (o * a_count + a) * b_count + b;
-        const std::int64_t to = (o * b_count + b) * a_count + a;
-        std::memcpy(to_host.data() + static_cast<std::size_t>(to) * element_bytes,
-                    from_host.data() + static_cast<std::size_t>(from) * element_bytes,
-                    element_bytes);
-      }
-  copy_to_device(out.device(), out.raw(), to_host.data(), to_host.size());
+std::vector<std::byte> host_bytes(const Tensor& tensor) {
+  std::vector<std::byte> bytes(tensor.size_bytes());
+  copy_to_host(tensor.device(), bytes.data(), tensor.raw(), bytes.size());
+  return bytes;
 }
 
 }  // namespace
@@ -62,14 +49,8 @@ void transpose_inner(const Tensor& in, const Tensor& out, std::int64_t outer, st
 ParameterStore::ParameterStore(const ModelSpec& spec, DType dtype, Device device, DType storage)
     : dtype_(dtype), device_(device), storage_(storage) {
   KILN_CHECK(!mixed() || (dtype == DType::f32 && is_16_bit(storage)));
-  check_spec(spec);
-  Shape shape{1, spec.height, spec.width, spec.channels}, before_flatten = shape;
-  for (const LayerSpec& layer : spec.layers) {
-    declare(layer, shape, before_flatten);
-    shape = output_shape(layer, shape);
-    if (shape.rank() == 4) before_flatten = shape;
-    if (layer.kind == LayerKind::linear) before_flatten = Shape{1, 1, 1, shape[1]};
-  }
+  for (ParameterLayout& layout : parameter_layouts(spec))
+    static_cast<ParameterLayout&>(parameters_.emplace_back()) = std::move(layout);
   allocate();
 }
 
@@ -87,81 +68,6 @@ ParameterStore ParameterStore::with_own_gradients() const {
     p.gradient = Tensor(twin.gradients_.data() + at, p.shape, dtype_, device_);
   }
   return twin;
-}
-
-void ParameterStore::declare(const LayerSpec& layer, const Shape& input,
-                             const Shape& before_flatten) {
-  switch (layer.kind) {
-    case LayerKind::conv2d:
-    case LayerKind::linear:
-      declare_weight(layer, input, before_flatten);
-      break;
-    case LayerKind::batch_norm:
-      declare_norm(layer, input[-1]);
-      break;
-    case LayerKind::residual:
-      for (const auto* path : {&layer.body, &layer.shortcut}) {
-        Shape shape = input;
-        for (const LayerSpec& inner : *path) {
-          declare(inner, shape, shape);
-          shape = output_shape(inner, shape);
-        }
-      }
-      break;
-    default:
-      break;
-  }
-}
-
-void ParameterStore::declare_weight(const LayerSpec& layer, const Shape& input,
-                                    const Shape& before_flatten) {
-  const std::int64_t out = layer.out_features;
-  Parameter weight{.name = layer.name + ".weight"};
-  if (layer.kind == LayerKind::conv2d) {
-    const std::int64_t channels = input[3] / layer.groups;
-    weight.shape = {out, layer.kernel_h, layer.kernel_w, channels};
-    weight.file_shape = {out, channels, layer.kernel_h, layer.kernel_w};
-    weight.pixels = layer.kernel_h * layer.kernel_w;
-    weight.channels = channels;
-  } else {
-    const std::int64_t in = input.element_count();
-    weight.shape = weight.file_shape = {out, in};
-    weight.pixels = before_flatten[1] * before_flatten[2];
-    weight.channels = before_flatten[3];
-    KILN_CHECK(weight.pixels * weight.channels == in);
-  }
-  weight.outer = out;
-  weight.fan_in = weight.pixels * weight.channels;
-  const std::int64_t fan_in = weight.fan_in;
-  add(std::move(weight));
-  if (layer.bias)
-    add({.name = layer.name + ".bias",
-         .role = ParameterRole::bias,
-         .shape = {out},
-         .file_shape = {out},
-         .outer = out,
-         .fan_in = fan_in});
-}
-
-void ParameterStore::declare_norm(const LayerSpec& layer, std::int64_t channels) {
-  const auto vector = [&](const char* suffix, ParameterRole role) {
-    add({.name = layer.name + suffix,
-         .role = role,
-         .shape = {channels},
-         .file_shape = {channels},
-         .outer = channels});
-  };
-  vector(".weight", ParameterRole::norm_scale);
-  vector(".bias", ParameterRole::norm_shift);
-  vector(".running_mean", ParameterRole::running_mean);
-  vector(".running_var", ParameterRole::running_variance);
-}
-
-void ParameterStore::add(Parameter parameter) {
-  if (contains(parameter.name))
-    throw Error(ErrorKind::input, "model", "has two parameters named " + parameter.name,
-                "give each layer its own name");
-  parameters_.push_back(std::move(parameter));
 }
 
 void ParameterStore::allocate() {
@@ -276,13 +182,15 @@ void ParameterStore::initialise(std::uint64_t seed) {
 }
 
 void to_file_order(const Parameter& p, const Tensor& memory, const Tensor& file) {
-  KILN_CHECK(memory.size_bytes() == file.size_bytes());
-  transpose_inner(memory, file, p.outer, p.pixels, p.channels);
+  std::vector<std::byte> from = host_bytes(memory), to(file.size_bytes());
+  to_file_order(p, size_of(memory.dtype()), from, to);
+  copy_to_device(file.device(), file.raw(), to.data(), to.size());
 }
 
 void to_memory_order(const Parameter& p, const Tensor& file, const Tensor& memory) {
-  KILN_CHECK(memory.size_bytes() == file.size_bytes());
-  transpose_inner(file, memory, p.outer, p.channels, p.pixels);
+  std::vector<std::byte> from = host_bytes(file), to(memory.size_bytes());
+  to_memory_order(p, size_of(memory.dtype()), from, to);
+  copy_to_device(memory.device(), memory.raw(), to.data(), to.size());
 }
 
 }  // namespace kiln

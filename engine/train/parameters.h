@@ -13,24 +13,14 @@
 
 #include "engine/core/buffer.h"
 #include "engine/core/tensor.h"
+#include "models/parameter_layout.h"
 #include "models/spec.h"
 
 namespace kiln {
 
-enum class ParameterRole { weight, bias, norm_scale, norm_shift, running_mean, running_variance };
-
-struct Parameter {
-  std::string name;  // PyTorch's: "conv1.weight", "bn1.running_mean"
-  ParameterRole role = ParameterRole::weight;
-  Shape shape;       // in memory: conv2d [K, R, S, C/groups], linear [O, I]
-  Shape file_shape;  // in files:  conv2d [K, C/groups, R, S], linear [O, I]
-  // In memory the elements stand as [outer, pixels, channels], in files as [outer, channels,
-  // pixels]. For convolutions pixels = R*S; for the linear layer behind a flatten pixels = H*W of
-  // the picture, because PyTorch flattens [C, H, W] and kiln [H, W, C]. Elsewhere pixels = 1.
-  std::int64_t outer = 1, pixels = 1, channels = 1;
-  std::int64_t fan_in = 1;  // inputs that one output sums over; sets the initialiser's bound
-  Tensor value, gradient;   // gradient is empty for running statistics
-  Tensor working;           // what layers read: value, or its 16-bit copy
+struct Parameter : ParameterLayout {
+  Tensor value, gradient;  // gradient is empty for running statistics
+  Tensor working;          // what layers read: value, or its 16-bit copy
 
   // Trained with 16-bit gradients and a 16-bit copy in mixed precision.
   bool narrow() const { return role == ParameterRole::weight || role == ParameterRole::bias; }
@@ -91,10 +81,6 @@ class ParameterStore {
 
  private:
   ParameterStore(DType dtype, Device device) : dtype_(dtype), device_(device), storage_(dtype) {}
-  void declare(const LayerSpec& layer, const Shape& input, const Shape& before_flatten);
-  void declare_weight(const LayerSpec& layer, const Shape& input, const Shape& before_flatten);
-  void declare_norm(const LayerSpec& layer, std::int64_t channels);
-  void add(Parameter parameter);
   void allocate();
   void allocate_mixed(std::size_t narrow_bytes);
 
