@@ -63,7 +63,8 @@ Connection::Sent Connection::send() {
     out_start += static_cast<std::size_t>(count);
   }
   out.clear();
-  if (out.capacity() > kKeptBytes) out = {};
+  // Assigning an empty string would keep the memory.
+  if (out.capacity() > kKeptBytes) std::string().swap(out);
   out_start = 0;
   return Sent::all;
 }

@@ -52,7 +52,8 @@ void HttpParser::Impl::next() {
   if (framing_.chunked) chunks_ = ChunkReader(limits_);
   framing_ = {};
   body_.clear();
-  if (body_.capacity() > kKeptBytes) body_ = {};
+  // Assigning an empty string would keep the memory.
+  if (body_.capacity() > kKeptBytes) std::string().swap(body_);
 }
 
 std::size_t HttpParser::Impl::feed(std::string_view bytes) {
@@ -76,7 +77,7 @@ std::size_t HttpParser::Impl::feed_header(std::string_view bytes) {
     return piece.size();
   }
   if (const std::size_t end = reader_.end(); end > 0) {
-    pending_ = {};
+    std::string().swap(pending_);
     finish_header();
     return end - seen;
   }

@@ -36,7 +36,9 @@ TEST(HttpStop, UnderLoadFailsNoRequest) {
   for (const int stop_at : {0, kRequests}) {
     Log log(stderr, LogLevel::quiet);
     HttpServer server(
-        {}, [](HttpRequest&) { return HttpReply{.body = "done\n"}; }, log);
+        // A client that the machine does not run for a while still finds its connection.
+        {.drain_idle_time = std::chrono::seconds(20)},
+        [](HttpRequest&) { return HttpReply{.body = "done\n"}; }, log);
     bool finished = false;
     std::thread loop([&] { finished = server.run(); });
     Counts counts;
