@@ -102,9 +102,8 @@ std::vector<test::DrawnTensor>::iterator named(std::vector<test::DrawnTensor>& t
   return std::ranges::find(tensors, name, &test::DrawnTensor::name);
 }
 
-std::vector<Damage> damages() {
+std::vector<Damage> damaged_files() {
   using Path = std::filesystem::path;
-  using Tensors = std::vector<test::DrawnTensor>;
   const auto write = [](const Path& path, const std::string& text) {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
   };
@@ -122,7 +121,13 @@ std::vector<Damage> damages() {
          const auto size = std::filesystem::file_size(f / "model.safetensors");
          std::filesystem::resize_file(f / "model.safetensors", size - 4);
        },
-       "model.safetensors"},
+       "model.safetensors"}};
+}
+
+std::vector<Damage> damaged_tensors() {
+  using Path = std::filesystem::path;
+  using Tensors = std::vector<test::DrawnTensor>;
+  return {
       {"MissingTensor",
        [](const Path& f) { rewrite(f, [](Tensors& t) { t.erase(named(t, "fc.weight")); }); },
        "fc.weight"},
@@ -158,7 +163,12 @@ std::vector<Damage> damages() {
            named(t, "bn1.running_var")->values[0] = std::numeric_limits<float>::quiet_NaN();
          });
        },
-       "bn1.running_var holds a variance"},
+       "bn1.running_var holds a variance"}};
+}
+
+std::vector<Damage> damaged_cards() {
+  using Path = std::filesystem::path;
+  return {
       {"OtherNetwork",
        [](const Path& f) { write_model_card(f / "model.json", test::card_of(lenet())); },
        "model.safetensors"},
@@ -188,6 +198,13 @@ std::vector<Damage> damages() {
        },
        "has no layer that computes anything"},
   };
+}
+
+std::vector<Damage> damages() {
+  std::vector<Damage> all = damaged_files();
+  for (const auto& more : {damaged_tensors(), damaged_cards()})
+    all.insert(all.end(), more.begin(), more.end());
+  return all;
 }
 
 class DamagedModel : public InferModel, public testing::WithParamInterface<Damage> {};
