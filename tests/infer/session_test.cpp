@@ -11,6 +11,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/count_allocations.h"
 #include "tests/support/devices.h"
+#include "tests/support/sanitizers.h"
 #include "tests/support/temp_folder.h"
 
 namespace kiln::infer {
@@ -18,9 +19,9 @@ namespace {
 
 using test::Values;
 
-// On an emulated device a picture of resnet18 takes minutes.
+// On an emulated device or under a sanitizer a picture of resnet18 takes minutes.
 bool too_slow_here(const std::string& name) {
-  return name == "resnet18" && !test::test_device().is_host();
+  return name == "resnet18" && (test::kWithSanitizer || !test::test_device().is_host());
 }
 
 class InferSession : public TempFolderTest {
@@ -47,7 +48,8 @@ std::vector<float> results(Session& session, std::span<const float> pictures) {
 }
 
 TEST_P(InferNetwork, ComputesWhatTheDefinitionSays) {
-  if (too_slow_here(GetParam())) GTEST_SKIP() << "too slow on an emulated device";
+  if (too_slow_here(GetParam()))
+    GTEST_SKIP() << "too slow on an emulated device or under a sanitizer";
   const std::int64_t count = 3;
   Session session(drawn(spec()), {.max_batch = 4}, log_);
   const std::vector<float> x = test::drawn_pictures(spec(), count, 1);
@@ -60,7 +62,8 @@ TEST_P(InferNetwork, ComputesWhatTheDefinitionSays) {
 }
 
 TEST_P(InferNetwork, ARowKnowsNothingOfTheOthers) {
-  if (too_slow_here(GetParam())) GTEST_SKIP() << "too slow on an emulated device";
+  if (too_slow_here(GetParam()))
+    GTEST_SKIP() << "too slow on an emulated device or under a sanitizer";
   const std::int64_t most = std::string(GetParam()) == "resnet18" ? 5
                             : test::test_device().is_host()       ? 33
                                                                   : 9;
@@ -83,7 +86,8 @@ TEST_P(InferNetwork, ARowKnowsNothingOfTheOthers) {
 }
 
 TEST_P(InferNetwork, ThreadsChangeNoBit) {
-  if (too_slow_here(GetParam())) GTEST_SKIP() << "too slow on an emulated device";
+  if (too_slow_here(GetParam()))
+    GTEST_SKIP() << "too slow on an emulated device or under a sanitizer";
   const std::shared_ptr<const Model> model = drawn(spec());
   const std::vector<float> x = test::drawn_pictures(spec(), 3, 4);
   Session one(model, {.max_batch = 3}, log_),

@@ -71,15 +71,15 @@ class ServiceTest : public testing::Test {
   ModelTable::Entry make_model(const std::string& name, const std::string& version,
                                bool with_inline, std::int64_t queue = 100) {
     auto model = std::make_shared<ServedModel>();
-    model->identity = {.name = name, .version = version, .shape = kShape, .classes = {"a", "b"},
-                       .accuracy = 0.5};
+    model->identity = {
+        .name = name, .version = version, .shape = kShape, .classes = {"a", "b"}, .accuracy = 0.5};
     model->metrics = std::make_shared<BatcherMetrics>(4);
     std::vector<std::unique_ptr<Executor>> executors;
     executors.push_back(std::make_unique<SumExecutor>(hold_));
-    model->batcher = std::make_unique<Batcher>(
-        BatcherOptions{.queue_pictures = queue}, std::move(executors),
-        with_inline ? std::make_unique<SumExecutor>() : nullptr, *model->metrics,
-        [](std::string_view) {});
+    model->batcher =
+        std::make_unique<Batcher>(BatcherOptions{.queue_pictures = queue}, std::move(executors),
+                                  with_inline ? std::make_unique<SumExecutor>() : nullptr,
+                                  *model->metrics, [](std::string_view) {});
     return model;
   }
   void add_model(const std::string& name, const std::string& version, bool with_inline,
@@ -143,8 +143,8 @@ TEST_F(ServiceTest, AnswersPicturesInEveryType) {
             "{\"predictions\": [[21.0, 1.0]]}");
   EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6\n2,2,2,2,2,2\n", {{"Accept", "text/csv"}}).body,
             "21.0,1.0\n12.0,2.0\n");
-  const HttpReply npy =
-      invoke("application/octet-stream", "\x01\x02\x03\x04\x05\x06", {{"Accept", "application/x-npy"}});
+  const HttpReply npy = invoke("application/octet-stream", "\x01\x02\x03\x04\x05\x06",
+                               {{"Accept", "application/x-npy"}});
   EXPECT_EQ(npy.status, 200);
   EXPECT_EQ(npy.content_type, "application/x-npy");
   EXPECT_THAT(npy.body, StartsWith("\x93NUMPY"));
@@ -185,7 +185,10 @@ TEST_F(ServiceTest, RefusesWithTheRightStatusAndOneLineOfJson) {
       {"bad inference", {"POST", "/v2/models/sum/infer", "{}", json}, 400, ""},
       {"not a PNG", {"POST", "/invocations", "x", {{"Content-Type", "image/png"}}}, 400, ""},
       {"unknown reply",
-       {"POST", "/invocations", "[1]", {{"Content-Type", "application/json"}, {"Accept", "image/png"}}},
+       {"POST",
+        "/invocations",
+        "[1]",
+        {{"Content-Type", "application/json"}, {"Accept", "image/png"}}},
        406,
        "application/x-npy"},
   };
@@ -210,7 +213,8 @@ TEST_F(ServiceTest, PingTellsTheTruth) {
   EXPECT_EQ(ask({"GET", "/v2/health/ready", "", {}}).status, 503);
   EXPECT_EQ(ask({"GET", "/v2/models/sum/ready", "", {}}).status, 503);
   EXPECT_EQ(ask({"GET", "/v2/health/live", "", {}}).status, 200) << "it lives";
-  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 200) << "what comes while draining is answered";
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 200)
+      << "what comes while draining is answered";
 }
 
 TEST_F(ServiceTest, SpeaksTheInferenceProtocol) {
@@ -226,7 +230,9 @@ TEST_F(ServiceTest, SpeaksTheInferenceProtocol) {
       R"({"inputs":[{"name":"input","shape":[1,3,1,2],"datatype":"UINT8","parameters":{"binary_data_size":6}}],)"
       R"("parameters":{"binary_data_output":true}})";
   const HttpReply binary =
-      ask({"POST", "/v2/models/sum/infer", json + "\x01\x02\x03\x04\x05\x06",
+      ask({"POST",
+           "/v2/models/sum/infer",
+           json + "\x01\x02\x03\x04\x05\x06",
            {{"Inference-Header-Content-Length", std::to_string(json.size())}}});
   EXPECT_EQ(binary.status, 200);
   EXPECT_EQ(binary.content_type, "application/octet-stream");
@@ -237,8 +243,9 @@ TEST_F(ServiceTest, SpeaksTheInferenceProtocol) {
 
 TEST_F(ServiceTest, WhatCannotBeComputedNowIsDeferred) {
   std::unique_lock held(*hold_);
-  EXPECT_EQ(send({"POST", "/invocations", "1,2,3,4,5,6\n1,1,1,1,1,1", {{"Content-Type", "text/csv"}}}),
-            std::nullopt)
+  EXPECT_EQ(
+      send({"POST", "/invocations", "1,2,3,4,5,6\n1,1,1,1,1,1", {{"Content-Type", "text/csv"}}}),
+      std::nullopt)
       << "two pictures go to the batcher";
   held.unlock();
   EXPECT_EQ(wait().body, "[[21.0, 1.0], [6.0, 1.0]]");
@@ -305,8 +312,8 @@ TEST_F(ServiceTest, AModelThatOnlyStopsSaysSo) {
 TEST_F(ServiceTest, SeveralModelsAreToldApart) {
   add_model("other", "1", true);
   EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 404);
-  EXPECT_EQ(
-      invoke("text/csv", "1,2,3,4,5,6", {{"X-Amzn-SageMaker-Target-Model", "other"}}).status, 200);
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6", {{"X-Amzn-SageMaker-Target-Model", "other"}}).status,
+            200);
   models_.find("other")->batcher->stop();
   models_.remove("other");
   EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 200);
@@ -328,8 +335,8 @@ TEST_F(ServiceTest, MetricsCountWhatHappened) {
         "kiln_requests_total{endpoint=\"other\",code=\"404\"} 1\n",
         "kiln_request_seconds_count{endpoint=\"invocations\"} 3\n",
         "kiln_pictures_total{model=\"sum\"} 3\n", "kiln_batch_pictures_count{model=\"sum\"} 2\n",
-        "kiln_model_info{model=\"sum\",version=\"7\"} 1\n", "kiln_build_info{version=\"1.2.3\"} 1\n",
-        "kiln_ready 1\n"})
+        "kiln_model_info{model=\"sum\",version=\"7\"} 1\n",
+        "kiln_build_info{version=\"1.2.3\"} 1\n", "kiln_ready 1\n"})
     EXPECT_THAT(page.body, HasSubstr(line));
 }
 
