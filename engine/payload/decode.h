@@ -1,4 +1,4 @@
-// Bodies of requests into pictures, by their media type. docs/serving.md has the rules for clients.
+// Bodies of requests into pictures, by their media type.
 //
 //   image/png, image/jpeg      one picture of any size within the limits, resized to the network's;
 //                              application/x-image is either of them
