@@ -24,7 +24,7 @@ ROOMS = {
     "engine/payload": ["engine/core", "engine/image"],
     "engine/infer": ["engine/core", "kernels", "models"],
     "engine/serve": ["engine/core", "engine/http", "engine/infer", "engine/payload", "models"],
-    "engine/train": ["engine/core", "engine/data", "engine/image", "kernels", "models"],
+    "engine/train": ["engine/core", "engine/data", "kernels", "models"],
     "apps": ["engine", "kernels", "models"],
     "bench": ["engine", "kernels", "models", "apps", "tests"],
     "tests": ["engine", "kernels", "models", "apps", "bench"],

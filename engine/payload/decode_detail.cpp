@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/core/error.h"
+
 namespace kiln::payload::detail {
 namespace {
 
@@ -26,14 +28,7 @@ bool fits(std::span<const std::int64_t> picture, bool channels_first, const Pict
 }  // namespace
 
 void refuse(int status, std::string_view thing, std::string_view wrong, std::string_view mend) {
-  std::string line(thing);
-  line += ": ";
-  line += wrong;
-  if (!mend.empty()) {
-    line += "; ";
-    line += mend;
-  }
-  throw Refusal(status, line);
+  throw Refusal(status, Error(ErrorKind::input, thing, wrong, mend).what());
 }
 
 void check_picture_count(std::string_view thing, std::int64_t count, const DecodeLimits& limits) {

@@ -11,10 +11,10 @@ constexpr std::string_view kJsonBytesField = "Inference-Header-Content-Length";
 
 class Invocation final : public Job {
  public:
-  Invocation(const http::HttpRequest& request, const ModelIdentity& identity,
+  Invocation(const http::HttpRequest& request, std::shared_ptr<const ModelIdentity> identity,
              const payload::ReplyType& reply_type, const payload::DecodeLimits& limits,
              std::shared_ptr<RequestMetrics> metrics)
-      : Job(request, Endpoint::invocations, identity, limits, std::move(metrics)),
+      : Job(request, Endpoint::invocations, std::move(identity), limits, std::move(metrics)),
         content_type_(request.header.field("Content-Type")),
         reply_type_(reply_type) {}
 
@@ -40,9 +40,9 @@ class Invocation final : public Job {
 
 class Inference final : public Job {
  public:
-  Inference(const http::HttpRequest& request, const ModelIdentity& identity,
+  Inference(const http::HttpRequest& request, std::shared_ptr<const ModelIdentity> identity,
             const payload::DecodeLimits& limits, std::shared_ptr<RequestMetrics> metrics)
-      : Job(request, Endpoint::infer, identity, limits, std::move(metrics)),
+      : Job(request, Endpoint::infer, std::move(identity), limits, std::move(metrics)),
         json_bytes_(request.header.field(kJsonBytesField)) {}
 
  private:
@@ -69,10 +69,11 @@ class Inference final : public Job {
 
 }  // namespace
 
-Job::Job(const http::HttpRequest& request, Endpoint endpoint, const ModelIdentity& identity,
-         const payload::DecodeLimits& limits, std::shared_ptr<RequestMetrics> metrics)
+Job::Job(const http::HttpRequest& request, Endpoint endpoint,
+         std::shared_ptr<const ModelIdentity> identity, const payload::DecodeLimits& limits,
+         std::shared_ptr<RequestMetrics> metrics)
     : endpoint_(endpoint),
-      identity_(identity),
+      identity_(std::move(identity)),
       limits_(limits),
       metrics_(std::move(metrics)),
       request_id_(request_id_of(request.header)) {}
@@ -97,17 +98,19 @@ http::HttpReply Job::finish(http::HttpReply reply) {
 }
 
 std::shared_ptr<Job> make_invocation(const http::HttpRequest& request,
-                                     const ModelIdentity& identity,
+                                     std::shared_ptr<const ModelIdentity> identity,
                                      const payload::ReplyType& reply_type,
                                      const payload::DecodeLimits& limits,
                                      std::shared_ptr<RequestMetrics> metrics) {
-  return std::make_shared<Invocation>(request, identity, reply_type, limits, std::move(metrics));
+  return std::make_shared<Invocation>(request, std::move(identity), reply_type, limits,
+                                      std::move(metrics));
 }
 
-std::shared_ptr<Job> make_inference(const http::HttpRequest& request, const ModelIdentity& identity,
+std::shared_ptr<Job> make_inference(const http::HttpRequest& request,
+                                    std::shared_ptr<const ModelIdentity> identity,
                                     const payload::DecodeLimits& limits,
                                     std::shared_ptr<RequestMetrics> metrics) {
-  return std::make_shared<Inference>(request, identity, limits, std::move(metrics));
+  return std::make_shared<Inference>(request, std::move(identity), limits, std::move(metrics));
 }
 
 payload::ModelFacts facts_of(const ModelIdentity& identity) {

@@ -20,8 +20,9 @@ namespace kiln::serve {
 // not be dropped by a thread of its own.
 class Job {
  public:
-  Job(const http::HttpRequest& request, Endpoint endpoint, const ModelIdentity& identity,
-      const payload::DecodeLimits& limits, std::shared_ptr<RequestMetrics> metrics);
+  Job(const http::HttpRequest& request, Endpoint endpoint,
+      std::shared_ptr<const ModelIdentity> identity, const payload::DecodeLimits& limits,
+      std::shared_ptr<RequestMetrics> metrics);
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
   virtual ~Job() = default;
@@ -40,7 +41,7 @@ class Job {
   virtual payload::Pictures do_decode(std::string_view body) = 0;
   virtual http::HttpReply do_answer(std::span<const float> outputs) const = 0;
 
-  const ModelIdentity& identity() const { return identity_; }
+  const ModelIdentity& identity() const { return *identity_; }
   const payload::DecodeLimits& limits() const { return limits_; }
 
  private:
@@ -48,7 +49,7 @@ class Job {
 
   const Endpoint endpoint_;
   const Clock::time_point begin_ = Clock::now();
-  const ModelIdentity identity_;
+  const std::shared_ptr<const ModelIdentity> identity_;
   const payload::DecodeLimits limits_;
   const std::shared_ptr<RequestMetrics> metrics_;
   std::string request_id_, body_;
@@ -56,13 +57,14 @@ class Job {
 
 // POST /invocations. `reply_type`: what the client accepts.
 std::shared_ptr<Job> make_invocation(const http::HttpRequest& request,
-                                     const ModelIdentity& identity,
+                                     std::shared_ptr<const ModelIdentity> identity,
                                      const payload::ReplyType& reply_type,
                                      const payload::DecodeLimits& limits,
                                      std::shared_ptr<RequestMetrics> metrics);
 
 // POST .../infer.
-std::shared_ptr<Job> make_inference(const http::HttpRequest& request, const ModelIdentity& identity,
+std::shared_ptr<Job> make_inference(const http::HttpRequest& request,
+                                    std::shared_ptr<const ModelIdentity> identity,
                                     const payload::DecodeLimits& limits,
                                     std::shared_ptr<RequestMetrics> metrics);
 

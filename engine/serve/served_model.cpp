@@ -20,7 +20,7 @@ std::vector<ModelTable::Entry> ModelTable::all() const {
 
 ModelTable::Entry ModelTable::put(Entry model) {
   const std::lock_guard lock(mutex_);
-  return std::exchange(models_[model->identity.name], std::move(model));
+  return std::exchange(models_[model->identity->name], std::move(model));
 }
 
 ModelTable::Entry ModelTable::remove(std::string_view name) {

@@ -4,7 +4,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,7 +18,6 @@ struct ModelIdentity {
   std::string name, version;
   payload::PictureShape shape;
   std::vector<std::string> classes;
-  std::optional<double> accuracy;  // on its test set, a fraction
 
   // Whether a request that was read for the one can be answered by the other.
   bool answers_like(const ModelIdentity& other) const {
@@ -28,7 +26,7 @@ struct ModelIdentity {
 };
 
 struct ServedModel {
-  ModelIdentity identity;
+  std::shared_ptr<const ModelIdentity> identity;
   std::shared_ptr<BatcherMetrics> metrics;  // of all that bear this name, one after another
   std::unique_ptr<Batcher> batcher;
 };

@@ -69,13 +69,13 @@ void write_model(MetricsPage& page, const std::vector<ModelTable::Entry>& models
                         const auto& write) {
     page.family(name, kind, help);
     for (const ModelTable::Entry& model : models)
-      write(*model, MetricsPage::Label{"model", model->identity.name});
+      write(*model, MetricsPage::Label{"model", model->identity->name});
   };
   using Kind = MetricsPage::Kind;
   using Label = MetricsPage::Label;
   each("kiln_model_info", Kind::gauge, "1 for each model at work.",
        [&](const ServedModel& m, const Label& label) {
-         page.sample(std::uint64_t{1}, {label, {"version", m.identity.version}});
+         page.sample(std::uint64_t{1}, {label, {"version", m.identity->version}});
        });
   each("kiln_queue_pictures", Kind::gauge, "Pictures that no batch has taken yet.",
        [&](const ServedModel& m, const Label& label) {
@@ -159,14 +159,14 @@ Service::Reply Service::route_model(HttpRequest& request, std::string_view rest,
   const ModelTable::Entry model = name.empty() ? nullptr : models_.find(name);
   if (model == nullptr) return error_reply(404, "there is no model of this name");
   if (word == "versions") {
-    if (next() != model->identity.version)
+    if (next() != model->identity->version)
       return error_reply(404, "there is no such version of this model");
     word = next();
   }
   if (!rest.empty()) return error_reply(404, "there is nothing at this path");
   if (word.empty())
     return only_get(request, [&] {
-      return json_reply(200, payload::model_metadata(facts_of(model->identity)));
+      return json_reply(200, payload::model_metadata(facts_of(*model->identity)));
     });
   if (word == "ready")
     return only_get(request, [&] {
@@ -247,8 +247,8 @@ void Service::submit(const ModelTable::Entry& found, const std::shared_ptr<Job>&
   ModelTable::Entry model = found;
   Admission admission = model->batcher->submit(std::move(work));
   while (admission == Admission::stopping) {
-    ModelTable::Entry next = models_.find(model->identity.name);
-    if (next == nullptr || next == model || !next->identity.answers_like(found->identity)) break;
+    ModelTable::Entry next = models_.find(model->identity->name);
+    if (next == nullptr || next == model || !next->identity->answers_like(*found->identity)) break;
     model = std::move(next);
     admission = model->batcher->submit(std::move(work));  // NOLINT(bugprone-use-after-move)
   }

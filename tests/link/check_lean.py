@@ -23,7 +23,7 @@ SYMBOLS = {
     "cuDNN or cuBLAS": r"\b(cudnn|cublas)\w*",
     "the loader of plug-ins": r"(^|\s)(dlopen|dlmopen)(@|$)",
 }
-LIBRARIES = r"(dnnl|mpi|nccl|cudnn|cublas|cudart|\bcuda|open-pal|pmix|tbb|gomp|torch)"
+LIBRARIES = r"(dnnl|mpi|nccl|cudnn|cublas|cudart|libcuda\b|open-pal|pmix|tbb|gomp|torch)"
 # A program without these was not read, or is not one that serves.
 EXPECTED = r"\bkiln::infer::Session::run\("
 

@@ -8,10 +8,43 @@ import re
 import subprocess
 import sys
 
+import check_lean
+
 CHECKER = pathlib.Path(__file__).resolve().with_name("check_lean.py")
 # Each is a find that the fat program must bring, so that no pattern is dead.
 MUST_FIND = ["a gradient", "a kernel of training", "an optimizer", "the trainer",
              "the loader of plug-ins"]
+# What no program of this build holds is planted: for every pattern a name that it must find.
+PLANTED = {
+    "a gradient": "kiln::cpu::maxpool_grad(kiln::Context&, kiln::MaxpoolGradArgs const&)",
+    "a kernel of training": "kiln::cpu::batchnorm_train(kiln::Context&)",
+    "an optimizer": "kiln::cpu::sgd_step(kiln::Context&)",
+    "the trainer": "vtable for kiln::Trainer",
+    "a gradient of a layer": "kiln::Linear::do_backward(kiln::Context&, kiln::Memory const&)",
+    "oneDNN": "dnnl_engine_create",
+    "MPI": "MPI_Init",
+    "NCCL": "ncclAllReduce",
+    "cuDNN or cuBLAS": "cudnnCreate",
+    "the loader of plug-ins": "dlopen@GLIBC_2.34",
+}
+LIBRARIES = ["libdnnl.so.2", "libmpi.so.40", "libnccl.so.2", "libcudnn.so.9", "libcublasLt.so.13",
+             "libcudart.so.13", "libcuda.so.1", "libtbb.so.12", "libgomp.so.1"]
+HARMLESS = ["kiln::infer::Session::run(long)", "kiln::cpu::relu(kiln::Context&)", "std::terminate()"]
+HARMLESS_LIBRARIES = ["libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libc.so.6"]
+
+
+def pattern_faults() -> list[str]:
+    faults = [f"no name is planted for {what}" for what in check_lean.SYMBOLS.keys() - PLANTED.keys()]
+    for what, name in PLANTED.items():
+        if not re.search(check_lean.SYMBOLS[what], name):
+            faults.append(f"{name} was not called {what}")
+    for name in HARMLESS:
+        faults += [f"{name} was called {what}" for what, pattern in check_lean.SYMBOLS.items()
+                   if re.search(pattern, name)]
+    for libraries, found in ((LIBRARIES, True), (HARMLESS_LIBRARIES, False)):
+        faults += [f"{library}: found is not {found}" for library in libraries
+                   if bool(re.search(check_lean.LIBRARIES, library)) != found]
+    return faults
 
 
 def run(program: str) -> subprocess.CompletedProcess:
@@ -21,7 +54,7 @@ def run(program: str) -> subprocess.CompletedProcess:
 
 def main() -> int:
     lean, fat = sys.argv[1:]
-    failures = []
+    failures = pattern_faults()
     result = run(lean)
     if result.returncode != 0:
         failures.append(f"the lean program was refused:\n{result.stdout}{result.stderr}")

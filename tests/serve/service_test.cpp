@@ -71,8 +71,8 @@ class ServiceTest : public testing::Test {
   ModelTable::Entry make_model(const std::string& name, const std::string& version,
                                bool with_inline, std::int64_t queue = 100) {
     auto model = std::make_shared<ServedModel>();
-    model->identity = {
-        .name = name, .version = version, .shape = kShape, .classes = {"a", "b"}, .accuracy = 0.5};
+    model->identity = std::make_shared<ModelIdentity>(
+        ModelIdentity{.name = name, .version = version, .shape = kShape, .classes = {"a", "b"}});
     model->metrics = std::make_shared<BatcherMetrics>(4);
     std::vector<std::unique_ptr<Executor>> executors;
     executors.push_back(std::make_unique<SumExecutor>(hold_));
