@@ -1,6 +1,7 @@
 // A model at work, and the table of those that are.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,6 +30,7 @@ struct ServedModel {
   std::shared_ptr<const ModelIdentity> identity;
   std::shared_ptr<BatcherMetrics> metrics;  // of all that bear this name, one after another
   std::unique_ptr<Batcher> batcher;
+  std::chrono::milliseconds request_time{30'000};  // until a request that waits is refused
 };
 
 // Whole numbers without leading zeros, the larger the newer.

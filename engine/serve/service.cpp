@@ -244,7 +244,7 @@ void Service::submit(const ModelTable::Entry& found, const std::shared_ptr<Job>&
                      payload::Pictures pictures,
                      const std::shared_ptr<http::DeferredReply>& deferred) {
   Work work{.pictures = std::move(pictures),
-            .deadline = Clock::now() + options_.request_time,
+            .deadline = Clock::now() + found->request_time,
             .waiter = std::make_unique<DeferredJob>(job, deferred)};
   ModelTable::Entry model = found;
   Admission admission = model->batcher->submit(std::move(work));

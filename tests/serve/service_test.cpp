@@ -68,8 +68,8 @@ class ServiceTest : public testing::Test {
     for (const auto& model : models_.all()) model->batcher->stop();
   }
 
-  ModelTable::Entry make_model(const std::string& name, const std::string& version,
-                               bool with_inline, std::int64_t queue = 100) {
+  std::shared_ptr<ServedModel> make_model(const std::string& name, const std::string& version,
+                                          bool with_inline, std::int64_t queue = 100) {
     auto model = std::make_shared<ServedModel>();
     model->identity = std::make_shared<ModelIdentity>(
         ModelIdentity{.name = name, .version = version, .shape = kShape, .classes = {"a", "b"}});
@@ -291,7 +291,9 @@ TEST_F(ServiceTest, AFailureIs500AndALateRequest504) {
 }
 
 TEST_F(ServiceTest, ALateRequestIs504) {
-  options_.request_time = std::chrono::milliseconds(5);
+  const auto model = make_model("sum", "7", true);
+  model->request_time = std::chrono::milliseconds(5);
+  models_.put(model)->batcher->stop();
   const std::lock_guard held(*hold_);
   EXPECT_EQ(invoke("text/csv", "1,1,1,1,1,1\n1,1,1,1,1,1").status, 504);
 }
