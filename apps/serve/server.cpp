@@ -93,12 +93,13 @@ class Server {
         device_(choose_device(settings.common, log_)),
         loader_(load_options(settings, device_), log_),
         service_(table_, service_options(settings)),
-        http_(http_options(settings),
-              [this](http::HttpRequest& request) { return service_.handle(request); }, log_),
-        keeper_(settings.root,
-                settings.versions == "all" ? serve::VersionPolicy::all
-                                           : serve::VersionPolicy::latest,
-                loader_, table_, log_) {}
+        http_(
+            http_options(settings),
+            [this](http::HttpRequest& request) { return service_.handle(request); }, log_),
+        keeper_(
+            settings.root,
+            settings.versions == "all" ? serve::VersionPolicy::all : serve::VersionPolicy::latest,
+            loader_, table_, log_) {}
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   // Batchers first: who waits for them uses what the service has.
