@@ -105,6 +105,8 @@ void add_http_options(CLI::App& app, ServeSettings& s) {
        "After SIGTERM: how long to answer on, with /ping at 503, before new connections are\n"
        "refused");
   time("--drain-time-ms", s.drain_time_ms, "After that: how long requests under way may take");
+  time("--drain-idle-ms", s.drain_idle_ms,
+       "After that: how long a connection that asks for nothing stays open");
   app.add_flag("--no-ui", s.no_ui, "Without the page at /");
 }
 
