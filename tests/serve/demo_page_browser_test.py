@@ -71,6 +71,12 @@ def landscape(x, y):
     return (60 + (x + 3 * y) % 40, 60, 120)
 
 
+def start_server():
+    """The server, which stops at the end of its input: communicate() ends it; and its address."""
+    server = subprocess.Popen([SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return server, f"http://127.0.0.1:{int(server.stdout.readline())}/"
+
+
 def start_browser(folder):
     options = webdriver.ChromeOptions()
     for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage",
@@ -92,10 +98,8 @@ class Page(unittest.TestCase):
         SHOTS.mkdir(parents=True, exist_ok=True)
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
-        cls.server = subprocess.Popen([SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      text=True)
-        cls.addClassCleanup(cls.server.communicate)  # ends its input, on which it stops
-        cls.url = f"http://127.0.0.1:{int(cls.server.stdout.readline())}/"
+        server, cls.url = start_server()
+        cls.addClassCleanup(server.communicate)
         cls.browser = start_browser(cls.folder.name)
         cls.addClassCleanup(cls.browser.quit)
         cls.picture = cls.file("sunset.png", png(240, 160, landscape))
@@ -181,7 +185,7 @@ class Page(unittest.TestCase):
         self.assertEqual(self.text("name"), "colours")
         self.assertEqual(self.text("version"), "3")
         self.assertEqual(self.text("accuracy"), "63.4 % on cifar-10")
-        self.assertEqual(self.text("input"), "32 × 32, colour")
+        self.assertEqual(self.text("input"), "32\u00a0×\u00a032, colour")
         self.assertFalse(self.element("synthetic").is_displayed())
         self.shot("empty")
         self.give(self.picture)
@@ -233,12 +237,14 @@ class Page(unittest.TestCase):
         self.assertEqual(len(self.bars()), 10)
         more.send_keys(Keys.ENTER)
         names = [name for name, _ in self.bars()]
-        self.assertEqual(names, model["classes"], "the later a class the less likely it is here")
+        self.assertEqual(names, [name or f"class {k}" for k, name in enumerate(model["classes"])],
+                         "here a later class is less likely")
         self.assertEqual(self.browser.execute_script("return document.activeElement.tagName"), "LI")
         self.assertEqual(self.browser.title, "hostile – kiln")
         inside = self.browser.execute_script(
             "return [...document.querySelectorAll('main *')].map((e) => e.localName)")
-        self.assertEqual([n for n in inside if n in ("script", "b", "svg")], ["b"], "the page's own")
+        self.assertEqual([n for n in inside if n in ("script", "b", "svg")], ["b"],
+                         "the page's own")
         self.assertEqual(inside.count("img"), 1, "the page's own")
         for width in (1100, 390):
             self.window(width, 800)
@@ -252,12 +258,14 @@ class Page(unittest.TestCase):
         self.assertEqual(self.bars(), [])
         self.assertRegex(self.text("error"), r"^The server answers 400: picture: is neither")
         self.assertEqual(self.text("status"), "")
+        self.assertFalse(self.element("views").is_displayed(), "nothing of the picture before")
         self.shot("refused")
         self.give(self.file("anim.gif", b"GIF89a"))
         self.assertRegex(self.text("error"), r"^The server answers 415: .*image/gif")
         self.give(self.picture)
         self.assertEqual(self.text("error"), "")
         self.assertEqual(len(self.bars()), 3, "all is well again")
+        self.assertTrue(self.element("views").is_displayed())
 
     # A file that a script hands to `kind` of event, as the browser does for a person.
     def send_event(self, kind, content):
@@ -302,7 +310,7 @@ class Page(unittest.TestCase):
         roles = {role for role, _ in named}
         self.assertLessEqual({"heading", "combobox", "status", "alert", "banner", "main"}, roles)
         self.assertIn(("combobox", "Model"), named)
-        self.assertIn("Choose a picture, drop or paste one: PNG or JPEG",
+        self.assertIn("Choose a picture or drop or paste one: PNG or JPEG",
                       {name for _, name in named})
 
     def polls(self):
@@ -319,6 +327,7 @@ class Page(unittest.TestCase):
             return self.text("rate") not in ("", "0 requests/s")
         self.wait(busy, "a rate of something")
         self.assertRegex(self.text("rate"), r"^[\d.]+ requests/s$")
+        self.shot("rate")
         self.browser.execute_script(
             "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
             "document.dispatchEvent(new Event('visibilitychange'))")
@@ -329,6 +338,16 @@ class Page(unittest.TestCase):
         self.browser.execute_script(
             "delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
         self.wait(lambda: self.polls() > before, "the page to go on")
+
+    def test_a_server_that_is_gone(self):
+        server, url = start_server()
+        self.browser.get(url)
+        self.wait(lambda: self.text("name") == "colours", "the model's name")
+        server.communicate()
+        self.wait(lambda: self.text("rate") == "The server does not answer.", "the header's words")
+        self.give(self.picture)
+        self.assertEqual(self.text("error"), "The server does not answer.")
+        self.browser.get_log("browser")  # refused connections, which are meant
 
     # That the watch above sees a violation, and that the policy holds.
     def test_what_is_planted_is_refused(self):

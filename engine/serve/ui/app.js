@@ -39,6 +39,11 @@ function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
+// In one piece: the spaces break no line.
+function extent({height, width}) {
+  return `${width}\u00a0×\u00a0${height}`;
+}
+
 function show(id, text) {
   element(id).textContent = text;
 }
@@ -60,8 +65,7 @@ function showModel() {
   show("accuracy", known ? `${percent(chosen.accuracy)} on ${chosen.data || "its test set"}`
                          : "unknown");
   const colour = chosen && {1: "grey", 3: "colour"}[chosen.channels];
-  show("input", chosen ? `${chosen.width} × ${chosen.height}, ` +
-                         (colour || `${chosen.channels} channels`) : "–");
+  show("input", chosen ? `${extent(chosen)}, ${colour || `${chosen.channels} channels`}` : "–");
   show("classes", chosen ? chosen.classes.length : "–");
   element("synthetic").hidden = !(chosen && chosen.synthetic);
 }
@@ -81,6 +85,19 @@ async function loadModels() {
   showModel();
 }
 
+// Asks for what the network gets of the picture; without it neither view is shown.
+async function showSeen(chosen, post) {
+  const views = element("views");
+  try {
+    const reply = await ask(`ui/models/${encodeURIComponent(chosen.name)}/input`, post);
+    drawSeen(new Uint8Array(await reply.arrayBuffer()), chosen);
+    views.hidden = false;
+  } catch (error) {
+    if (error.name !== "AbortError") views.hidden = true;
+    throw error;
+  }
+}
+
 // `pixels`: bytes [height, width, channels].
 function drawSeen(pixels, {height, width, channels}) {
   const canvas = element("seen");
@@ -91,7 +108,7 @@ function drawSeen(pixels, {height, width, channels}) {
     image.data[4 * i + 3] = 255;
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
-  show("size", `${width} × ${height} pixels`);
+  show("size", `${extent({height, width})} pixels`);
 }
 
 function makeBar({name, share}) {
@@ -108,7 +125,7 @@ function makeBar({name, share}) {
 function showBars(outputs, classes, milliseconds) {
   if (outputs.includes(null)) throw new Error("The network's result holds no finite numbers.");
   const ranked = softmax(outputs)
-      .map((share, k) => ({share, name: classes[k] ?? `class ${k}`}))
+      .map((share, k) => ({share, name: classes[k] || `class ${k}`}))
       .sort((a, b) => b.share - a.share);
   element("bars").replaceChildren(...ranked.slice(0, FIRST_BARS).map(makeBar));
   const more = element("more");
@@ -122,7 +139,8 @@ function showBars(outputs, classes, milliseconds) {
     rest[0].focus();  // the button that had it is gone
   };
   const {name, share} = ranked[0];
-  show("status", `Most likely ${name}, ${percent(share)}. Answered in ` +
+  const short = name.length > 60 ? `${name.slice(0, 60)}…` : name;
+  show("status", `Most likely ${short}, ${percent(share)}. Answered in ` +
                  `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms.`);
 }
 
@@ -137,20 +155,16 @@ async function classify() {
   if (!picture || !chosen) return;
   running.abort();
   running = new AbortController();
-  const post = {method: "POST", body: picture, signal: running.signal};
-  const type = {"Content-Type": picture.type || "application/x-image"};
+  const post = {method: "POST", body: picture, signal: running.signal, headers: {
+    "Content-Type": picture.type || "application/x-image", "Accept": "application/json",
+    "X-Amzn-SageMaker-Target-Model": chosen.name}};
   const bars = element("bars");
   bars.classList.add("waiting");
   show("error", "");
   try {
-    const seen = await ask(`ui/models/${encodeURIComponent(chosen.name)}/input`,
-                           {...post, headers: type});
-    drawSeen(new Uint8Array(await seen.arrayBuffer()), chosen);
-    element("views").hidden = false;
+    await showSeen(chosen, post);
     const begin = performance.now();
-    const reply = await ask("invocations", {...post, headers: {
-      ...type, "Accept": "application/json", "X-Amzn-SageMaker-Target-Model": chosen.name}});
-    const [outputs] = await reply.json();
+    const [outputs] = await (await ask("invocations", post)).json();
     showBars(outputs, chosen.classes, performance.now() - begin);
   } catch (error) {
     showError(error);
