@@ -1,8 +1,9 @@
 """The demo page in a headless Chromium: what a person does, and what hostile names do.
 
-    demo_page_browser_test.py SERVER FOLDER
+    demo_page_browser_test.py SERVER PROGRAMS FOLDER
 
-SERVER is the program demo_page_server, which prints its port; pictures of the page go to FOLDER.
+SERVER is the program demo_page_server, whose models have no network; PROGRAMS is the folder of
+kiln-serve and of what trains a network for it. Pictures of the page go to FOLDER.
 Needs chromium, chromium-driver and python3-selenium (scripts/install-packages browser); exit status
 77, CTest's "skipped", where one is missing.
 """
@@ -10,6 +11,7 @@ Needs chromium, chromium-driver and python3-selenium (scripts/install-packages b
 import json
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -39,6 +41,7 @@ if MISSING:
     sys.exit(77)
 
 SERVER = sys.argv.pop(1)
+PROGRAMS = pathlib.Path(sys.argv.pop(1))
 SHOTS = pathlib.Path(sys.argv.pop(1))
 WAIT_S = 20
 # Runs before any script of a page: keeps what the policy refused, and where a script got through.
@@ -92,21 +95,23 @@ def start_browser(folder):
     return browser
 
 
-class Page(unittest.TestCase):
+class InBrowser(unittest.TestCase):
+    """A browser for all tests of a class; each begins with the page at `url`."""
+
+    url = None
+
     @classmethod
     def setUpClass(cls):
         SHOTS.mkdir(parents=True, exist_ok=True)
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.folder.cleanup)
-        server, cls.url = start_server()
-        cls.addClassCleanup(server.communicate)
-        cls.browser = start_browser(cls.folder.name)
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        cls.browser = start_browser(cls.folder)
         cls.addClassCleanup(cls.browser.quit)
-        cls.picture = cls.file("sunset.png", png(240, 160, landscape))
 
     @classmethod
     def file(cls, name, content):
-        path = pathlib.Path(cls.folder.name) / name
+        path = cls.folder / name
         path.write_bytes(content)
         return path
 
@@ -180,6 +185,15 @@ class Page(unittest.TestCase):
             "Content-Type": "image/png", "X-Amzn-SageMaker-Target-Model": model})
         with urllib.request.urlopen(request, timeout=WAIT_S) as reply:
             return json.load(reply)[0]
+
+
+class Page(InBrowser):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        server, cls.url = start_server()
+        cls.addClassCleanup(server.communicate)
+        cls.picture = cls.file("sunset.png", png(240, 160, landscape))
 
     def test_a_picture_becomes_bars(self):
         self.assertEqual(self.text("name"), "colours")
@@ -368,6 +382,57 @@ class Page(unittest.TestCase):
         self.assertEqual(self.browser.title, "colours – kiln")
         self.assertTrue(self.complaints(), "the console tells of it too")
         self.browser.execute_script("window.violations = []")
+
+
+class TrainedNetwork(InBrowser):
+    """kiln-serve with a network that kiln-train has trained for seconds."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        data, model = cls.folder / "data", cls.folder / "model"
+        run = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        subprocess.run([PROGRAMS / "kiln-data", "synth", data, "--train-count", "4000",
+                        "--test-count", "500"], **run)
+        subprocess.run([PROGRAMS / "kiln-train", "--model", "lenet", "--data", data, "--model-dir",
+                        model, "--optimizer", "adam", "--epochs", "8", "--no-report"], **run)
+        cls.pictures = (data / "test_batch.bin").read_bytes()
+        cls.card = json.loads((model / "model.json").read_text())
+        cls.versions = cls.folder / "versions"
+        cls.versions.mkdir()
+        model.rename(cls.versions / "1")
+        server = subprocess.Popen([PROGRAMS / "kiln-serve", cls.versions, "--port", "0", "--address",
+                                   "127.0.0.1", "--watch-ms", "100", "--log-level", "quiet"],
+                                  stdout=subprocess.PIPE, text=True)
+        cls.addClassCleanup(server.wait, 40)
+        cls.addClassCleanup(server.terminate)
+        cls.addClassCleanup(server.stdout.close)
+        cls.url = re.search(r"http://[\d.]+:\d+", server.stdout.readline())[0] + "/"
+
+    # Picture `k` of the test set: a label, and 32 x 32 of each colour.
+    def example(self, k):
+        pixels = self.pictures[3073 * k + 1:3073 * (k + 1)]
+        return png(32, 32, lambda x, y: [pixels[1024 * c + 32 * y + x] for c in range(3)])
+
+    def test_its_answers_are_those_of_invocations(self):
+        self.assertEqual(self.text("name"), "lenet")
+        self.assertEqual(self.text("accuracy"),
+                         f"{100 * self.card['accuracy']:.1f} % on synthetic stand-in")
+        self.assertTrue(self.element("synthetic").is_displayed())
+        for k in range(3):
+            content = self.example(k)
+            self.give(self.file(f"example-{k}.png", content))
+            outputs = self.predict("lenet", content)
+            top = max(range(10), key=lambda c, o=outputs: o[c])
+            self.assertEqual(self.bars()[0][0], self.card["classes"][top])
+            self.assertEqual(len(self.bars()), 10)
+        self.shot("trained")
+
+    def test_a_new_version_is_seen(self):
+        self.assertEqual(self.text("version"), "1")
+        shutil.copytree(self.versions / "1", self.folder / "next")
+        (self.folder / "next").rename(self.versions / "2")
+        self.wait(lambda: self.text("version") == "2", "the new version, without loading the page")
 
 
 if __name__ == "__main__":

@@ -187,6 +187,19 @@ TEST_F(DemoPageTest, TellsOfTheModels) {
        "synthetic": false}])"));
 }
 
+TEST_F(DemoPageTest, OfAModelsVersionsTheNewestIsTold) {
+  for (const char* version : {"12", "7"})
+    models_.put(test::make_colour_model({.name = "colours",
+                                         .version = version,
+                                         .shape = {1, 1, 3},
+                                         .classes = {"a"},
+                                         .data_name = {}}));
+  const auto models = nlohmann::json::parse(get("/ui/models").body);
+  ASSERT_EQ(models.size(), 1u);
+  EXPECT_EQ(models.at(0).at("version"), "12");
+  EXPECT_EQ(input("image/png", image_file("rgb.png")).body.size(), 3u) << "as /invocations does";
+}
+
 TEST_F(DemoPageTest, NamesAreDataWhateverTheySay) {
   const std::string nasty = "</script><img src=x onerror=\"alert('1')\">\\ &\n\x01\xe2\x80\xae";
   models_.put(test::make_colour_model({.name = nasty,

@@ -187,12 +187,14 @@ function takeDropped(event) {
   else showError(new Error("What was dropped is no file; save the picture first."));
 }
 
-// From the page of metrics: predictions that the server has answered, and the models at work.
+// From the page of metrics: predictions that the server has answered, and what tells of a change
+// of models.
 function readMetrics(text) {
   const counted = /^kiln_requests_total\{endpoint="(?:invocations|infer)".*\} (\d+)$/gm;
   let requests = 0;
   for (const [, number] of text.matchAll(counted)) requests += Number(number);
-  return {time: performance.now(), requests, info: String(text.match(/^kiln_model_info.*$/gm))};
+  const loads = String(text.match(/^kiln_model_(?:info|loads_total).*$/gm));
+  return {time: performance.now(), requests, loads};
 }
 
 const rates = [];
@@ -212,7 +214,7 @@ async function refresh(before) {
   try {
     const now = readMetrics(await (await ask("metrics")).text());
     if (before) showRate(before, now);
-    if (!before || before.info !== now.info) await loadModels();
+    if (!before || before.loads !== now.loads) await loadModels();
     return now;
   } catch (error) {
     show("rate", error.status === 404 ? "" : error.message);
