@@ -44,6 +44,7 @@ serve::ServiceOptions service_options(const ServeSettings& s) {
           .default_accept = s.default_accept,
           .overload_status = s.overload_status,
           .worker_count = s.decoders,
+          .ui = !s.no_ui,
           .limits = {.picture_count = s.max_pictures,
                      .image_side = s.max_image_side,
                      .image_pixels = s.max_image_pixels}};

@@ -58,7 +58,10 @@ ModelIdentity identity_of(const ModelCard& card, std::string name, const std::st
   return {.name = std::move(name),
           .version = version,
           .shape = {card.input_height, card.input_width, card.input_channels},
-          .classes = card.classes};
+          .classes = card.classes,
+          .accuracy = card.accuracy,
+          .data_name = card.data_name,
+          .synthetic = card.synthetic};
 }
 
 }  // namespace

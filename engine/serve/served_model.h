@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ struct ModelIdentity {
   std::string name, version;  // version: a whole number
   payload::PictureShape shape;
   std::vector<std::string> classes;
+  std::optional<double> accuracy;  // on the test set, a fraction
+  std::string data_name;           // of the training data
+  bool synthetic = false;          // those were drawn pictures
 
   // Whether a request that was read for the one can be answered by the other.
   bool answers_like(const ModelIdentity& other) const {

@@ -8,6 +8,7 @@
 #include "engine/payload/encode.h"
 #include "engine/payload/inference_protocol.h"
 #include "engine/payload/media_type.h"
+#include "engine/serve/replies.h"
 
 namespace kiln::serve {
 namespace {
@@ -17,26 +18,6 @@ using http::HttpReply;
 using http::HttpRequest;
 
 constexpr std::string_view kModels = "/v2/models/";
-
-HttpReply json_reply(int status, std::string body) {
-  return {.status = status, .body = std::move(body), .fields = {}};
-}
-
-HttpReply wrong_method(std::string_view allowed) {
-  HttpReply reply = error_reply(405, "this path takes " + std::string(allowed));
-  reply.fields.push_back({"Allow", std::string(allowed)});
-  return reply;
-}
-
-bool is_get(const HttpRequest& request) {
-  return request.header.method == "GET" || request.header.method == "HEAD";
-}
-
-// `make` for GET and HEAD, 405 for the rest.
-template <class Make>
-HttpReply only_get(const HttpRequest& request, const Make& make) {
-  return is_get(request) ? make() : wrong_method("GET, HEAD");
-}
 
 Endpoint endpoint_of(std::string_view path) {
   if (path == "/invocations") return Endpoint::invocations;
@@ -113,7 +94,8 @@ Service::Service(const ModelTable& models, const ServiceOptions& options)
     : models_(models),
       options_(options),
       metrics_(std::make_shared<RequestMetrics>()),
-      workers_(options.worker_count, options.waiting_bodies) {}
+      workers_(options.worker_count, options.waiting_bodies),
+      page_(models, workers_, options.limits, options.overload_status, metrics_) {}
 
 std::optional<HttpReply> Service::handle(HttpRequest& request) {
   const Clock::time_point begin = Clock::now();
@@ -145,6 +127,7 @@ Service::Reply Service::route(HttpRequest& request, std::string_view path, bool&
     return only_get(request,
                     [&] { return json_reply(ready() ? 200 : 503, payload::ready_reply(ready())); });
   if (path.starts_with(kModels)) return route_model(request, path.substr(kModels.size()), counted);
+  if (options_.ui && DemoPage::owns(path)) return page_.handle(request, path);
   return error_reply(404, "there is nothing at this path");
 }
 

@@ -6,6 +6,7 @@
 //   GET  /v2, /v2/health/live, /v2/health/ready, /v2/models/M[/versions/V][/ready]
 //   POST /v2/models/M[/versions/V]/infer      the Open Inference Protocol
 //   GET  /metrics                   Prometheus
+//   GET  /, /ui/...                 the demo page (engine/serve/ui/demo_page.h)
 //
 // Nothing here waits: small bodies are decoded and lone pictures computed by the caller, which is
 // the loop's thread; the rest goes to workers and to the model's batcher, which complete the reply.
@@ -23,6 +24,7 @@
 #include "engine/serve/job.h"
 #include "engine/serve/request_metrics.h"
 #include "engine/serve/served_model.h"
+#include "engine/serve/ui/demo_page.h"
 #include "engine/serve/workers.h"
 
 namespace kiln::serve {
@@ -34,6 +36,7 @@ struct ServiceOptions {
   std::size_t inline_body_bytes = 1 << 15;  // larger bodies, and encoded pictures, go to workers
   int worker_count = 1;
   std::size_t waiting_bodies = 64;
+  bool ui = true;  // the demo page
   payload::DecodeLimits limits;
 };
 
@@ -65,6 +68,7 @@ class Service {
   const std::shared_ptr<RequestMetrics> metrics_;
   std::atomic<bool> ready_ = false;
   Workers workers_;
+  const DemoPage page_;
 };
 
 }  // namespace kiln::serve

@@ -174,7 +174,7 @@ TEST_F(ServiceTest, RefusesWithTheRightStatusAndOneLineOfJson) {
   const std::vector<http::HttpField> json = {{"Content-Type", "application/json"}};
   const std::vector<Wrong> rows = {
       {"unknown path", {"GET", "/nothing", "", {}}, 404, "nothing at this path"},
-      {"root", {"GET", "/", "", {}}, 404, "nothing at this path"},
+      {"root", {"POST", "/", "", {}}, 405, "GET, HEAD"},
       {"unknown model", {"GET", "/v2/models/other", "", {}}, 404, "no model of this name"},
       {"no model name", {"GET", "/v2/models/", "", {}}, 404, "no model of this name"},
       {"unknown version", {"GET", "/v2/models/sum/versions/8", "", {}}, 404, "no such version"},
