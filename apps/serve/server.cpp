@@ -104,7 +104,8 @@ class Server {
         service_(table_, service_options(settings)),
         http_(
             http_options(settings),
-            [this](http::HttpRequest& request) { return service_.handle(request); }, log_),
+            [this](http::HttpRequest& request) { return service_.handle(request); }, log_,
+            [this] { service_.finish_turn(); }),
         keeper_(
             settings.root,
             settings.versions == "all" ? serve::VersionPolicy::all : serve::VersionPolicy::latest,

@@ -55,9 +55,10 @@ void add_batch_options(CLI::App& app, ServeSettings& s) {
                  "Batches of a model computed at once, one thread each; 0: one per CPU")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
-  app.add_option("--inline", s.inlining,
-                 "Whether the thread that receives a lone picture computes it: auto (where the\n"
-                 "model takes under 0.5 ms), on or off")
+  app.add_option(
+         "--inline", s.inlining,
+         "Whether the thread that receives requests computes the few that arrive together:\n"
+         "auto (where a picture takes under 0.5 ms), on or off")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
   app.add_option("--max-batch", s.max_batch, "Most pictures computed together")

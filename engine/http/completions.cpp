@@ -14,13 +14,13 @@ Completions::Completions() : event_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
 
 // One write for all that gathers until the loop takes it.
 void Completions::add(std::uint64_t connection, HttpReply reply) {
-  bool was_empty = false;
+  bool first = false;
   {
     const std::lock_guard lock(mutex_);
-    was_empty = entries_.empty();
+    first = entries_.empty() && !held_;
     entries_.emplace_back(connection, std::move(reply));
   }
-  if (was_empty) wake();
+  if (first) wake();
 }
 
 void Completions::wake() {
@@ -29,12 +29,21 @@ void Completions::wake() {
   [[maybe_unused]] const ssize_t written = ::write(event_.get(), &one, sizeof one);
 }
 
+void Completions::hold() {
+  const std::lock_guard lock(mutex_);
+  held_ = true;
+}
+
 std::vector<Completions::Entry> Completions::take() {
-  // Before the lock: what is added after it writes again.
+  const std::lock_guard lock(mutex_);
+  // Whoever added the first has written, or will: that wakes the loop for nothing, no more.
+  held_ = false;
+  return std::exchange(entries_, {});
+}
+
+void Completions::clear() {
   std::uint64_t count = 0;
   [[maybe_unused]] const ssize_t got = ::read(event_.get(), &count, sizeof count);
-  const std::lock_guard lock(mutex_);
-  return std::exchange(entries_, {});
 }
 
 DeferredReply::~DeferredReply() {

@@ -21,12 +21,17 @@ class Completions {
   int fd() const { return event_.get(); }
   void add(std::uint64_t connection, HttpReply reply);
   void wake();
+  // add() wakes nobody until take(): for a loop that takes right after what adds.
+  void hold();
   std::vector<Entry> take();
+  // Until the next wake(), fd() is not readable. Before take(): what is added after it wakes again.
+  void clear();
 
  private:
   UniqueFd event_;
   std::mutex mutex_;
   std::vector<Entry> entries_;
+  bool held_ = false;
 };
 
 }  // namespace kiln::http

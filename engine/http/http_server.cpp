@@ -60,7 +60,7 @@ UniqueFd make_epoll() {
 
 class HttpServer::Loop {
  public:
-  Loop(const HttpServerOptions& options, HttpHandler handler, Log& log);
+  Loop(const HttpServerOptions& options, HttpHandler handler, Log& log, TurnEnd turn_end);
 
   std::uint16_t port() const { return port_; }
   bool run();
@@ -80,6 +80,7 @@ class HttpServer::Loop {
   void accept_all();
   void open(UniqueFd fd);
   void on_completions();
+  void end_turn();
   void on_client(Connection& c, std::uint32_t events);
   void read(Connection& c);
   void linger(Connection& c);
@@ -88,6 +89,7 @@ class HttpServer::Loop {
   std::optional<HttpReply> handle(Connection& c);
   void flush(Connection& c);
   void watch(Connection& c);
+  void tell_epoll(Connection& c);
   void set_deadline(Connection& c);
   void sweep();
   void expire(Connection& c);
@@ -101,6 +103,7 @@ class HttpServer::Loop {
 
   HttpServerOptions options_;
   HttpHandler handler_;
+  TurnEnd turn_end_;
   Log& log_;
   UniqueFd epoll_;
   UniqueFd listener_;
@@ -109,6 +112,7 @@ class HttpServer::Loop {
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t next_id_ = kCompletions + 1;  // never used twice: a late event finds nobody
   std::vector<std::uint64_t> ready_;          // have input that the last turn left
+  std::vector<std::uint64_t> deferred_;       // in this turn; epoll does not know it yet
   std::vector<char> buffer_ = std::vector<char>(kReadBytes);
   Clock::time_point now_ = Clock::now();
   Clock::time_point next_sweep_ = now_;
@@ -119,9 +123,11 @@ class HttpServer::Loop {
   std::atomic<bool> stop_asked_ = false;
 };
 
-HttpServer::Loop::Loop(const HttpServerOptions& options, HttpHandler handler, Log& log)
+HttpServer::Loop::Loop(const HttpServerOptions& options, HttpHandler handler, Log& log,
+                       TurnEnd turn_end)
     : options_(options),
       handler_(std::move(handler)),
+      turn_end_(std::move(turn_end)),
       log_(log),
       epoll_(make_epoll()),
       listener_(listen_on(options)),
@@ -152,7 +158,9 @@ bool HttpServer::Loop::run() {
   std::array<epoll_event, 256> events;
   while (!draining_ || (!connections_.empty() && now_ < drain_end_)) {
     const bool timed = !connections_.empty() || !listener_;
-    const auto wait = !ready_.empty() ? 0 : timed ? static_cast<int>(tick().count()) : -1;
+    const auto wait = !ready_.empty() || !deferred_.empty() ? 0
+                      : timed                               ? static_cast<int>(tick().count())
+                                                            : -1;
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), wait);
     if (count < 0 && errno != EINTR) throw Error(ErrorKind::io, "epoll_wait", errno_text(errno));
     now_ = Clock::now();
@@ -160,6 +168,7 @@ bool HttpServer::Loop::run() {
     for (const std::uint64_t id : std::exchange(ready_, {}))
       if (Connection* c = find(id); c && c->phase == Phase::reading)
         advance(*c, std::exchange(c->input, {}));
+    if (!deferred_.empty()) end_turn();
     if (now_ >= next_sweep_) sweep();
     if (stop_asked_ && !draining_) begin_drain();
   }
@@ -170,7 +179,10 @@ bool HttpServer::Loop::run() {
 
 void HttpServer::Loop::on_event(const epoll_event& event) {
   if (event.data.u64 == kListener) return accept_all();
-  if (event.data.u64 == kCompletions) return on_completions();
+  if (event.data.u64 == kCompletions) {
+    completions_->clear();
+    return on_completions();
+  }
   if (Connection* c = find(event.data.u64)) on_client(*c, event.events);
 }
 
@@ -216,6 +228,17 @@ void HttpServer::Loop::on_completions() {
     c->continued = false;
     advance(*c, std::exchange(c->input, {}));
   }
+}
+
+// Most replies that were deferred in this turn are there before epoll is told of them. What the
+// replies let begin, pipelined requests, belongs to the next turn.
+void HttpServer::Loop::end_turn() {
+  const std::vector<std::uint64_t> deferred = std::exchange(deferred_, {});
+  completions_->hold();
+  turn_end_();
+  on_completions();
+  for (const std::uint64_t id : deferred)
+    if (Connection* c = find(id); c && c->phase == Phase::deferred) tell_epoll(*c);
 }
 
 void HttpServer::Loop::on_client(Connection& c, std::uint32_t events) {
@@ -327,6 +350,13 @@ void HttpServer::Loop::flush(Connection& c) {
 }
 
 void HttpServer::Loop::watch(Connection& c) {
+  if (turn_end_ && c.phase == Phase::deferred)
+    deferred_.push_back(c.id);
+  else
+    tell_epoll(c);
+}
+
+void HttpServer::Loop::tell_epoll(Connection& c) {
   std::uint32_t interest = 0;
   if (c.phase == Phase::deferred) interest |= EPOLLRDHUP;
   if (!c.out.empty())
@@ -390,8 +420,9 @@ std::vector<std::uint64_t> HttpServer::Loop::ids() const {
   return all;
 }
 
-HttpServer::HttpServer(const HttpServerOptions& options, HttpHandler handler, Log& log)
-    : loop_(std::make_unique<Loop>(options, std::move(handler), log)) {}
+HttpServer::HttpServer(const HttpServerOptions& options, HttpHandler handler, Log& log,
+                       TurnEnd turn_end)
+    : loop_(std::make_unique<Loop>(options, std::move(handler), log, std::move(turn_end))) {}
 HttpServer::~HttpServer() = default;
 
 std::uint16_t HttpServer::port() const { return loop_->port(); }

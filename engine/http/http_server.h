@@ -74,6 +74,11 @@ class HttpRequest {
 // loop itself writes Date, Content-Length and Connection.
 using HttpHandler = std::function<std::optional<HttpReply>(HttpRequest&)>;
 
+// Called at the end of a turn of the loop in which the handler deferred replies, after every
+// request that had arrived was handled: what it completes there is sent at once and together, for
+// less than from another thread. Must not wait.
+using TurnEnd = std::function<void()>;
+
 struct HttpServerOptions {
   std::string address = "127.0.0.1";  // IPv4
   std::uint16_t port = 0;             // 0: the system chooses
@@ -93,7 +98,8 @@ struct HttpServerOptions {
 class HttpServer {
  public:
   // Binds and listens; clients connect from now on and wait for run().
-  HttpServer(const HttpServerOptions& options, HttpHandler handler, Log& log);
+  HttpServer(const HttpServerOptions& options, HttpHandler handler, Log& log,
+             TurnEnd turn_end = {});
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
   ~HttpServer();

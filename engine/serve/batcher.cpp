@@ -57,6 +57,8 @@ class Batcher::Impl {
         metrics_(metrics),
         on_failure_(std::move(on_failure)) {
     KILN_CHECK(!executors_.empty());
+    KILN_CHECK(!inline_ ||
+               (options_.inline_batch >= 1 && options_.inline_batch <= inline_->max_batch()));
     try {
       timer_ = std::thread([this] { run_timer(); });
       for (const auto& executor : executors_)
@@ -80,28 +82,23 @@ class Batcher::Impl {
     return Admission::taken;
   }
 
-  Inline try_inline(const payload::Pictures& pictures,
-                    const std::function<void(std::span<const float>)>& use) {
-    if (!inline_ || pictures.count != 1) return Inline::busy;
+  bool try_inline(std::span<Work> works) {
+    if (!inline_ || works.empty()) return false;
+    std::int64_t pictures = 0;
+    for (const Work& work : works) pictures += work.pictures.count;
+    if (pictures > options_.inline_pictures) return false;
     const std::unique_lock one_at_a_time(inline_mutex_, std::try_to_lock);
-    if (!one_at_a_time.owns_lock()) return Inline::busy;
+    if (!one_at_a_time.owns_lock()) return false;
     {
       const std::lock_guard lock(mutex_);
-      if (stopping_ || !queue_.empty()) return Inline::busy;
+      if (stopping_ || !queue_.empty()) return false;
     }
-    const Clock::time_point begin = Clock::now();
-    const auto fault = attempt([&] {
-      inline_->load(0, pictures, 0, 1);
-      inline_->run(1);
-    });
-    if (fault) {
-      metrics_.failed.add();
-      return Inline::failed;
+    while (!works.empty()) {
+      const std::size_t count = inline_count(works);
+      compute_inline(works.first(count));
+      works = works.subspan(count);
     }
-    metrics_.queue_seconds.observe(0.0);
-    count_batch(1, begin);
-    use(inline_->outputs(0, 1));
-    return Inline::done;
+    return true;
   }
 
   void stop() {
@@ -142,6 +139,64 @@ class Batcher::Impl {
     if (request.next == request.count) return;
     waiting_ -= request.count - request.next;
     std::erase_if(queue_, [&](const auto& queued) { return queued.get() == &request; });
+  }
+
+  // How many of `works` make the next inline batch; a large one is computed in pieces.
+  std::size_t inline_count(std::span<const Work> works) const {
+    std::size_t count = 1;
+    std::int64_t pictures = works[0].pictures.count;
+    while (count < works.size() && pictures + works[count].pictures.count <= options_.inline_batch)
+      pictures += works[count++].pictures.count;
+    return count;
+  }
+
+  void compute_inline(std::span<const Work> works) {
+    if (works.size() == 1 && works[0].pictures.count > options_.inline_batch)
+      return compute_in_pieces(works[0]);
+    const Clock::time_point begin = Clock::now();
+    std::int64_t rows = 0;
+    const auto fault = attempt([&] {
+      for (const Work& work : works) {
+        inline_->load(rows, work.pictures, 0, work.pictures.count);
+        rows += work.pictures.count;
+      }
+      inline_->run(rows);
+    });
+    if (!fault) count_batch(rows, begin);
+    std::int64_t row = 0;
+    for (const Work& work : works) {
+      finish_inline(work,
+                    fault ? std::span<const float>{} : inline_->outputs(row, work.pictures.count));
+      row += work.pictures.count;
+    }
+  }
+
+  void compute_in_pieces(const Work& work) {
+    std::vector<float> outputs;
+    for (std::int64_t first = 0; first < work.pictures.count;) {
+      const std::int64_t count = std::min(options_.inline_batch, work.pictures.count - first);
+      const Clock::time_point begin = Clock::now();
+      const auto fault = attempt([&] {
+        inline_->load(0, work.pictures, first, count);
+        inline_->run(count);
+      });
+      if (fault) return finish_inline(work, {});
+      count_batch(count, begin);
+      const std::span<const float> rows = inline_->outputs(0, count);
+      outputs.insert(outputs.end(), rows.begin(), rows.end());
+      first += count;
+    }
+    finish_inline(work, outputs);
+  }
+
+  // `outputs`: empty where its batch failed.
+  void finish_inline(const Work& work, std::span<const float> outputs) {
+    if (outputs.empty()) {
+      metrics_.failed.add();
+      return work.waiter->refuse(Refused::failed);
+    }
+    metrics_.queue_seconds.observe(0.0);
+    work.waiter->answer(outputs);
   }
 
   void run_executor(Executor& executor) {
@@ -307,10 +362,7 @@ Batcher::Batcher(const BatcherOptions& options, std::vector<std::unique_ptr<Exec
 
 Batcher::~Batcher() { impl_->stop(); }
 Admission Batcher::submit(Work&& work) { return impl_->submit(std::move(work)); }
-Inline Batcher::try_inline(const payload::Pictures& pictures,
-                           const std::function<void(std::span<const float>)>& use) {
-  return impl_->try_inline(pictures, use);
-}
+bool Batcher::try_inline(std::span<Work> works) { return impl_->try_inline(works); }
 void Batcher::stop() { impl_->stop(); }
 std::int64_t Batcher::waiting_pictures() const { return impl_->waiting_pictures(); }
 

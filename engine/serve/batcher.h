@@ -7,7 +7,7 @@
 //   a deadline is    kept by a clock of its own: a request that is too late is refused on time,
 //   also
 //                    while every thread computes
-//   inline           a lone picture that finds nothing waiting may be computed by its caller; that
+//   inline           a few pictures that find nothing waiting may be computed by their caller; that
 //                    saves two changes of thread, which cost more than a small network does
 #pragma once
 
@@ -65,6 +65,8 @@ struct Work {
 struct BatcherOptions {
   std::int64_t queue_pictures = 256;  // a request larger than this is taken when nothing waits
   std::chrono::microseconds max_delay{0};
+  std::int64_t inline_pictures = 1;  // most that try_inline takes
+  std::int64_t inline_batch = 1;     // of which so many at a time; at most the executor's max_batch
 };
 
 // Kept by the server, so that a reload does not set them back. Batchers of one model share them.
@@ -81,12 +83,6 @@ struct BatcherMetrics {
 
 enum class Admission { taken, full, stopping };
 
-enum class Inline {
-  done,
-  failed,  // the executor threw
-  busy,    // to be submitted: not one picture, something waits, or there is no inline executor
-};
-
 class Batcher {
  public:
   // One thread for each of `executors`. `inline_executor` may be empty. `on_failure` hears what()
@@ -101,10 +97,9 @@ class Batcher {
 
   // `work` is left as it is unless it was taken. From any thread.
   Admission submit(Work&& work);
-  // Computes on the calling thread and hands the result to `use`, unless it must wait. From any
-  // thread; busy where another one is at it.
-  Inline try_inline(const payload::Pictures& pictures,
-                    const std::function<void(std::span<const float>)>& use);
+  // Computes `works` on the calling thread and tells their waiters. False, with `works` as they
+  // were, where they are more pictures than it takes, something waits, or another thread is at it.
+  bool try_inline(std::span<Work> works);
   // Takes nothing more, finishes what waits, and returns when all of it is answered or refused. To
   // be called by one thread at a time, never by a waiter.
   void stop();

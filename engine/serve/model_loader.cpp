@@ -14,8 +14,10 @@ namespace {
 constexpr std::int64_t kMaxBatch = 32, kQueuePictures = 256;
 constexpr std::chrono::microseconds kMaxDelay{0};
 constexpr std::chrono::milliseconds kRequestTime{30'000};
-// Longer, and other connections would feel it.
-constexpr std::chrono::microseconds kMostInline{500};
+// The loop computes for so long at a time: longer, and other connections would feel it. Where there
+// are other threads to compute, a batch is worth two changes of thread, tens of microseconds.
+constexpr std::chrono::microseconds kMostInline{500}, kMostInlineBeside{50};
+constexpr std::int64_t kInlineBatches = 4;  // of a turn, where the loop is the only thread
 
 // Every size of batch that has a program of its own, so that no request pays for a first run.
 void warm(SessionExecutor& executor) {
@@ -23,14 +25,21 @@ void warm(SessionExecutor& executor) {
   executor.run(executor.max_batch());
 }
 
-Clock::duration fastest_picture(SessionExecutor& executor) {
+Clock::duration fastest(SessionExecutor& executor, std::int64_t count) {
   Clock::duration fastest = Clock::duration::max();
   for (int i = 0; i < 5; ++i) {
     const Clock::time_point begin = Clock::now();
-    executor.run(1);
+    executor.run(count);
     fastest = std::min(fastest, Clock::now() - begin);
   }
   return fastest;
+}
+
+// The most pictures that take no longer than `time`; at least one.
+std::int64_t pictures_within(SessionExecutor& executor, Clock::duration time) {
+  std::int64_t count = 1;
+  while (2 * count <= executor.max_batch() && fastest(executor, 2 * count) <= time) count *= 2;
+  return count;
 }
 
 std::string in_microseconds(Clock::duration time) {
@@ -85,14 +94,20 @@ std::shared_ptr<BatcherMetrics> ModelLoader::metrics_of(const ModelIdentity& ide
 }
 
 std::unique_ptr<SessionExecutor> ModelLoader::inline_executor(
-    std::shared_ptr<const infer::Model> model, const std::string& name) {
+    std::shared_ptr<const infer::Model> model, const std::string& name, BatcherOptions& batching) {
   if (options_.inlining == Inlining::off || !options_.device.is_host()) return nullptr;
-  auto executor = std::make_unique<SessionExecutor>(std::move(model), 1, log_);
+  auto executor = std::make_unique<SessionExecutor>(std::move(model),
+                                                    options_.max_batch.value_or(kMaxBatch), log_);
   warm(*executor);
-  const Clock::duration time = fastest_picture(*executor);
+  const Clock::duration time = fastest(*executor, 1);
   const bool inlined = options_.inlining == Inlining::on || time <= kMostInline;
-  log_.info(name + ": a picture takes " + in_microseconds(time) + "; a lone one is computed by " +
-            (inlined ? "the thread that received it" : "a thread of its own"));
+  const bool alone = options_.executor_count == 1;
+  batching.inline_batch = pictures_within(*executor, alone ? kMostInline : kMostInlineBeside);
+  batching.inline_pictures =
+      batching.inline_batch * (alone && time <= kMostInline ? kInlineBatches : 1);
+  log_.info(name + ": a picture takes " + in_microseconds(time) + "; up to " +
+            std::to_string(inlined ? batching.inline_pictures : 0) +
+            " that arrive together are computed by the thread that received them");
   return inlined ? std::move(executor) : nullptr;
 }
 
@@ -120,13 +135,14 @@ ModelTable::Entry ModelLoader::load(const ModelFolder& folder) {
   }
   if (stamp_of(folder.path) != before)
     throw Error(ErrorKind::io, folder.path.string(), "was written to while it was read");
-  served->batcher = std::make_unique<Batcher>(
-      BatcherOptions{.queue_pictures = options_.queue_pictures.value_or(kQueuePictures),
-                     .max_delay = options_.max_delay.value_or(kMaxDelay)},
-      std::move(executors), inline_executor(model, name), *served->metrics,
-      [&log = log_, name](std::string_view what) {
-        log.warning(name + ": a batch failed: " + printable(what));
-      });
+  BatcherOptions batching{.queue_pictures = options_.queue_pictures.value_or(kQueuePictures),
+                          .max_delay = options_.max_delay.value_or(kMaxDelay)};
+  auto inlined = inline_executor(model, name, batching);
+  served->batcher =
+      std::make_unique<Batcher>(batching, std::move(executors), std::move(inlined),
+                                *served->metrics, [&log = log_, name](std::string_view what) {
+                                  log.warning(name + ": a batch failed: " + printable(what));
+                                });
   return served;
 }
 

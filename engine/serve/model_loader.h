@@ -19,9 +19,9 @@ namespace kiln::serve {
 
 class SessionExecutor;
 
-// When a lone picture is computed by the thread that received it.
+// When the pictures of a turn of the loop are computed by the loop.
 enum class Inlining {
-  automatic,  // where the model takes it in less time than two changes of thread are worth
+  automatic,  // where they take less time than two changes of thread, and the others, are worth
   on,
   off,
 };
@@ -49,7 +49,8 @@ class ModelLoader {
  private:
   std::shared_ptr<BatcherMetrics> metrics_of(const ModelIdentity& identity, std::int64_t max_batch);
   std::unique_ptr<SessionExecutor> inline_executor(std::shared_ptr<const infer::Model> model,
-                                                   const std::string& name);
+                                                   const std::string& name,
+                                                   BatcherOptions& batching);
   std::string name_of(const ModelFolder& folder, const ModelCard& card) const;
 
   const LoadOptions options_;

@@ -198,7 +198,8 @@ Service::Reply Service::start(HttpRequest& request, const ModelTable::Entry& mod
     const auto deferred = request.defer();
     const bool added = workers_.add([this, model, job, deferred] {
       try {
-        submit(model, job, job->decode_kept(), deferred);
+        Arrival arrival = make_arrival(model, job, job->decode_kept(), deferred);
+        submit(arrival);
       } catch (const payload::Refusal& refusal) {
         deferred->complete(job->fail(refusal.status(), refusal.what()));
       } catch (const std::exception&) {
@@ -210,39 +211,69 @@ Service::Reply Service::start(HttpRequest& request, const ModelTable::Entry& mod
   }
   try {
     payload::Pictures pictures = job->decode(request.body);
-    Reply reply;
-    const Inline outcome = model->batcher->try_inline(
-        pictures, [&](std::span<const float> outputs) { reply = job->answer(outputs); });
-    if (outcome == Inline::done) return reply;
-    if (outcome == Inline::failed) return job->fail(500, "the model failed on this request");
-    submit(model, job, std::move(pictures), request.defer());
+    arrivals_.push_back(make_arrival(model, job, std::move(pictures), request.defer()));
     return std::nullopt;
   } catch (const payload::Refusal& refusal) {
     return job->fail(refusal.status(), refusal.what());
   }
 }
 
+Service::Arrival Service::make_arrival(const ModelTable::Entry& model,
+                                       const std::shared_ptr<Job>& job, payload::Pictures pictures,
+                                       std::shared_ptr<http::DeferredReply> deferred) {
+  auto waiter = std::make_unique<DeferredJob>(job, deferred);
+  return {.model = model,
+          .job = job,
+          .deferred = std::move(deferred),
+          .work = {.pictures = std::move(pictures),
+                   .deadline = Clock::now() + model->request_time,
+                   .waiter = std::move(waiter)}};
+}
+
+void Service::finish_turn() {
+  std::vector<Arrival> arrivals = std::exchange(arrivals_, {});
+  const auto model_of = [](const Arrival& arrival) { return arrival.model.get(); };
+  std::ranges::stable_sort(arrivals, {}, model_of);
+  for (std::span<Arrival> left = arrivals; !left.empty();) {
+    const auto other = std::ranges::find_if(
+        left, [&](const Arrival& arrival) { return model_of(arrival) != model_of(left.front()); });
+    const auto same = left.first(static_cast<std::size_t>(other - left.begin()));
+    compute(same);
+    left = left.subspan(same.size());
+  }
+}
+
+// All of one model.
+void Service::compute(std::span<Arrival> arrivals) {
+  std::vector<Work> works;
+  works.reserve(arrivals.size());
+  for (Arrival& arrival : arrivals) works.push_back(std::move(arrival.work));
+  if (arrivals.front().model->batcher->try_inline(works)) return;
+  for (std::size_t i = 0; i < works.size(); ++i) {
+    arrivals[i].work = std::move(works[i]);
+    submit(arrivals[i]);
+  }
+}
+
 // A model that was replaced since it was found takes nothing more; the one in its place does.
-void Service::submit(const ModelTable::Entry& found, const std::shared_ptr<Job>& job,
-                     payload::Pictures pictures,
-                     const std::shared_ptr<http::DeferredReply>& deferred) {
-  Work work{.pictures = std::move(pictures),
-            .deadline = Clock::now() + found->request_time,
-            .waiter = std::make_unique<DeferredJob>(job, deferred)};
-  ModelTable::Entry model = found;
-  Admission admission = model->batcher->submit(std::move(work));
+void Service::submit(Arrival& arrival) {
+  ModelTable::Entry model = arrival.model;
+  Admission admission = model->batcher->submit(std::move(arrival.work));
   while (admission == Admission::stopping) {
     const ModelIdentity& identity = *model->identity;
     ModelTable::Entry next = models_.find(identity.name, identity.version);
     if (next == nullptr) next = models_.find(identity.name);  // the version was taken away
-    if (next == nullptr || next == model || !next->identity->answers_like(*found->identity)) break;
+    if (next == nullptr || next == model || !next->identity->answers_like(*arrival.model->identity))
+      break;
     model = std::move(next);
-    admission = model->batcher->submit(std::move(work));  // NOLINT(bugprone-use-after-move)
+    admission = model->batcher->submit(std::move(arrival.work));  // NOLINT(bugprone-use-after-move)
   }
   if (admission == Admission::full)
-    deferred->complete(job->fail(options_.overload_status, "too many requests wait"));
+    arrival.deferred->complete(
+        arrival.job->fail(options_.overload_status, "too many requests wait"));
   if (admission == Admission::stopping)
-    deferred->complete(job->fail(503, "the model is being replaced or the server stops"));
+    arrival.deferred->complete(
+        arrival.job->fail(503, "the model is being replaced or the server stops"));
 }
 
 HttpReply Service::metrics_page() const {

@@ -8,16 +8,19 @@
 //   GET  /metrics                   Prometheus
 //   GET  /, /ui/...                 the demo page (engine/serve/ui/demo_page.h)
 //
-// Nothing here waits: small bodies are decoded and lone pictures computed by the caller, which is
-// the loop's thread; the rest goes to workers and to the model's batcher, which complete the reply.
+// Nothing here waits: small bodies are decoded by the caller, which is the loop's thread, and what
+// they ask is gathered until finish_turn(); there the few pictures of a turn are computed at once,
+// and more go to the model's batcher. Other bodies go to workers first.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/http/http_server.h"
 #include "engine/payload/decode.h"
@@ -46,7 +49,10 @@ class Service {
   // service goes.
   Service(const ModelTable& models, const ServiceOptions& options);
 
+  // Both by the loop's thread.
   std::optional<http::HttpReply> handle(http::HttpRequest& request);
+  // Computes or submits what handle() has gathered.
+  void finish_turn();
   // Whether /ping says 200: not before the models are loaded, nor while the server drains.
   void set_ready(bool ready) { ready_.store(ready, std::memory_order_relaxed); }
 
@@ -57,8 +63,18 @@ class Service {
   Reply route_model(http::HttpRequest& request, std::string_view rest, bool& counted);
   Reply invoke(http::HttpRequest& request, bool& counted);
   Reply start(http::HttpRequest& request, const ModelTable::Entry& model, std::shared_ptr<Job> job);
-  void submit(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
-              payload::Pictures pictures, const std::shared_ptr<http::DeferredReply>& deferred);
+  // A request with its pictures, and who waits for it.
+  struct Arrival {
+    ModelTable::Entry model;
+    std::shared_ptr<Job> job;
+    std::shared_ptr<http::DeferredReply> deferred;
+    Work work;
+  };
+  static Arrival make_arrival(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
+                              payload::Pictures pictures,
+                              std::shared_ptr<http::DeferredReply> deferred);
+  void compute(std::span<Arrival> arrivals);
+  void submit(Arrival& arrival);
   bool cheap(const http::HttpRequest& request) const;
   http::HttpReply metrics_page() const;
   bool ready() const { return ready_.load(std::memory_order_relaxed); }
@@ -67,6 +83,7 @@ class Service {
   const ServiceOptions options_;
   const std::shared_ptr<RequestMetrics> metrics_;
   std::atomic<bool> ready_ = false;
+  std::vector<Arrival> arrivals_;  // of this turn
   Workers workers_;
   const DemoPage page_;
 };

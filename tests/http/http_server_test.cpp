@@ -30,12 +30,13 @@ std::string get(const std::string& target, const std::string& fields = "") {
 }
 
 // A server on a thread. /size answers the body's length, /large many bytes, /fail throws, /later
-// waits for release().
+// waits for release(), /turn is answered at the end of its turn.
 class HttpServerTest : public testing::Test {
  protected:
   void start(const HttpServerOptions& options = {}) {
     server_.emplace(
-        options, [this](HttpRequest& request) { return answer(request); }, log_);
+        options, [this](HttpRequest& request) { return answer(request); }, log_,
+        [this] { end_turn(); });
     thread_ = std::thread([this] { finished_ = server_->run(); });
   }
   void TearDown() override {
@@ -84,8 +85,20 @@ class HttpServerTest : public testing::Test {
       arrived_.notify_all();
       return std::nullopt;
     }
+    if (target.starts_with("/turn")) {
+      turn_.push_back({target, request.defer()});
+      return std::nullopt;
+    }
     return error_reply(404, "there is no such page");
   }
+  void end_turn() {
+    ++turns_;
+    for (auto& [target, deferred] : std::exchange(turn_, {}))
+      deferred->complete({.body = target + " in turn " + std::to_string(turns_) + "\n"});
+  }
+
+  std::vector<std::pair<std::string, std::shared_ptr<DeferredReply>>> turn_;
+  int turns_ = 0;
 
   Log log_{stderr, LogLevel::quiet};
   std::optional<HttpServer> server_;
@@ -351,6 +364,43 @@ TEST_F(HttpServerTest, StopDoesNotWaitForever) {
   EXPECT_FALSE(stop());
   EXPECT_TRUE(deferred->cancelled());
   deferred->complete({.body = "too late\n"});
+}
+
+// The second request of a connection is read when the first has its reply, in a turn of its own.
+TEST_F(HttpServerTest, RepliesOfATurnsEndGoToTheirRequests) {
+  start();
+  EXPECT_THAT(exchange(get("/turn1") + get("/turn2") + get("/size") +
+                       get("/turn3", "Connection: close\r\n")),
+              testing::AllOf(HasSubstr("/turn1 in turn 1\n"), HasSubstr("/turn2 in turn 2\n"),
+                             HasSubstr("\r\n\r\n0\n"), HasSubstr("/turn3 in turn 3\n")));
+}
+
+TEST_F(HttpServerTest, AReplyThatIsNotThereAtTheTurnsEndComesLater) {
+  start();
+  Client slow(port()), quick(port());
+  slow.send(get("/later"));
+  const auto deferred = wait_for_deferred();
+  quick.send(get("/turn"));
+  EXPECT_THAT(quick.read_until("\n", 6), HasSubstr("/turn in turn "));
+  deferred->complete({.body = "at last\n"});
+  EXPECT_THAT(slow.read_until("at last\n"), StartsWith("HTTP/1.1 200 "));
+  slow.send(get("/turn"));
+  EXPECT_THAT(slow.read_until("\n", 6), HasSubstr("/turn in turn "));
+}
+
+TEST_F(HttpServerTest, ManyClientsOfTurnsAllGetTheirOwn) {
+  start();
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 16; ++i)
+    clients.emplace_back([this, i] {
+      Client client(port());
+      const std::string name = "/turn" + std::to_string(i) + "x";
+      for (int k = 0; k < 200; ++k) {
+        client.send(get(name));
+        ASSERT_THAT(client.read_until("\n", 6), HasSubstr(name + " in turn "));
+      }
+    });
+  for (std::thread& client : clients) client.join();
 }
 
 TEST_F(HttpServerTest, APortInUseIsNamed) {

@@ -137,7 +137,7 @@ class BatcherTest : public testing::Test {
     std::vector<std::unique_ptr<Executor>> list;
     for (int i = 0; i < executors; ++i)
       list.push_back(std::make_unique<ByteExecutor>(max_batch, journal_, gated ? &gate_ : nullptr));
-    auto own = with_inline ? std::make_unique<ByteExecutor>(1, journal_) : nullptr;
+    auto own = with_inline ? std::make_unique<ByteExecutor>(max_batch, journal_) : nullptr;
     batcher_ = std::make_unique<Batcher>(options, std::move(list), std::move(own), metrics_,
                                          [this](std::string_view what) {
                                            const std::lock_guard lock(journal_.mutex);
@@ -151,6 +151,24 @@ class BatcherTest : public testing::Test {
     return batcher_->submit({.pictures = {.count = count, .bytes = std::move(bytes), .values = {}},
                              .deadline = Clock::now() + time,
                              .waiter = std::make_unique<FateWaiter>(fate)});
+  }
+  // Requests that arrive together, one for each list of bytes.
+  bool inline_all(const std::vector<std::vector<std::uint8_t>>& all,
+                  std::vector<std::shared_ptr<Fate>>& fates) {
+    std::vector<Work> works;
+    fates.clear();
+    for (const auto& bytes : all) {
+      fates.push_back(std::make_shared<Fate>());
+      works.push_back({.pictures = {.count = static_cast<std::int64_t>(bytes.size()),
+                                    .bytes = bytes,
+                                    .values = {}},
+                       .deadline = Clock::time_point::max(),
+                       .waiter = std::make_unique<FateWaiter>(fates.back())});
+    }
+    const bool done = batcher_->try_inline(works);
+    for (const Work& work : works) EXPECT_NE(work.waiter, nullptr) << "left as it was";
+    for (const auto& fate : fates) EXPECT_EQ(fate->calls(), done ? 1 : 0);
+    return done;
   }
   std::shared_ptr<Fate> taken(std::vector<std::uint8_t> bytes,
                               milliseconds time = milliseconds(600'000)) {
@@ -320,37 +338,64 @@ TEST_F(BatcherTest, ADelayEndsByItself) {
   EXPECT_THAT(a->outputs, ElementsAre(1, 999));
 }
 
-payload::Pictures pictures_of(std::vector<std::uint8_t> bytes) {
-  const auto count = static_cast<std::int64_t>(bytes.size());
-  return {.count = count, .bytes = std::move(bytes), .values = {}};
+TEST_F(BatcherTest, AFewPicturesAreComputedByTheirCaller) {
+  start({.inline_pictures = 8, .inline_batch = 4}, 1, 4, true);
+  std::vector<std::shared_ptr<Fate>> fates;
+  ASSERT_TRUE(inline_all({{7}}, fates));
+  EXPECT_THAT(fates[0]->outputs, ElementsAre(7, 993));
+  EXPECT_EQ(journal_.threads.at(0), std::this_thread::get_id());
+  // Three and two do not fit into one batch of four, and two and two do.
+  ASSERT_TRUE(inline_all({{1, 2, 3}, {4, 5}, {6, 7}}, fates));
+  EXPECT_THAT(fates[0]->outputs, ElementsAre(1, 999, 2, 998, 3, 997));
+  EXPECT_THAT(fates[1]->outputs, ElementsAre(4, 996, 5, 995));
+  EXPECT_THAT(fates[2]->outputs, ElementsAre(6, 994, 7, 993));
+  // A request that is larger than a batch is computed in pieces.
+  ASSERT_TRUE(inline_all({{1, 2, 3, 4, 5, 6}, {9}}, fates));
+  EXPECT_THAT(fates[0]->outputs, ElementsAre(1, 999, 2, 998, 3, 997, 4, 996, 5, 995, 6, 994));
+  EXPECT_THAT(fates[1]->outputs, ElementsAre(9, 991));
+  EXPECT_THAT(journal_.batches, ElementsAre(1, 3, 4, 4, 2, 1));
+  EXPECT_EQ(metrics_.pictures.value(), 15u);
+  EXPECT_EQ(metrics_.queue_seconds.read().count(), 6u);
 }
 
-TEST_F(BatcherTest, ALonePictureIsComputedByItsCaller) {
+TEST_F(BatcherTest, MoreThanAFewPicturesAreNotComputedByTheirCaller) {
+  start({.inline_pictures = 3, .inline_batch = 2}, 1, 4, true);
+  std::vector<std::shared_ptr<Fate>> fates;
+  EXPECT_FALSE(inline_all({{1}, {2}, {3}, {4}}, fates));
+  EXPECT_FALSE(inline_all({{1, 2, 3, 4}}, fates));
+  EXPECT_FALSE(inline_all({}, fates));
+  EXPECT_TRUE(inline_all({{1}, {2}, {3}}, fates));
+}
+
+TEST_F(BatcherTest, AFailureInlineFailsItsBatchAlone) {
+  start({.inline_pictures = 8, .inline_batch = 2}, 1, 4, true);
+  std::vector<std::shared_ptr<Fate>> fates;
+  ASSERT_TRUE(inline_all({{1}, {255}, {2}, {3, 255, 4}}, fates));
+  EXPECT_EQ(fates[0]->failures, 1);
+  EXPECT_EQ(fates[1]->failures, 1);
+  EXPECT_THAT(fates[2]->outputs, ElementsAre(2, 998));
+  EXPECT_EQ(fates[3]->failures, 1);
+  EXPECT_EQ(metrics_.failed.value(), 3u);
+  EXPECT_EQ(failures_.size(), 2u);
+}
+
+TEST_F(BatcherTest, NothingIsComputedInlineWhileSomethingWaits) {
   start({}, 1, 4, true);
-  std::vector<float> got;
-  const auto use = [&](std::span<const float> outputs) {
-    got.assign(outputs.begin(), outputs.end());
-  };
-  EXPECT_EQ(batcher_->try_inline(pictures_of({7}), use), Inline::done);
-  EXPECT_THAT(got, ElementsAre(7, 993));
-  EXPECT_EQ(journal_.threads.at(0), std::this_thread::get_id());
-  EXPECT_EQ(batcher_->try_inline(pictures_of({255}), use), Inline::failed);
-  EXPECT_EQ(metrics_.failed.value(), 1u);
-  EXPECT_EQ(batcher_->try_inline(pictures_of({1, 2}), use), Inline::busy);
+  std::vector<std::shared_ptr<Fate>> fates;
   const auto computing = taken({1, 2});
   gate_.until_waiting(1);
-  EXPECT_EQ(batcher_->try_inline(pictures_of({8}), use), Inline::done);
+  EXPECT_TRUE(inline_all({{8}}, fates));
   const auto queued = taken({3, 4});
-  EXPECT_EQ(batcher_->try_inline(pictures_of({5}), use), Inline::busy) << "it would overtake";
+  EXPECT_FALSE(inline_all({{5}}, fates)) << "it would overtake";
   gate_.open(100);
   batcher_->stop();
-  EXPECT_EQ(batcher_->try_inline(pictures_of({5}), use), Inline::busy);
-  EXPECT_THAT(got, ElementsAre(8, 992));
+  EXPECT_FALSE(inline_all({{5}}, fates));
 }
 
 TEST_F(BatcherTest, WithoutAnInlineExecutorEverythingIsSubmitted) {
   start({}, 1, 4);
-  EXPECT_EQ(batcher_->try_inline(pictures_of({7}), [](auto) { FAIL(); }), Inline::busy);
+  std::vector<std::shared_ptr<Fate>> fates;
+  EXPECT_FALSE(inline_all({{7}}, fates));
 }
 
 // Every request meets exactly one fate, whatever happens at the same time.

@@ -31,7 +31,8 @@ void serve() {
   service.set_ready(true);
   Log log(stderr, LogLevel::quiet);
   http::HttpServer server(
-      {}, [&](http::HttpRequest& request) { return service.handle(request); }, log);
+      {}, [&](http::HttpRequest& request) { return service.handle(request); }, log,
+      [&] { service.finish_turn(); });
   std::thread thread([&] { server.run(); });
   std::printf("%d\n", server.port());
   std::fflush(stdout);

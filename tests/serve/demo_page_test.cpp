@@ -72,6 +72,7 @@ class DemoPageTest : public testing::Test {
     http::HttpRequest request(header, body, defer);
     deferred_ = false;
     if (auto reply = service_->handle(request)) return *reply;
+    service_->finish_turn();
     deferred_ = true;
     for (;;) {
       auto entries = completions_->take();

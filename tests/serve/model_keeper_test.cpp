@@ -51,14 +51,21 @@ class ModelKeeperTest : public TempFolderTest {
       list.push_back(model->identity->name + " " + model->identity->version);
     return list;
   }
-  // The first output for a picture of `value` everywhere.
+  struct FirstOutput final : Waiter {
+    explicit FirstOutput(float& first) : first_(first) {}
+    bool cancelled() const override { return false; }
+    void answer(std::span<const float> outputs) override { first_ = outputs[0]; }
+    void refuse(Refused) override { ADD_FAILURE(); }
+    float& first_;
+  };
+  // The first output for a picture of 200 everywhere.
   float answer(const std::string& name) const {
     float first = 0;
-    const payload::Pictures picture{
-        .count = 1, .bytes = std::vector<std::uint8_t>(std::size_t{32} * 32 * 3, 200)};
-    EXPECT_EQ(table_.find(name)->batcher->try_inline(
-                  picture, [&](std::span<const float> outputs) { first = outputs[0]; }),
-              Inline::done);
+    Work work;
+    work.pictures.count = 1;
+    work.pictures.bytes.assign(std::size_t{32} * 32 * 3, 200);
+    work.waiter = std::make_unique<FirstOutput>(first);
+    EXPECT_TRUE(table_.find(name)->batcher->try_inline(std::span(&work, 1)));
     return first;
   }
   std::uint64_t failed() const { return table_.loads().failed.value(); }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -105,6 +106,7 @@ class ServiceTest : public testing::Test {
     };
     http::HttpRequest request(header, body, defer);
     auto reply = service().handle(request);
+    service().finish_turn();
     return reply;
   }
   HttpReply wait() {
@@ -358,6 +360,53 @@ TEST_F(ServiceTest, AVersionThatIsTakenAwayFailsNoRequest) {
   reload.join();
   EXPECT_EQ(models_.remove("sum", "7"), nullptr);
   EXPECT_EQ(models_.remove("none", "7"), nullptr);
+}
+
+// Ten requests before the turn's end, of two models in turns; the fourth of them is refused at
+// once.
+TEST_F(ServiceTest, TheRequestsOfATurnAreComputedTogether) {
+  const auto roomy = [&](const std::string& name) {
+    const auto model = make_model(name, "1", true);
+    std::vector<std::unique_ptr<Executor>> executors;
+    executors.push_back(std::make_unique<SumExecutor>(hold_));
+    model->batcher = std::make_unique<Batcher>(
+        BatcherOptions{.inline_pictures = 16, .inline_batch = 4}, std::move(executors),
+        std::make_unique<SumExecutor>(), *model->metrics, [](std::string_view) {});
+    models_.put(model);
+    return model;
+  };
+  const auto first = roomy("first"), second = roomy("second");
+  std::vector<std::string> bodies = {"1,1,1,1,1,1", "2,2,2,2,2,2", "3,3,3,3,3,3", "oops",
+                                     "5,5,5,5,5,5", "6,6,6,6,6,6", "7,7,7,7,7,7", "8,8,8,8,8,8",
+                                     "9,9,9,9,9,9", "4,4,4,4,4,4"};
+  std::map<std::uint64_t, HttpReply> replies;
+  for (std::uint64_t i = 0; i < bodies.size(); ++i) {
+    const http::HttpHeader header{
+        .method = "POST",
+        .target = "/invocations",
+        .fields = {{"Content-Type", "text/csv"},
+                   {"X-Amzn-SageMaker-Target-Model", i % 2 == 0 ? "first" : "second"}}};
+    const http::HttpRequest::Defer defer = [&] {
+      return std::make_shared<http::DeferredReply>(completions_, i);
+    };
+    http::HttpRequest request(header, bodies[i], defer);
+    if (auto reply = service().handle(request)) replies[i] = *reply;
+  }
+  EXPECT_EQ(replies.size(), 1u);
+  service().finish_turn();
+  for (auto& [id, reply] : completions_->take()) replies[id] = reply;
+  ASSERT_EQ(replies.size(), bodies.size());
+  for (std::uint64_t i = 0; i < bodies.size(); ++i) {
+    const int digit = bodies[i][0] - '0';
+    if (i == 3)
+      EXPECT_EQ(replies[i].status, 400);
+    else
+      EXPECT_EQ(replies[i].body,
+                "[[" + std::to_string(6 * digit) + ".0, " + std::to_string(digit) + ".0]]");
+  }
+  EXPECT_EQ(first->metrics->pictures.value(), 5u);
+  EXPECT_EQ(first->metrics->batch_pictures.read().count(), 2u) << "four and one";
+  EXPECT_EQ(second->metrics->batch_pictures.read().count(), 1u);
 }
 
 TEST_F(ServiceTest, MetricsCountWhatHappened) {
