@@ -73,8 +73,7 @@ inline std::vector<std::string> hostile_names() {
           std::string(300, 'W'),
           "",
           "line\nbreak\ttab\x01",
-          "Gr\xc3\xbc\xc3\x9f"
-          "e \xe6\xbc\xa2\xe5\xad\x97 \xf0\x9f\x90\x88",
+          "Gr\u00fc\u00dfe \u6f22\u5b57 \U0001f408",
           "javascript:document.title='broken in'",
           "<svg onload=document.title='broken in'>",
           "</title><b>bold</b>",

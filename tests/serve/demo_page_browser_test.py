@@ -276,6 +276,8 @@ class Page(InBrowser):
         self.shot("refused")
         self.give(self.file("anim.gif", b"GIF89a"))
         self.assertRegex(self.text("error"), r"^The server answers 415: .*image/gif")
+        self.give(self.file("large.png", self.picture.read_bytes() + bytes(7 << 20)))
+        self.assertRegex(self.text("error"), r"^The server answers 413: ")
         self.give(self.picture)
         self.assertEqual(self.text("error"), "")
         self.assertEqual(len(self.bars()), 3, "all is well again")
@@ -300,13 +302,23 @@ class Page(InBrowser):
                 self.assertEqual(self.bars()[0][0], name)
 
     def test_the_newest_picture_wins(self):
-        def give_both():
-            self.send_event("drop", png(20, 20, lambda x, y: (0, 0, 255)))
-            self.send_event("drop", png(20, 20, lambda x, y: (0, 255, 0)))
-        self.answer_to(give_both)
-        self.wait(lambda: self.bars() and self.bars()[0][0] == "green", "the second picture")
-        time.sleep(0.3)
+        self.browser.execute_script("""
+            const [real, late] = [window.fetch, (done) => setTimeout(done, 400)];
+            let predictions = 0;
+            window.fetch = async (path, options) => {
+                const reply = await real(path, options);
+                if (path === 'invocations' && ++predictions === 1) await new Promise(late);
+                return reply;
+            };
+            window.predictions = () => predictions;""")
+        self.send_event("drop", png(20, 20, lambda x, y: (0, 0, 255)))
+        self.wait(lambda: self.browser.execute_script("return window.predictions()") == 1,
+                  "the first picture's answer, which is held back")
+        self.answer_to(lambda: self.send_event("drop", png(20, 20, lambda x, y: (0, 255, 0))))
         self.assertEqual(self.bars()[0][0], "green")
+        time.sleep(0.8)
+        self.assertEqual(self.bars()[0][0], "green")
+        self.assertEqual(self.text("error"), "")
 
     def test_keyboard(self):
         order = []

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 #include <exception>
+#include <initializer_list>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,40 +55,41 @@ constexpr std::array<Asset, 4> kAssets = {{
     {"/ui/icon.svg", "image/svg+xml", &PageFiles::icon_svg},
 }};
 
-void append_fraction(std::string& out, std::optional<double> fraction) {
-  if (!fraction || !std::isfinite(*fraction)) {
-    out += "null";
-    return;
-  }
-  std::array<char, 32> text;
-  out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), *fraction).ptr);
+std::string quoted(std::string_view text) {
+  std::string out;
+  payload::append_json_string(out, text);
+  return out;
 }
 
-void append_model(std::string& out, const ModelIdentity& model) {
-  const auto member = [&out](std::string_view key) { out.append(",\"").append(key).append("\":"); };
-  out += "{\"name\":";
-  payload::append_json_string(out, model.name);
-  member("version");
-  payload::append_json_string(out, model.version);
-  member("height");
-  out += std::to_string(model.shape.height);
-  member("width");
-  out += std::to_string(model.shape.width);
-  member("channels");
-  out += std::to_string(model.shape.channels);
-  member("classes");
-  out += '[';
-  for (const std::string& name : model.classes) {
+std::string list_of(const std::vector<std::string>& texts) {
+  std::string out = "[";
+  for (const std::string& text : texts) {
     if (out.back() != '[') out += ',';
-    payload::append_json_string(out, name);
+    payload::append_json_string(out, text);
   }
-  out += ']';
-  member("accuracy");
-  append_fraction(out, model.accuracy);
-  member("data");
-  payload::append_json_string(out, model.data_name);
-  member("synthetic");
-  out += model.synthetic ? "true}" : "false}";
+  return out + ']';
+}
+
+std::string number_or_null(std::optional<double> number) {
+  if (!number || !std::isfinite(*number)) return "null";
+  std::array<char, 32> text;
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), *number).ptr};
+}
+
+std::string joined(std::initializer_list<std::string_view> pieces) {
+  std::string out;
+  for (const std::string_view piece : pieces) out += piece;
+  return out;
+}
+
+std::string model_json(const ModelIdentity& model) {
+  const auto& [height, width, channels] = model.shape;
+  return joined({R"({"name":)", quoted(model.name), R"(,"version":)", quoted(model.version),
+                 R"(,"height":)", std::to_string(height), R"(,"width":)", std::to_string(width),
+                 R"(,"channels":)", std::to_string(channels), R"(,"classes":)",
+                 list_of(model.classes), R"(,"accuracy":)", number_or_null(model.accuracy),
+                 R"(,"data":)", quoted(model.data_name), R"(,"synthetic":)",
+                 model.synthetic ? "true}" : "false}"});
 }
 
 // In JSON a `<` stands within strings only; escaped, no reader takes the text for markup.
@@ -104,7 +107,7 @@ std::string models_json(const std::vector<ModelTable::Entry>& models) {
     // The table lists a model's versions together, the newest last.
     if (i + 1 < models.size() && models[i + 1]->identity->name == model.name) continue;
     if (out.back() != '[') out += ',';
-    append_model(out, model);
+    out += model_json(model);
   }
   return without_markup(out + "]");
 }
