@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,6 +36,8 @@ struct ServiceOptions {
   int worker_count = 1;
   std::size_t waiting_bodies = 64;
   payload::DecodeLimits limits;
+  // Hears of faults in requests that are not the client's, from any thread; must outlive the models.
+  std::function<void(std::string_view)> on_failure;
 };
 
 class Service {
@@ -56,13 +59,17 @@ class Service {
   Reply start(http::HttpRequest& request, const ModelTable::Entry& model, std::shared_ptr<Job> job);
   void submit(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
               payload::Pictures pictures, const std::shared_ptr<http::DeferredReply>& deferred);
-  bool cheap(const http::HttpRequest& request) const;
+  void process(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
+               const std::shared_ptr<http::DeferredReply>& deferred);
+  bool cheap(const http::HttpRequest& request, const ServedModel& model) const;
   http::HttpReply metrics_page() const;
   bool ready() const { return ready_.load(std::memory_order_relaxed); }
 
   const ModelTable& models_;
   const ServiceOptions options_;
   const std::shared_ptr<RequestMetrics> metrics_;
+  const std::shared_ptr<const JobSupport> support_;
+  const std::shared_ptr<const Hooks> default_hooks_;
   std::atomic<bool> ready_ = false;
   Workers workers_;
 };
