@@ -105,6 +105,8 @@ void add_http_options(CLI::App& app, ServeSettings& s) {
        "After SIGTERM: how long to answer on, with /ping at 503, before new connections are\n"
        "refused");
   time("--drain-time-ms", s.drain_time_ms, "After that: how long requests under way may take");
+  time("--drain-idle-ms", s.drain_idle_ms,
+       "After that: how long a connection that asks for nothing stays open");
   app.add_flag("--no-ui", s.no_ui, "Without the page at /");
 }
 
@@ -212,7 +214,8 @@ ServeSettings read_serve_settings(int argc, char** argv, std::span<const std::st
   // `IMAGE serve`, as a container is started.
   const int skipped = argc > 1 && std::string_view(argv[1]) == "serve" ? 1 : 0;
   parse_flags(app, argc - skipped, argv + skipped);
-  Twins twins(environment, {"KILN_CPU_ISA"});
+  // Variables of the engine and of other programs of kiln, which a shell may well have.
+  Twins twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR"});
   twins.apply(app, sagemaker_twins());
   choose_root(app, environment, s);
   for (const CLI::Option* option : app.get_options())
