@@ -9,7 +9,7 @@
  *   memory      what the server passes is the server's and valid until the function returns
  *               (KilnModel: until model_free returns). Nothing that the plug-in allocates is freed
  *               by the server. Results are written into memory that the server lends.
- *   errors      0 is success. 400 to 599 but 500 is the status of the reply, and error->text its
+ *   errors      0 is success, KILN_NOT_MINE leaves a request to the server. 400 to 599 but 500 is the status of the reply, and error->text its
  *               words. Any other value is the server's status 500, and error->text goes to the log.
  *               No exception of C++ should leave a function.
  *
@@ -23,6 +23,10 @@ extern "C" {
 #endif
 
 #define KILN_PLUGIN_VERSION 1u
+
+/* What input_fn and output_fn may return: the server does it for this request as it would without
+ * the plug-in. */
+#define KILN_NOT_MINE (-1)
 
 /* Ended by 0, UTF-8, one line. */
 typedef struct KilnError {

@@ -17,13 +17,16 @@ std::string words_of(const KilnError& error) {
 }
 
 // Calls a function of the plug-in and throws what its status means. An exception that leaves it,
-// against the rules, is an error of the plug-in as well, if it comes this far.
+// against the rules, is an error of the plug-in as well, if it comes this far. False where the
+// plug-in leaves it to the server, if it may.
+enum class NotMine { allowed, fault };
 template <class Call>
-void check_call(const char* function, const Call& call) {
+bool check_call(const char* function, NotMine not_mine, const Call& call) {
   KilnError error = {};
   const std::int32_t status = call_hook(function, [&] { return call(&error); });
   error.text[sizeof error.text - 1] = '\0';
-  if (status == 0) return;
+  if (status == 0) return true;
+  if (status == KILN_NOT_MINE && not_mine == NotMine::allowed) return false;
   if (status >= 400 && status <= 599 && status != 500)
     throw payload::Refusal(status, words_of(error));
   throw std::runtime_error(std::string(function) + " failed with " + std::to_string(status) + ": " +
@@ -170,13 +173,11 @@ class PluginHooks final : public Hooks {
   void start(const std::string& thing) {
     if (table_.model_fn == nullptr) return;
     try {
-      check_call("model_fn", [&](KilnError* error) { return table_.model_fn(&model_, error); });
+      check_call("model_fn", NotMine::fault, [&](KilnError* error) { return table_.model_fn(&model_, error); });
     } catch (const std::exception& fault) {
       throw Error(ErrorKind::input, thing, std::string("does not take the model: ") + fault.what());
     }
   }
-  template <class Call>
-  HookReply reply_of(const char* function, const Call& call) const;
 
   const std::shared_ptr<const void> library_;  // goes last
   const KilnHooks table_;
@@ -194,10 +195,10 @@ payload::Pictures PluginHooks::input_fn(const InputRequest& request) const {
                           .content_type = type.c_str(),
                           .accept = ""};
   PicturesOfPlugin taken(request.limits.picture_count, identity_.shape.size());
-  check_call("input_fn", [&](KilnError* error) {
+  const bool mine = check_call("input_fn", NotMine::allowed, [&](KilnError* error) {
     return table_.input_fn(&model_, &asked, &taken, error);
   });
-  return std::move(taken.pictures);
+  return mine ? std::move(taken.pictures) : Hooks::input_fn(request);
 }
 
 std::span<const float> PluginHooks::predict_fn(infer::Session& session, std::int64_t count,
@@ -205,7 +206,7 @@ std::span<const float> PluginHooks::predict_fn(infer::Session& session, std::int
   if (table_.predict_fn == nullptr) return Hooks::predict_fn(session, count, own);
   own.assign(static_cast<std::size_t>(count * session.output_size()), 0.0f);
   BatchOfPlugin batch(session, count, own);
-  check_call("predict_fn", [&](KilnError* error) {
+  check_call("predict_fn", NotMine::fault, [&](KilnError* error) {
     const std::int32_t status = table_.predict_fn(&model_, &batch, error);
     if (batch.fault) std::rethrow_exception(batch.fault);
     return status;
@@ -213,14 +214,10 @@ std::span<const float> PluginHooks::predict_fn(infer::Session& session, std::int
   return own;
 }
 
-template <class Call>
-HookReply PluginHooks::reply_of(const char* function, const Call& call) const {
-  ReplyOfPlugin reply;
-  check_call(function, [&](KilnError* error) { return call(&reply, error); });
+void check_size(const char* function, const ReplyOfPlugin& reply) {
   if (reply.too_large)
     throw std::runtime_error(std::string(function) + " wrote more than " +
                              std::to_string(kPluginReplyBytes) + " bytes");
-  return std::move(reply.reply);
 }
 
 HookReply PluginHooks::output_fn(const OutputRequest& request) const {
@@ -230,9 +227,13 @@ HookReply PluginHooks::output_fn(const OutputRequest& request) const {
                             .rows = static_cast<std::uint64_t>(request.rows),
                             .columns = static_cast<std::uint64_t>(request.columns),
                             .accept = accept.c_str()};
-  return reply_of("output_fn", [&](KilnReply* reply, KilnError* error) {
-    return table_.output_fn(&model_, &outputs, reply, error);
+  ReplyOfPlugin reply;
+  const bool mine = check_call("output_fn", NotMine::allowed, [&](KilnError* error) {
+    return table_.output_fn(&model_, &outputs, &reply, error);
   });
+  if (!mine) return Hooks::output_fn(request);
+  check_size("output_fn", reply);
+  return std::move(reply.reply);
 }
 
 HookReply PluginHooks::transform_fn(const TransformRequest& request) const {
@@ -241,9 +242,12 @@ HookReply PluginHooks::transform_fn(const TransformRequest& request) const {
                           .body_bytes = request.body.size(),
                           .content_type = type.c_str(),
                           .accept = accept.c_str()};
-  return reply_of("transform_fn", [&](KilnReply* reply, KilnError* error) {
-    return table_.transform_fn(&model_, &asked, reply, error);
+  ReplyOfPlugin reply;
+  check_call("transform_fn", NotMine::fault, [&](KilnError* error) {
+    return table_.transform_fn(&model_, &asked, &reply, error);
   });
+  check_size("transform_fn", reply);
+  return std::move(reply.reply);
 }
 
 [[noreturn]] void refuse(const std::string& thing, const std::string& wrong,
