@@ -64,8 +64,8 @@ class Section {
     const Json& value = at(key);
     if (!value.is_number_unsigned() || value.get<std::uint64_t>() < least ||
         value.get<std::uint64_t>() > static_cast<std::uint64_t>(limit))
-      fail(key, "must be a whole number from " + std::to_string(least) + " to " +
-                    std::to_string(limit));
+      fail(key,
+           "must be a whole number from " + std::to_string(least) + " to " + std::to_string(limit));
     return value.get<std::int64_t>();
   }
 
@@ -188,16 +188,15 @@ bool is_plugin_name(std::string_view name) {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
   };
   return !name.empty() && name.size() <= kMost && letter_or_digit(name.front()) &&
-         std::ranges::all_of(name, [&](char c) {
-           return letter_or_digit(c) || c == '.' || c == '_' || c == '-';
-         });
+         std::ranges::all_of(
+             name, [&](char c) { return letter_or_digit(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 ModelCard::Serving serving_of(const Section& top) {
   ModelCard::Serving serving;
   if (!top.has("serve")) return serving;
-  const Section section = top.section(
-      "serve", {"plugin", "max_batch", "max_delay_us", "queue", "request_time_ms"});
+  const Section section =
+      top.section("serve", {"plugin", "max_batch", "max_delay_us", "queue", "request_time_ms"});
   if (section.has("plugin")) {
     serving.plugin = section.text("plugin");
     if (!is_plugin_name(*serving.plugin))

@@ -35,7 +35,7 @@ struct ModelCard {
 
   // How the model wants to be served; what the operator says is stronger.
   struct Serving {
-    std::optional<std::string> plugin;         // a file of the folder: ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$
+    std::optional<std::string> plugin;  // a file of the folder: ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$
     std::optional<std::int64_t> max_batch;     // pictures computed together
     std::optional<std::int64_t> max_delay_us;  // that a picture may wait for others
     std::optional<std::int64_t> queue;         // pictures that may wait

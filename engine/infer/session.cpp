@@ -147,9 +147,9 @@ class Session::Impl {
   Context context_;
   NormalizeImageArgs scale_;
   Buffer input_, outputs_, arena_, scratch_;
-  Buffer pictures_;                  // on another device: the bytes that set_bytes sends
+  Buffer pictures_;  // on another device: the bytes that set_bytes sends
   std::vector<float> host_inputs_, host_outputs_;  // of another device
-  std::deque<Program> programs_;     // 1, 2, 4, ...
+  std::deque<Program> programs_;                   // 1, 2, 4, ...
   std::int64_t finished_ = 0;
 };
 

@@ -60,9 +60,9 @@ struct InputRequest {
 struct OutputRequest {
   std::span<const float> values;  // [rows, columns]
   std::int64_t rows = 0, columns = 0;
-  std::string_view accept;                      // the field, or the default in its place
+  std::string_view accept;                        // the field, or the default in its place
   const std::optional<payload::ReplyType>& type;  // of those that are written here; none of them
-  bool predictions = false;                     // what input_fn said in Pictures::instances
+  bool predictions = false;                       // what input_fn said in Pictures::instances
   const ModelIdentity& model;
 };
 

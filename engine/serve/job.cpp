@@ -12,11 +12,12 @@ namespace {
 constexpr std::string_view kJsonBytesField = "Inference-Header-Content-Length";
 
 http::HttpReply to_http(HookReply reply) {
-  const bool printable = std::ranges::all_of(reply.content_type,
-                                             [](char c) { return c >= ' ' && c <= '~'; });
+  const bool printable =
+      std::ranges::all_of(reply.content_type, [](char c) { return c >= ' ' && c <= '~'; });
   if (reply.content_type.empty() || !printable)
     throw std::runtime_error("a hook's reply has no content type, or one that is not printable");
-  return {.content_type = std::move(reply.content_type), .body = std::move(reply.body), .fields = {}};
+  return {
+      .content_type = std::move(reply.content_type), .body = std::move(reply.body), .fields = {}};
 }
 
 class Invocation final : public Job {
@@ -35,23 +36,20 @@ class Invocation final : public Job {
 
  private:
   payload::Pictures do_decode(std::string_view body) override {
-    payload::Pictures pictures = hooks_->input_fn({.body = body,
-                                                   .content_type = content_type_,
-                                                   .model = identity(),
-                                                   .limits = limits()});
+    payload::Pictures pictures = hooks_->input_fn(
+        {.body = body, .content_type = content_type_, .model = identity(), .limits = limits()});
     predictions_ = pictures.instances;
     return pictures;
   }
   http::HttpReply do_answer(std::span<const float> outputs) const override {
     const auto columns = static_cast<std::int64_t>(identity().classes.size());
-    return to_http(
-        hooks_->output_fn({.values = outputs,
-                           .rows = static_cast<std::int64_t>(outputs.size()) / columns,
-                           .columns = columns,
-                           .accept = accept_,
-                           .type = reply_type_,
-                           .predictions = predictions_,
-                           .model = identity()}));
+    return to_http(hooks_->output_fn({.values = outputs,
+                                      .rows = static_cast<std::int64_t>(outputs.size()) / columns,
+                                      .columns = columns,
+                                      .accept = accept_,
+                                      .type = reply_type_,
+                                      .predictions = predictions_,
+                                      .model = identity()}));
   }
   http::HttpReply do_transform(std::string_view body) const override {
     return to_http(hooks_->transform_fn({.body = body,
@@ -108,8 +106,8 @@ Job::Job(const http::HttpRequest& request, Endpoint endpoint,
 // Hooks are code of others: what they say is held to the shape.
 payload::Pictures Job::decode(std::string_view body) {
   payload::Pictures pictures = do_decode(body);
-  const auto size = static_cast<std::size_t>(std::max<std::int64_t>(pictures.count, 0) *
-                                             identity_->shape.size());
+  const auto size =
+      static_cast<std::size_t>(std::max<std::int64_t>(pictures.count, 0) * identity_->shape.size());
   if (pictures.count < 1 || pictures.count > limits().picture_count ||
       pictures.bytes.size() + pictures.values.size() != size ||
       (!pictures.bytes.empty() && !pictures.values.empty()))

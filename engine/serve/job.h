@@ -71,8 +71,8 @@ class Job {
   std::string request_id_, body_;
 };
 
-// POST /invocations. `accept`: what the client takes. nullptr where neither the server nor the hooks
-// write any of that.
+// POST /invocations. `accept`: what the client takes. nullptr where neither the server nor the
+// hooks write any of that.
 std::shared_ptr<Job> make_invocation(const http::HttpRequest& request,
                                      std::shared_ptr<const ModelIdentity> identity,
                                      std::shared_ptr<const Hooks> hooks, std::string_view accept,

@@ -66,8 +66,8 @@ ModelIdentity identity_of(const ModelCard& card, std::string name, const std::st
 // Requests are read by the description, so the network must be one of its sizes.
 std::shared_ptr<const infer::Model> network_of(const Hooks& hooks, const ModelFolder& folder,
                                                const ModelDescription& description, Device device) {
-  auto model = call_hook(
-      "model_fn", [&] { return hooks.model_fn(folder.path, description, device); });
+  auto model =
+      call_hook("model_fn", [&] { return hooks.model_fn(folder.path, description, device); });
   const ModelSpec& wanted = description.spec;
   if (model == nullptr || model->spec().height != wanted.height ||
       model->spec().width != wanted.width || model->spec().channels != wanted.channels ||
@@ -97,8 +97,7 @@ std::shared_ptr<BatcherMetrics> ModelLoader::metrics_of(const ModelIdentity& ide
   return metrics;
 }
 
-std::shared_ptr<const Hooks> ModelLoader::hooks_of(const ModelFolder& folder,
-                                                   const ModelCard& card,
+std::shared_ptr<const Hooks> ModelLoader::hooks_of(const ModelFolder& folder, const ModelCard& card,
                                                    const ModelIdentity& identity) {
   if (card.serving.plugin) {
     auto hooks = load_plugin(folder.path, *card.serving.plugin, identity, options_.allow_plugins);
@@ -161,8 +160,8 @@ ModelTable::Entry ModelLoader::load(const ModelFolder& folder) {
   served->batcher = std::make_unique<Batcher>(
       BatcherOptions{
           .queue_pictures = options_.queue_pictures.value_or(wish.queue.value_or(kQueuePictures)),
-          .max_delay = options_.max_delay.value_or(std::chrono::microseconds(
-              wish.max_delay_us.value_or(kMaxDelay.count())))},
+          .max_delay = options_.max_delay.value_or(
+              std::chrono::microseconds(wish.max_delay_us.value_or(kMaxDelay.count())))},
       std::move(executors), inline_executor(model, *served), *served->metrics,
       [&log = log_, name](std::string_view what) {
         log.warning(name + ": a batch failed: " + printable(what));

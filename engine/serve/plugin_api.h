@@ -9,9 +9,9 @@
  *   memory      what the server passes is the server's and valid until the function returns
  *               (KilnModel: until model_free returns). Nothing that the plug-in allocates is freed
  *               by the server. Results are written into memory that the server lends.
- *   errors      0 is success, KILN_NOT_MINE leaves a request to the server. 400 to 599 but 500 is the status of the reply, and error->text its
- *               words. Any other value is the server's status 500, and error->text goes to the log.
- *               No exception of C++ should leave a function.
+ *   errors      0 is success, KILN_NOT_MINE leaves a request to the server. 400 to 599 but 500 is
+ * the status of the reply, and error->text its words. Any other value is the server's status 500,
+ * and error->text goes to the log. No exception of C++ should leave a function.
  *
  * A plug-in has the rights of the server, and what it does to memory it does to the server. */
 #pragma once
@@ -101,7 +101,8 @@ typedef struct KilnHooks {
 #if defined(__GNUC__)
 __attribute__((visibility("default")))
 #endif
-const KilnHooks* kiln_hooks(void);
+const KilnHooks*
+kiln_hooks(void);
 
 #ifdef __cplusplus
 }

@@ -37,12 +37,14 @@ bool check_call(const char* function, NotMine not_mine, const Call& call) {
 struct PicturesOfPlugin : KilnPictures {
   PicturesOfPlugin(std::int64_t most, std::int64_t size)
       : KilnPictures{.limit = static_cast<std::uint64_t>(most),
-                     .pixels = [](KilnPictures* self, std::uint64_t count) noexcept {
-                       return take(self, &payload::Pictures::bytes, count);
-                     },
-                     .values = [](KilnPictures* self, std::uint64_t count) noexcept {
-                       return take(self, &payload::Pictures::values, count);
-                     }},
+                     .pixels =
+                         [](KilnPictures* self, std::uint64_t count) noexcept {
+                           return take(self, &payload::Pictures::bytes, count);
+                         },
+                     .values =
+                         [](KilnPictures* self, std::uint64_t count) noexcept {
+                           return take(self, &payload::Pictures::values, count);
+                         }},
         picture_limit(static_cast<std::uint64_t>(most)),
         picture_size(static_cast<std::uint64_t>(size)) {}
 
@@ -173,7 +175,8 @@ class PluginHooks final : public Hooks {
   void start(const std::string& thing) {
     if (table_.model_fn == nullptr) return;
     try {
-      check_call("model_fn", NotMine::fault, [&](KilnError* error) { return table_.model_fn(&model_, error); });
+      check_call("model_fn", NotMine::fault,
+                 [&](KilnError* error) { return table_.model_fn(&model_, error); });
     } catch (const std::exception& fault) {
       throw Error(ErrorKind::input, thing, std::string("does not take the model: ") + fault.what());
     }
@@ -243,9 +246,8 @@ HookReply PluginHooks::transform_fn(const TransformRequest& request) const {
                           .content_type = type.c_str(),
                           .accept = accept.c_str()};
   ReplyOfPlugin reply;
-  check_call("transform_fn", NotMine::fault, [&](KilnError* error) {
-    return table_.transform_fn(&model_, &asked, &reply, error);
-  });
+  check_call("transform_fn", NotMine::fault,
+             [&](KilnError* error) { return table_.transform_fn(&model_, &asked, &reply, error); });
   check_size("transform_fn", reply);
   return std::move(reply.reply);
 }

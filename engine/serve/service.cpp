@@ -242,10 +242,9 @@ void Service::process(const ModelTable::Entry& model, const std::shared_ptr<Job>
                       const std::shared_ptr<http::DeferredReply>& deferred) {
   if (job->transforms()) {
     if (deferred->cancelled()) return;
-    deferred->complete(
-        job->age() > model->request_time
-            ? job->fail(504, "the time for this request is over; try again later")
-            : job->transform_kept());
+    deferred->complete(job->age() > model->request_time
+                           ? job->fail(504, "the time for this request is over; try again later")
+                           : job->transform_kept());
     return;
   }
   try {

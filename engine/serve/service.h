@@ -36,7 +36,8 @@ struct ServiceOptions {
   int worker_count = 1;
   std::size_t waiting_bodies = 64;
   payload::DecodeLimits limits;
-  // Hears of faults in requests that are not the client's, from any thread; must outlive the models.
+  // Hears of faults in requests that are not the client's, from any thread; must outlive the
+  // models.
   std::function<void(std::string_view)> on_failure;
 };
 

@@ -32,7 +32,7 @@ class SessionExecutor final : public Executor {
  private:
   const std::shared_ptr<const Hooks> hooks_;
   infer::Session session_;
-  std::vector<float> own_;           // of predict_fn
+  std::vector<float> own_;          // of predict_fn
   std::span<const float> outputs_;  // of the last run
 };
 

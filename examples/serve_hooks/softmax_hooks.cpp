@@ -14,8 +14,7 @@ namespace {
 void softmax_at(float temperature, std::span<const float> x, std::span<float> p) {
   const float largest = *std::ranges::max_element(x);
   float sum = 0;
-  for (std::size_t k = 0; k < x.size(); ++k)
-    sum += p[k] = std::exp((x[k] - largest) / temperature);
+  for (std::size_t k = 0; k < x.size(); ++k) sum += p[k] = std::exp((x[k] - largest) / temperature);
   for (float& value : p) value /= sum;
 }
 

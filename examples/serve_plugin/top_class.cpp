@@ -37,9 +37,8 @@ int32_t input_fn(const KilnModel* model, const KilnRequest* request, KilnPicture
   if (std::strcmp(request->content_type, "application/x-rgb-hex") != 0) return KILN_NOT_MINE;
   const char* const body = static_cast<const char*>(request->body);
   const char* const end = body + request->body_bytes;
-  const auto digits = static_cast<uint64_t>(std::count_if(body, end, [](char c) {
-    return !is_space(c);
-  }));
+  const auto digits =
+      static_cast<uint64_t>(std::count_if(body, end, [](char c) { return !is_space(c); }));
   const uint64_t picture = uint64_t{2} * model->height * model->width * model->channels;
   if (digits == 0 || digits % picture != 0)
     return fail(error, 400, "the digits are not those of whole pictures; send RRGGBB a pixel");

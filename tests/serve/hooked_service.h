@@ -78,8 +78,7 @@ class HookedServiceTest : public TempFolderTest {
 
   http::HttpReply ask(const std::string& path, const std::string& body,
                       std::vector<http::HttpField> fields) {
-    const http::HttpHeader header{
-        .method = "POST", .target = path, .fields = std::move(fields)};
+    const http::HttpHeader header{.method = "POST", .target = path, .fields = std::move(fields)};
     std::string moved = body;
     const http::HttpRequest::Defer defer = [&] {
       return std::make_shared<http::DeferredReply>(completions_, 1);

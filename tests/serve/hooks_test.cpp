@@ -38,8 +38,8 @@ struct InputHook final : HooksOf<InputHook> {
 };
 
 struct PredictHook final : HooksOf<PredictHook> {
-  using Function = std::function<std::span<const float>(infer::Session&, std::int64_t,
-                                                        std::vector<float>&)>;
+  using Function =
+      std::function<std::span<const float>(infer::Session&, std::int64_t, std::vector<float>&)>;
   explicit PredictHook(Function f) : f_(std::move(f)) {}
   std::span<const float> predict_fn(infer::Session& session, std::int64_t count,
                                     std::vector<float>& own) const override {
@@ -137,9 +137,9 @@ TEST_F(HooksTest, ModelFnThatGivesNoSuchNetworkIsNamed) {
 TEST_F(HooksTest, InputFnTakesATypeOfItsOwn) {
   serve(std::make_shared<InputHook>([](const InputRequest& request) {
     EXPECT_EQ(request.model.shape.size(), 18);
-    return payload::Pictures{.count = 1,
-                             .bytes = std::vector<std::uint8_t>(18, static_cast<std::uint8_t>(
-                                                                        request.body.at(0)))};
+    return payload::Pictures{
+        .count = 1,
+        .bytes = std::vector<std::uint8_t>(18, static_cast<std::uint8_t>(request.body.at(0)))};
   }));
   const HttpReply reply = invoke("x/y", "p");
   EXPECT_EQ(reply.status, 200);
@@ -233,8 +233,8 @@ TEST_F(HooksTest, OutputFnThatFailsIsOneAnswer) {
     return invoke("text/csv", kCsvPicture, "x/y");
   };
   EXPECT_EQ(reply_to([](auto&) -> HookReply { throw payload::Refusal(451, "no"); }).status, 451);
-  expect_hidden_fault(
-      reply_to([](auto&) -> HookReply { throw std::runtime_error("planted 1"); }), "planted 1");
+  expect_hidden_fault(reply_to([](auto&) -> HookReply { throw std::runtime_error("planted 1"); }),
+                      "planted 1");
   expect_hidden_fault(reply_to([](auto&) -> HookReply { throw 7; }), "no std::exception");
   expect_hidden_fault(reply_to([](auto&) { return HookReply{"a\r\nb", ""}; }), "not printable");
   expect_hidden_fault(reply_to([](auto&) { return HookReply{"", "x"}; }), "no content type");
@@ -263,8 +263,8 @@ TEST_F(HooksTest, TransformFnThatFailsIsOneAnswer) {
     return invoke("x/y", "p");
   };
   EXPECT_EQ(reply_to([](auto&) -> HookReply { throw payload::Refusal(400, "no"); }).status, 400);
-  expect_hidden_fault(
-      reply_to([](auto&) -> HookReply { throw std::runtime_error("planted 1"); }), "planted 1");
+  expect_hidden_fault(reply_to([](auto&) -> HookReply { throw std::runtime_error("planted 1"); }),
+                      "planted 1");
   expect_hidden_fault(reply_to([](auto&) -> HookReply { throw 7; }), "no std::exception");
 }
 

@@ -37,10 +37,8 @@ class PluginTest : public HookedServiceTest {
  protected:
   static KilnHooks table() { return {.version = KILN_PLUGIN_VERSION, .size = sizeof(KilnHooks)}; }
   std::shared_ptr<const Hooks> make(const KilnHooks* table) const {
-    const ModelIdentity identity{.name = "tiny",
-                                 .version = "1",
-                                 .shape = {2, 3, 3},
-                                 .classes = {"a", "b", "c", "d"}};
+    const ModelIdentity identity{
+        .name = "tiny", .version = "1", .shape = {2, 3, 3}, .classes = {"a", "b", "c", "d"}};
     return make_plugin_hooks(table, nullptr, "libx.so", model(), identity);
   }
   void serve_table(const KilnHooks& table) { serve(make(&table)); }
@@ -107,8 +105,8 @@ TEST_F(PluginTest, ModelFnMakesAStateThatIsFreed) {
   service_.reset();
   EXPECT_EQ(freed, 1);
   hooks.model_fn = [](KilnModel*, KilnError* error) { return say(error, 500, "planted"); };
-  EXPECT_THAT(fault_of_table(&hooks), AllOf(HasSubstr("does not take the model"),
-                                            HasSubstr("planted")));
+  EXPECT_THAT(fault_of_table(&hooks),
+              AllOf(HasSubstr("does not take the model"), HasSubstr("planted")));
   EXPECT_EQ(freed, 1) << "nothing was made";
 }
 
@@ -131,17 +129,15 @@ TEST_F(PluginTest, InputFnThatFailsIsOneAnswer) {
     serve_table(hooks);
     return invoke("x/y", "");
   };
-  const HttpReply refused = reply_to([](auto, auto, auto, KilnError* error) {
-    return say(error, 422, "send\nanother");
-  });
+  const HttpReply refused =
+      reply_to([](auto, auto, auto, KilnError* error) { return say(error, 422, "send\nanother"); });
   EXPECT_EQ(refused.status, 422);
   EXPECT_THAT(refused.body, HasSubstr("send"));
   EXPECT_EQ(std::count(refused.body.begin(), refused.body.end(), '\n'), 1);
   expect_hidden_fault(reply_to([](auto...) { return 0; }), "gave no pictures");
-  expect_hidden_fault(reply_to([](auto, auto, auto, KilnError* error) {
-                        return say(error, 500, "planted 1");
-                      }),
-                      "planted 1");
+  expect_hidden_fault(
+      reply_to([](auto, auto, auto, KilnError* error) { return say(error, 500, "planted 1"); }),
+      "planted 1");
   expect_hidden_fault(reply_to([](auto, auto, KilnPictures* pictures, KilnError*) {
                         return pictures->values(pictures, pictures->limit + 1) == nullptr &&
                                        pictures->pixels(pictures, 0) == nullptr
@@ -210,8 +206,7 @@ TEST_F(PluginTest, TransformFnAnswersTheWholeRequest) {
       transform_by([](auto, const KilnRequest* request, KilnReply* to, auto) -> std::int32_t {
         to->content_type(to, request->content_type);
         to->write(to, request->body, request->body_bytes);
-        return to->content_type(to, nullptr) == 0 ? 1
-                                                  : to->write(to, request->accept, 3);
+        return to->content_type(to, nullptr) == 0 ? 1 : to->write(to, request->accept, 3);
       });
   EXPECT_EQ(reply.status, 200);
   EXPECT_EQ(reply.content_type, "x/y");
@@ -265,11 +260,11 @@ TEST_F(PluginFileTest, NothingIsLoadedUnlessItIsAllowed) {
 }
 
 TEST_F(PluginFileTest, FilesThatAreNoPluginsAreNamed) {
-  EXPECT_THAT(fault_of_plugin("missing.so"), AllOf(HasSubstr("missing.so: cannot be opened"),
-                                                   HasSubstr("No such file")));
+  EXPECT_THAT(fault_of_plugin("missing.so"),
+              AllOf(HasSubstr("missing.so: cannot be opened"), HasSubstr("No such file")));
   std::ofstream(model() / "text.so") << "this is no library";
-  EXPECT_THAT(fault_of_plugin("text.so"), AllOf(HasSubstr("text.so: is no library"),
-                                                testing::Not(HasSubstr("/proc/"))));
+  EXPECT_THAT(fault_of_plugin("text.so"),
+              AllOf(HasSubstr("text.so: is no library"), testing::Not(HasSubstr("/proc/"))));
   std::ofstream(model() / "empty.so").flush();
   EXPECT_THAT(fault_of_plugin("empty.so"), HasSubstr("empty.so: is no library"));
   fs::create_directory(model() / "folder.so");
