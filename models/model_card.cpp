@@ -19,6 +19,8 @@ constexpr std::string_view kFormat = "kiln-model";
 constexpr std::uint64_t kLimitBytes = std::uint64_t{1} << 20;
 constexpr std::int64_t kMaxImageEdge = 1 << 16;
 constexpr std::int64_t kMaxChannels = 4096;
+constexpr std::int64_t kMaxBatch = 4096, kMaxQueue = 1 << 20;
+constexpr std::int64_t kMaxDelayMicroseconds = 10'000'000, kMaxRequestMilliseconds = 86'400'000;
 
 struct ModeName {
   std::string_view name;
@@ -56,12 +58,22 @@ class Section {
     return at(key).get<bool>();
   }
 
-  std::int64_t count(std::string_view key, std::int64_t limit) const {
+  bool has(std::string_view key) const { return value_.contains(key); }
+
+  std::int64_t count(std::string_view key, std::int64_t limit, std::uint64_t least = 1) const {
     const Json& value = at(key);
-    if (!value.is_number_unsigned() || value.get<std::uint64_t>() < 1 ||
+    if (!value.is_number_unsigned() || value.get<std::uint64_t>() < least ||
         value.get<std::uint64_t>() > static_cast<std::uint64_t>(limit))
-      fail(key, "must be a whole number from 1 to " + std::to_string(limit));
+      fail(key,
+           "must be a whole number from " + std::to_string(least) + " to " + std::to_string(limit));
     return value.get<std::int64_t>();
+  }
+
+  // Nothing where there is no such key.
+  std::optional<std::int64_t> count_if_given(std::string_view key, std::int64_t limit,
+                                             std::uint64_t least = 1) const {
+    if (!has(key)) return std::nullopt;
+    return count(key, limit, least);
   }
 
   std::vector<double> numbers(std::string_view key) const {
@@ -84,7 +96,7 @@ class Section {
   std::vector<Section> sections(std::string_view key,
                                 std::initializer_list<std::string_view> known) const {
     std::vector<Section> out;
-    if (!value_.contains(key)) return out;
+    if (!has(key)) return out;
     if (!at(key).is_array()) fail(key, "must be an array of objects");
     for (const Json& item : at(key))
       out.emplace_back(item, thing_, full_name(key) + "[" + std::to_string(out.size()) + "]",
@@ -169,6 +181,49 @@ std::vector<FileDigest> files_of(const Section& top) {
   return files;
 }
 
+// A name without a folder, of characters that mean nothing to a shell, a loader or a terminal.
+bool is_plugin_name(std::string_view name) {
+  constexpr std::size_t kMost = 64;
+  const auto letter_or_digit = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+  };
+  return !name.empty() && name.size() <= kMost && letter_or_digit(name.front()) &&
+         std::ranges::all_of(
+             name, [&](char c) { return letter_or_digit(c) || c == '.' || c == '_' || c == '-'; });
+}
+
+ModelCard::Serving serving_of(const Section& top) {
+  ModelCard::Serving serving;
+  if (!top.has("serve")) return serving;
+  const Section section =
+      top.section("serve", {"plugin", "max_batch", "max_delay_us", "queue", "request_time_ms"});
+  if (section.has("plugin")) {
+    serving.plugin = section.text("plugin");
+    if (!is_plugin_name(*serving.plugin))
+      section.fail("plugin",
+                   "must be the name of a file in the same folder: letters, digits, '.', '_' and "
+                   "'-', up to 64, a letter or digit first");
+  }
+  serving.max_batch = section.count_if_given("max_batch", kMaxBatch);
+  serving.max_delay_us = section.count_if_given("max_delay_us", kMaxDelayMicroseconds, 0);
+  serving.queue = section.count_if_given("queue", kMaxQueue);
+  serving.request_time_ms = section.count_if_given("request_time_ms", kMaxRequestMilliseconds);
+  return serving;
+}
+
+nlohmann::ordered_json to_json(const ModelCard::Serving& serving) {
+  nlohmann::ordered_json out;
+  const auto put = [&](const char* key, const auto& value) {
+    if (value) out[key] = *value;
+  };
+  put("plugin", serving.plugin);
+  put("max_batch", serving.max_batch);
+  put("max_delay_us", serving.max_delay_us);
+  put("queue", serving.queue);
+  put("request_time_ms", serving.request_time_ms);
+  return out;
+}
+
 std::optional<double> accuracy_of(const Section& top) {
   const Json& value = top.at("accuracy");
   if (value.is_null()) return {};
@@ -183,7 +238,7 @@ ModelCard parse_model_card(std::string_view text, std::string_view thing) {
   const Json document = parse_json_strict(text, thing);
   const Section top(document, thing, "",
                     {"format", "version", "name", "spec", "classes", "input", "normalisation",
-                     "accuracy", "data", "files"});
+                     "accuracy", "data", "files", "serve"});
   check_version(top);
   ModelCard card;
   card.name = top.text("name");
@@ -201,6 +256,7 @@ ModelCard parse_model_card(std::string_view text, std::string_view thing) {
   card.data_origin = data.text("origin");
   card.synthetic = data.flag("synthetic");
   card.files = files_of(top);
+  card.serving = serving_of(top);
   return card;
 }
 
@@ -224,6 +280,7 @@ std::string to_json(const ModelCard& card) {
       {"name", card.data_name}, {"origin", card.data_origin}, {"synthetic", card.synthetic}};
   for (const FileDigest& file : card.files)
     out["files"].push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  if (card.serving != ModelCard::Serving()) out["serve"] = to_json(card.serving);
   return out.dump(2) + "\n";
 }
 

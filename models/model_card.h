@@ -4,10 +4,12 @@
 //    "classes": ["airplane", ...], "input": {"height": 32, "width": 32, "channels": 3},
 //    "normalisation": {"mode": "constants", "mean": [...], "std": [...]},
 //    "accuracy": 0.634, "data": {"name": "cifar-10", "origin": "...", "synthetic": false},
-//    "files": [{"name": "model.safetensors", "bytes": 251808, "sha256": "..."}, ...]}
+//    "files": [{"name": "model.safetensors", "bytes": 251808, "sha256": "..."}, ...],
+//    "serve": {"plugin": "libmine.so", "max_batch": 32, "max_delay_us": 0, "queue": 256,
+//              "request_time_ms": 30000}}
 //
-// `files` may be missing. It is written last, so a reader that finds every file as it says there
-// has a whole model of one writing.
+// `files` and `serve`, and each key within `serve`, may be missing. The card is written last, so a
+// reader that finds every file as it says there has a whole model of one writing.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +33,16 @@ enum class NormalisationMode {
 struct ModelCard {
   static constexpr std::int64_t kVersion = 1;
 
+  // How the model wants to be served; what the operator says is stronger.
+  struct Serving {
+    std::optional<std::string> plugin;  // a file of the folder: ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$
+    std::optional<std::int64_t> max_batch;     // pictures computed together
+    std::optional<std::int64_t> max_delay_us;  // that a picture may wait for others
+    std::optional<std::int64_t> queue;         // pictures that may wait
+    std::optional<std::int64_t> request_time_ms;
+    bool operator==(const Serving&) const = default;
+  };
+
   std::string name;
   std::string spec = "{}";  // the network's structure: the text of one JSON object, not looked into
   std::vector<std::string> classes;  // by index of the network's outputs
@@ -45,6 +57,7 @@ struct ModelCard {
   std::string data_origin;
   bool synthetic = false;  // trained on a drawn stand-in set
   std::vector<FileDigest> files;
+  Serving serving;
 };
 
 std::string to_json(const ModelCard& card);

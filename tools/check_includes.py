@@ -26,8 +26,9 @@ ROOMS = {
     "engine/serve": ["engine/core", "engine/http", "engine/infer", "engine/payload", "models"],
     "engine/train": ["engine/core", "engine/data", "kernels", "models"],
     "apps": ["engine", "kernels", "models"],
+    "examples": ["engine", "models"],
     "bench": ["engine", "kernels", "models", "apps", "tests"],
-    "tests": ["engine", "kernels", "models", "apps", "bench"],
+    "tests": ["engine", "kernels", "models", "apps", "bench", "examples"],
 }
 SUFFIXES = {".h", ".cpp", ".cu", ".cuh"}
 HEAVY = re.compile(r"^(nlohmann/(?!json_fwd\.hpp)|boost/|CLI/|toml\+\+/|oneapi/|dnnl)")

@@ -12,7 +12,9 @@
 #include "apps/common/options.h"
 #include "apps/serve/control_signals.h"
 #include "apps/serve/keeper_thread.h"
+#include "engine/core/error.h"
 #include "engine/http/http_server.h"
+#include "engine/serve/built_in_hooks.h"
 #include "engine/serve/service.h"
 
 namespace kiln {
@@ -30,6 +32,8 @@ serve::LoadOptions load_options(const ServeSettings& s, Device device) {
   serve::LoadOptions options{.device = device,
                              .executor_count = thread_count(s.common),
                              .name = s.name,
+                             .hooks = built_in_hooks(),
+                             .allow_plugins = s.allow_plugins,
                              .max_batch = s.max_batch,
                              .queue_pictures = s.queue};
   if (s.inlining != "auto")
@@ -39,7 +43,7 @@ serve::LoadOptions load_options(const ServeSettings& s, Device device) {
   return options;
 }
 
-serve::ServiceOptions service_options(const ServeSettings& s) {
+serve::ServiceOptions service_options(const ServeSettings& s, Log& log) {
   return {.version = version(),
           .default_accept = s.default_accept,
           .overload_status = s.overload_status,
@@ -47,7 +51,8 @@ serve::ServiceOptions service_options(const ServeSettings& s) {
           .ui = !s.no_ui,
           .limits = {.picture_count = s.max_pictures,
                      .image_side = s.max_image_side,
-                     .image_pixels = s.max_image_pixels}};
+                     .image_pixels = s.max_image_pixels},
+          .on_failure = [&log](std::string_view what) { log.warning(printable(what, 1024)); }};
 }
 
 http::HttpServerOptions http_options(const ServeSettings& s) {
@@ -101,7 +106,7 @@ class Server {
         log_(stderr, log_level(settings.common)),
         device_(choose_device(settings.common, log_)),
         loader_(load_options(settings, device_), log_),
-        service_(table_, service_options(settings)),
+        service_(table_, service_options(settings, log_)),
         http_(
             http_options(settings),
             [this](http::HttpRequest& request) { return service_.handle(request); }, log_,

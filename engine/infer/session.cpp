@@ -69,6 +69,15 @@ class Session::Impl {
     copy_to_device(model_->device(), input_row(row), values.data(), values.size_bytes());
   }
 
+  std::span<const float> inputs(std::int64_t row, std::int64_t count) {
+    KILN_CHECK(row >= 0 && count >= 0 && row <= max_batch_ && count <= max_batch_ - row);
+    const auto size = static_cast<std::size_t>(count * picture_size());
+    if (is_host()) return {input_row(row), size};
+    host_inputs_.resize(size);
+    copy_to_host(model_->device(), host_inputs_.data(), input_row(row), size * sizeof(float));
+    return host_inputs_;
+  }
+
   void run(std::int64_t count) {
     KILN_CHECK(count >= 1 && count <= max_batch_);
     std::int64_t row = 0;
@@ -138,9 +147,9 @@ class Session::Impl {
   Context context_;
   NormalizeImageArgs scale_;
   Buffer input_, outputs_, arena_, scratch_;
-  Buffer pictures_;                  // on another device: the bytes that set_bytes sends
-  std::vector<float> host_outputs_;  // of another device
-  std::deque<Program> programs_;     // 1, 2, 4, ...
+  Buffer pictures_;  // on another device: the bytes that set_bytes sends
+  std::vector<float> host_inputs_, host_outputs_;  // of another device
+  std::deque<Program> programs_;                   // 1, 2, 4, ...
   std::int64_t finished_ = 0;
 };
 
@@ -158,6 +167,9 @@ void Session::set_bytes(std::int64_t row, std::span<const std::uint8_t> pixels) 
 }
 void Session::set_values(std::int64_t row, std::span<const float> values) {
   impl_->set_values(row, values);
+}
+std::span<const float> Session::inputs(std::int64_t row, std::int64_t count) {
+  return impl_->inputs(row, count);
 }
 void Session::run(std::int64_t count) { impl_->run(count); }
 std::span<const float> Session::outputs(std::int64_t row, std::int64_t count) const {

@@ -41,6 +41,10 @@ class Session {
   void set_bytes(std::int64_t row, std::span<const std::uint8_t> pixels);
   void set_values(std::int64_t row, std::span<const float> values);
 
+  // f32 [count, H, W, C] of the rows as they were filled: what the network sees. To be asked before
+  // run(); valid until the next call of a function that is not const.
+  std::span<const float> inputs(std::int64_t row, std::int64_t count);
+
   // The first `count` rows, 1 <= count <= max_batch. A row's result depends on nothing but the row
   // (on one device): neither on the other rows nor on how many there are.
   void run(std::int64_t count);

@@ -10,7 +10,7 @@ namespace kiln::payload {
 class Refusal : public std::runtime_error {
  public:
   Refusal(int status, const std::string& message) : std::runtime_error(message), status_(status) {}
-  int status() const { return status_; }  // 400, 413 or 415
+  int status() const { return status_; }  // 400, 413 or 415; of a hook, 400 to 599
 
  private:
   int status_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
+#include <stdexcept>
 #include <utility>
 
 namespace kiln::serve {
@@ -9,40 +11,65 @@ namespace {
 
 constexpr std::string_view kJsonBytesField = "Inference-Header-Content-Length";
 
+http::HttpReply to_http(HookReply reply) {
+  const bool printable =
+      std::ranges::all_of(reply.content_type, [](char c) { return c >= ' ' && c <= '~'; });
+  if (reply.content_type.empty() || !printable)
+    throw std::runtime_error("a hook's reply has no content type, or one that is not printable");
+  return {
+      .content_type = std::move(reply.content_type), .body = std::move(reply.body), .fields = {}};
+}
+
 class Invocation final : public Job {
  public:
   Invocation(const http::HttpRequest& request, std::shared_ptr<const ModelIdentity> identity,
-             const payload::ReplyType& reply_type, const payload::DecodeLimits& limits,
-             std::shared_ptr<RequestMetrics> metrics)
-      : Job(request, Endpoint::invocations, std::move(identity), limits, std::move(metrics)),
+             std::shared_ptr<const Hooks> hooks, std::string_view accept,
+             const std::optional<payload::ReplyType>& reply_type,
+             std::shared_ptr<const JobSupport> support)
+      : Job(request, Endpoint::invocations, std::move(identity), std::move(support)),
+        hooks_(std::move(hooks)),
         content_type_(request.header.field("Content-Type")),
+        accept_(accept),
         reply_type_(reply_type) {}
+
+  bool transforms() const override { return hooks_->overridden().transform_fn; }
 
  private:
   payload::Pictures do_decode(std::string_view body) override {
-    payload::Pictures pictures =
-        payload::decode_pictures(body, content_type_, identity().shape, limits());
+    payload::Pictures pictures = hooks_->input_fn(
+        {.body = body, .content_type = content_type_, .model = identity(), .limits = limits()});
     predictions_ = pictures.instances;
     return pictures;
   }
   http::HttpReply do_answer(std::span<const float> outputs) const override {
     const auto columns = static_cast<std::int64_t>(identity().classes.size());
-    const auto rows = static_cast<std::int64_t>(outputs.size()) / columns;
-    return {.content_type = std::string(reply_type_.content_type()),
-            .body = payload::encode_outputs(outputs, rows, columns, reply_type_, predictions_),
-            .fields = {}};
+    return to_http(hooks_->output_fn({.values = outputs,
+                                      .rows = static_cast<std::int64_t>(outputs.size()) / columns,
+                                      .columns = columns,
+                                      .accept = accept_,
+                                      .type = reply_type_,
+                                      .predictions = predictions_,
+                                      .model = identity()}));
+  }
+  http::HttpReply do_transform(std::string_view body) const override {
+    return to_http(hooks_->transform_fn({.body = body,
+                                         .content_type = content_type_,
+                                         .accept = accept_,
+                                         .model = identity(),
+                                         .limits = limits()}));
   }
 
-  const std::string content_type_;
-  const payload::ReplyType reply_type_;
+  const std::shared_ptr<const Hooks> hooks_;
+  const std::string content_type_, accept_;
+  const std::optional<payload::ReplyType> reply_type_;
   bool predictions_ = false;
 };
 
 class Inference final : public Job {
  public:
   Inference(const http::HttpRequest& request, std::shared_ptr<const ModelIdentity> identity,
-            const payload::DecodeLimits& limits, std::shared_ptr<RequestMetrics> metrics)
-      : Job(request, Endpoint::infer, std::move(identity), limits, std::move(metrics)),
+            std::shared_ptr<const JobSupport> support)
+      : Job(request, Endpoint::infer, std::move(identity), std::move(support)),
         json_bytes_(request.header.field(kJsonBytesField)) {}
 
  private:
@@ -70,19 +97,41 @@ class Inference final : public Job {
 }  // namespace
 
 Job::Job(const http::HttpRequest& request, Endpoint endpoint,
-         std::shared_ptr<const ModelIdentity> identity, const payload::DecodeLimits& limits,
-         std::shared_ptr<RequestMetrics> metrics)
+         std::shared_ptr<const ModelIdentity> identity, std::shared_ptr<const JobSupport> support)
     : endpoint_(endpoint),
       identity_(std::move(identity)),
-      limits_(limits),
-      metrics_(std::move(metrics)),
+      support_(std::move(support)),
       request_id_(request_id_of(request.header)) {}
+
+// Hooks are code of others: what they say is held to the shape.
+payload::Pictures Job::decode(std::string_view body) {
+  payload::Pictures pictures = do_decode(body);
+  const auto size =
+      static_cast<std::size_t>(std::max<std::int64_t>(pictures.count, 0) * identity_->shape.size());
+  if (pictures.count < 1 || pictures.count > limits().picture_count ||
+      pictures.bytes.size() + pictures.values.size() != size ||
+      (!pictures.bytes.empty() && !pictures.values.empty()))
+    throw std::runtime_error("input_fn gave no pictures of the model's shape, or too many");
+  return pictures;
+}
+
+http::HttpReply Job::transform_kept() {
+  try {
+    return finish(do_transform(body_));
+  } catch (...) {
+    return fail_by_exception("the model failed on this request");
+  }
+}
+
+http::HttpReply Job::do_transform(std::string_view) const {
+  throw std::logic_error("this request has nothing that transforms it");
+}
 
 http::HttpReply Job::answer(std::span<const float> outputs) {
   try {
     return finish(do_answer(outputs));
-  } catch (const std::exception&) {  // no memory for the text
-    return fail(500, "the reply could not be written");
+  } catch (...) {
+    return fail_by_exception("the reply could not be written");
   }
 }
 
@@ -90,8 +139,24 @@ http::HttpReply Job::fail(int status, std::string_view message) {
   return finish(http::error_reply(status, message));
 }
 
+http::HttpReply Job::fail_by_exception(std::string_view message) {
+  std::string why;
+  try {
+    throw;
+  } catch (const payload::Refusal& refusal) {
+    why = refusal.what();
+    if (refusal.status() >= 400 && refusal.status() <= 599) return fail(refusal.status(), why);
+  } catch (const std::exception& fault) {
+    why = fault.what();
+  } catch (...) {
+    why = "what was thrown is no std::exception";
+  }
+  if (support_->on_failure) support_->on_failure(identity_->name + ": a request failed: " + why);
+  return fail(500, message);
+}
+
 http::HttpReply Job::finish(http::HttpReply reply) {
-  metrics_->count(endpoint_, reply.status, Clock::now() - begin_);
+  support_->metrics->count(endpoint_, reply.status, age());
   if (reply.status == 429 || reply.status == 503) reply.fields.push_back({"Retry-After", "1"});
   if (!request_id_.empty()) reply.fields.push_back({"X-Request-Id", request_id_});
   return reply;
@@ -99,18 +164,19 @@ http::HttpReply Job::finish(http::HttpReply reply) {
 
 std::shared_ptr<Job> make_invocation(const http::HttpRequest& request,
                                      std::shared_ptr<const ModelIdentity> identity,
-                                     const payload::ReplyType& reply_type,
-                                     const payload::DecodeLimits& limits,
-                                     std::shared_ptr<RequestMetrics> metrics) {
-  return std::make_shared<Invocation>(request, std::move(identity), reply_type, limits,
-                                      std::move(metrics));
+                                     std::shared_ptr<const Hooks> hooks, std::string_view accept,
+                                     std::shared_ptr<const JobSupport> support) {
+  const auto type = payload::choose_reply_type(accept);
+  const HookSet& set = hooks->overridden();
+  if (!type && !set.output_fn && !set.transform_fn) return nullptr;
+  return std::make_shared<Invocation>(request, std::move(identity), std::move(hooks), accept, type,
+                                      std::move(support));
 }
 
 std::shared_ptr<Job> make_inference(const http::HttpRequest& request,
                                     std::shared_ptr<const ModelIdentity> identity,
-                                    const payload::DecodeLimits& limits,
-                                    std::shared_ptr<RequestMetrics> metrics) {
-  return std::make_shared<Inference>(request, std::move(identity), limits, std::move(metrics));
+                                    std::shared_ptr<const JobSupport> support) {
+  return std::make_shared<Inference>(request, std::move(identity), std::move(support));
 }
 
 payload::ModelFacts facts_of(const ModelIdentity& identity) {

@@ -6,6 +6,8 @@
 #include "engine/core/error.h"
 #include "engine/infer/golden.h"
 #include "engine/payload/model_name.h"
+#include "engine/serve/hook_call.h"
+#include "engine/serve/plugin_loader.h"
 #include "engine/serve/session_executor.h"
 
 namespace kiln::serve {
@@ -73,6 +75,20 @@ ModelIdentity identity_of(const ModelCard& card, std::string name, const std::st
           .synthetic = card.synthetic};
 }
 
+// Requests are read by the description, so the network must be one of its sizes.
+std::shared_ptr<const infer::Model> network_of(const Hooks& hooks, const ModelFolder& folder,
+                                               const ModelDescription& description, Device device) {
+  auto model =
+      call_hook("model_fn", [&] { return hooks.model_fn(folder.path, description, device); });
+  const ModelSpec& wanted = description.spec;
+  if (model == nullptr || model->spec().height != wanted.height ||
+      model->spec().width != wanted.width || model->spec().channels != wanted.channels ||
+      model->spec().class_count != wanted.class_count)
+    throw Error(ErrorKind::input, folder.path.string(),
+                "became a network of another size by model_fn, or none");
+  return model;
+}
+
 }  // namespace
 
 std::string ModelLoader::name_of(const ModelFolder& folder, const ModelCard& card) const {
@@ -93,11 +109,39 @@ std::shared_ptr<BatcherMetrics> ModelLoader::metrics_of(const ModelIdentity& ide
   return metrics;
 }
 
+std::shared_ptr<const Hooks> ModelLoader::hooks_of(const ModelFolder& folder, const ModelCard& card,
+                                                   const ModelIdentity& identity) {
+  if (card.serving.plugin) {
+    auto hooks = load_plugin(folder.path, *card.serving.plugin, identity, options_.allow_plugins);
+    log_.info(identity.name + ": answered by the plug-in " + *card.serving.plugin);
+    return hooks;
+  }
+  return options_.hooks ? options_.hooks : std::make_shared<const DefaultHooks>();
+}
+
+std::vector<std::unique_ptr<Executor>> ModelLoader::make_executors(
+    const std::shared_ptr<const infer::Model>& model, const ServedModel& served,
+    const ModelFolder& folder, std::int64_t max_batch) {
+  const int count = options_.device.is_host() ? options_.executor_count : 1;
+  std::vector<std::unique_ptr<Executor>> executors;
+  for (int i = 0; i < count; ++i) {
+    auto executor = std::make_unique<SessionExecutor>(model, max_batch, log_, served.hooks);
+    if (i == 0) check_sample(folder, model->card(), *executor, log_);
+    warm(*executor);
+    executors.push_back(std::move(executor));
+  }
+  return executors;
+}
+
+// The loop's thread calls no hooks, so with those it computes nothing.
 std::unique_ptr<SessionExecutor> ModelLoader::inline_executor(
-    std::shared_ptr<const infer::Model> model, const std::string& name, BatcherOptions& batching) {
-  if (options_.inlining == Inlining::off || !options_.device.is_host()) return nullptr;
-  auto executor = std::make_unique<SessionExecutor>(std::move(model),
-                                                    options_.max_batch.value_or(kMaxBatch), log_);
+    std::shared_ptr<const infer::Model> model, const ServedModel& served, std::int64_t max_batch,
+    BatcherOptions& batching) {
+  if (options_.inlining == Inlining::off || !options_.device.is_host() ||
+      served.hooks->overridden().of_requests())
+    return nullptr;
+  auto executor =
+      std::make_unique<SessionExecutor>(std::move(model), max_batch, log_, served.hooks);
   warm(*executor);
   const Clock::duration time = fastest(*executor, 1);
   const bool inlined = options_.inlining == Inlining::on || time <= kMostInline;
@@ -105,7 +149,7 @@ std::unique_ptr<SessionExecutor> ModelLoader::inline_executor(
   batching.inline_batch = pictures_within(*executor, alone ? kMostInline : kMostInlineBeside);
   batching.inline_pictures =
       batching.inline_batch * (alone && time <= kMostInline ? kInlineBatches : 1);
-  log_.info(name + ": a picture takes " + in_microseconds(time) + "; up to " +
+  log_.info(served.identity->name + ": a picture takes " + in_microseconds(time) + "; up to " +
             std::to_string(inlined ? batching.inline_pictures : 0) +
             " that arrive together are computed by the thread that received them");
   return inlined ? std::move(executor) : nullptr;
@@ -113,31 +157,29 @@ std::unique_ptr<SessionExecutor> ModelLoader::inline_executor(
 
 ModelTable::Entry ModelLoader::load(const ModelFolder& folder) {
   const FolderStamp before = stamp_of(folder.path);
-  ModelDescription description = read_model_description(folder.path);
-  const ModelCard card = description.card;
+  const ModelDescription description = read_model_description(folder.path);
+  const ModelCard& card = description.card;
   const std::string name = name_of(folder, card);
   verify_files(folder.path, card.files);
   if (find_file(card, kWeightsFile) == nullptr)
     log_.info(folder.path.string() + ": model.json has no digest of the weights to hold them to");
-  const auto model = infer::Model::load(folder.path, std::move(description), options_.device);
-  const std::int64_t max_batch = options_.max_batch.value_or(kMaxBatch);
+  const ModelCard::Serving& wish = card.serving;
+  const std::int64_t max_batch = options_.max_batch.value_or(wish.max_batch.value_or(kMaxBatch));
   auto served = std::make_shared<ServedModel>();
   served->identity = std::make_shared<const ModelIdentity>(identity_of(card, name, folder.version));
+  served->hooks = hooks_of(folder, card, *served->identity);
   served->metrics = metrics_of(*served->identity, max_batch);
-  served->request_time = options_.request_time.value_or(kRequestTime);
-  const int count = options_.device.is_host() ? options_.executor_count : 1;
-  std::vector<std::unique_ptr<Executor>> executors;
-  for (int i = 0; i < count; ++i) {
-    auto executor = std::make_unique<SessionExecutor>(model, max_batch, log_);
-    if (i == 0) check_sample(folder, card, *executor, log_);
-    warm(*executor);
-    executors.push_back(std::move(executor));
-  }
+  served->request_time = options_.request_time.value_or(
+      wish.request_time_ms ? std::chrono::milliseconds(*wish.request_time_ms) : kRequestTime);
+  const auto model = network_of(*served->hooks, folder, description, options_.device);
+  auto executors = make_executors(model, *served, folder, max_batch);
   if (stamp_of(folder.path) != before)
     throw Error(ErrorKind::io, folder.path.string(), "was written to while it was read");
-  BatcherOptions batching{.queue_pictures = options_.queue_pictures.value_or(kQueuePictures),
-                          .max_delay = options_.max_delay.value_or(kMaxDelay)};
-  auto inlined = inline_executor(model, name, batching);
+  BatcherOptions batching{
+      .queue_pictures = options_.queue_pictures.value_or(wish.queue.value_or(kQueuePictures)),
+      .max_delay = options_.max_delay.value_or(
+          std::chrono::microseconds(wish.max_delay_us.value_or(kMaxDelay.count())))};
+  auto inlined = inline_executor(model, *served, max_batch, batching);
   served->batcher =
       std::make_unique<Batcher>(batching, std::move(executors), std::move(inlined),
                                 *served->metrics, [&log = log_, name](std::string_view what) {

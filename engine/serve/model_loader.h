@@ -8,10 +8,12 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "engine/core/device.h"
 #include "engine/core/log.h"
 #include "engine/infer/model.h"
+#include "engine/serve/hooks.h"
 #include "engine/serve/model_folders.h"
 #include "engine/serve/served_model.h"
 
@@ -31,6 +33,8 @@ struct LoadOptions {
   int executor_count = 1;  // threads of a model on the CPU; another device has one
   Inlining inlining = Inlining::automatic;
   std::string name;  // of a model whose folder does not name it; empty: the card's name
+  std::shared_ptr<const Hooks> hooks;  // of models whose cards name no plug-in; empty: none
+  bool allow_plugins = false;
   // What the operator says, over what the model's card says, over the default.
   std::optional<std::int64_t> max_batch;                  // 32
   std::optional<std::chrono::microseconds> max_delay;     // 0
@@ -48,8 +52,14 @@ class ModelLoader {
 
  private:
   std::shared_ptr<BatcherMetrics> metrics_of(const ModelIdentity& identity, std::int64_t max_batch);
+  std::shared_ptr<const Hooks> hooks_of(const ModelFolder& folder, const ModelCard& card,
+                                        const ModelIdentity& identity);
+  std::vector<std::unique_ptr<Executor>> make_executors(
+      const std::shared_ptr<const infer::Model>& model, const ServedModel& served,
+      const ModelFolder& folder, std::int64_t max_batch);
   std::unique_ptr<SessionExecutor> inline_executor(std::shared_ptr<const infer::Model> model,
-                                                   const std::string& name,
+                                                   const ServedModel& served,
+                                                   std::int64_t max_batch,
                                                    BatcherOptions& batching);
   std::string name_of(const ModelFolder& folder, const ModelCard& card) const;
 

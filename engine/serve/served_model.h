@@ -15,6 +15,8 @@
 
 namespace kiln::serve {
 
+class Hooks;
+
 // What clients may know of a model.
 struct ModelIdentity {
   std::string name, version;  // version: a whole number
@@ -32,6 +34,7 @@ struct ModelIdentity {
 
 struct ServedModel {
   std::shared_ptr<const ModelIdentity> identity;
+  std::shared_ptr<const Hooks> hooks;       // empty: the server's own ways
   std::shared_ptr<BatcherMetrics> metrics;  // of all that bear this name, one after another
   std::unique_ptr<Batcher> batcher;
   std::chrono::milliseconds request_time{30'000};  // until a request that waits is refused

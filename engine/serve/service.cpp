@@ -94,6 +94,9 @@ Service::Service(const ModelTable& models, const ServiceOptions& options)
     : models_(models),
       options_(options),
       metrics_(std::make_shared<RequestMetrics>()),
+      support_(std::make_shared<const JobSupport>(
+          JobSupport{options.limits, metrics_, options.on_failure})),
+      default_hooks_(std::make_shared<const DefaultHooks>()),
       workers_(options.worker_count, options.waiting_bodies),
       page_(models, workers_, options.limits, options.overload_status, metrics_) {}
 
@@ -160,7 +163,7 @@ Service::Reply Service::route_model(HttpRequest& request, std::string_view rest,
   if (word != "infer") return error_reply(404, "there is nothing at this path");
   if (request.header.method != "POST") return wrong_method("POST");
   counted = true;
-  return start(request, model, make_inference(request, model->identity, options_.limits, metrics_));
+  return start(request, model, make_inference(request, model->identity, support_));
 }
 
 Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
@@ -173,19 +176,20 @@ Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
   }
   std::string_view accept = request.header.field("Accept");
   if (accept.empty() || accept == "*/*") accept = options_.default_accept;
-  const auto type = payload::choose_reply_type(accept);
-  if (!type)
+  std::shared_ptr<Job> job = make_invocation(
+      request, model->identity, model->hooks ? model->hooks : default_hooks_, accept, support_);
+  if (job == nullptr)
     return error_reply(
         406,
         "Accept names no type that is written here; use application/json, application/x-npy "
         "or text/csv");
   counted = true;
-  return start(request, model,
-               make_invocation(request, model->identity, *type, options_.limits, metrics_));
+  return start(request, model, std::move(job));
 }
 
-// A picture may be small and yet take long to decode.
-bool Service::cheap(const HttpRequest& request) const {
+// A picture may be small and yet take long to decode, and nobody knows how long a hook takes.
+bool Service::cheap(const HttpRequest& request, const ServedModel& model) const {
+  if (model.hooks && model.hooks->overridden().of_requests()) return false;
   if (request.body.size() > options_.inline_body_bytes) return false;
   const auto type = payload::parse_media_type(request.header.field("Content-Type"));
   return !type || (type->type != "image" && !type->is("application", "x-image"));
@@ -193,28 +197,39 @@ bool Service::cheap(const HttpRequest& request) const {
 
 Service::Reply Service::start(HttpRequest& request, const ModelTable::Entry& model,
                               std::shared_ptr<Job> job) {
-  if (!cheap(request)) {
+  if (!cheap(request, *model)) {
     job->keep_body(std::move(request.body));
     const auto deferred = request.defer();
-    const bool added = workers_.add([this, model, job, deferred] {
-      try {
-        Arrival arrival = make_arrival(model, job, job->decode_kept(), deferred);
-        submit(arrival);
-      } catch (const payload::Refusal& refusal) {
-        deferred->complete(job->fail(refusal.status(), refusal.what()));
-      } catch (const std::exception&) {
-        deferred->complete(job->fail(500, "the request could not be decoded"));
-      }
-    });
+    const bool added =
+        workers_.add([this, model, job, deferred] { process(model, job, deferred); });
     if (!added) deferred->complete(job->fail(options_.overload_status, "too many requests wait"));
     return std::nullopt;
   }
+  payload::Pictures pictures;
   try {
-    payload::Pictures pictures = job->decode(request.body);
-    arrivals_.push_back(make_arrival(model, job, std::move(pictures), request.defer()));
-    return std::nullopt;
-  } catch (const payload::Refusal& refusal) {
-    return job->fail(refusal.status(), refusal.what());
+    pictures = job->decode(request.body);
+  } catch (...) {
+    return job->fail_by_exception("the request could not be decoded");
+  }
+  arrivals_.push_back(make_arrival(model, job, std::move(pictures), request.defer()));
+  return std::nullopt;
+}
+
+// By a worker.
+void Service::process(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
+                      const std::shared_ptr<http::DeferredReply>& deferred) {
+  if (job->transforms()) {
+    if (deferred->cancelled()) return;
+    deferred->complete(job->age() > model->request_time
+                           ? job->fail(504, "the time for this request is over; try again later")
+                           : job->transform_kept());
+    return;
+  }
+  try {
+    Arrival arrival = make_arrival(model, job, job->decode_kept(), deferred);
+    submit(arrival);
+  } catch (...) {
+    deferred->complete(job->fail_by_exception("the request could not be decoded"));
   }
 }
 

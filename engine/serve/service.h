@@ -15,6 +15,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -41,6 +42,9 @@ struct ServiceOptions {
   std::size_t waiting_bodies = 64;
   bool ui = true;  // the demo page
   payload::DecodeLimits limits;
+  // Hears of faults in requests that are not the client's, from any thread; must outlive the
+  // models.
+  std::function<void(std::string_view)> on_failure;
 };
 
 class Service {
@@ -75,13 +79,17 @@ class Service {
                               std::shared_ptr<http::DeferredReply> deferred);
   void compute(std::span<Arrival> arrivals);
   void submit(Arrival& arrival);
-  bool cheap(const http::HttpRequest& request) const;
+  void process(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
+               const std::shared_ptr<http::DeferredReply>& deferred);
+  bool cheap(const http::HttpRequest& request, const ServedModel& model) const;
   http::HttpReply metrics_page() const;
   bool ready() const { return ready_.load(std::memory_order_relaxed); }
 
   const ModelTable& models_;
   const ServiceOptions options_;
   const std::shared_ptr<RequestMetrics> metrics_;
+  const std::shared_ptr<const JobSupport> support_;
+  const std::shared_ptr<const Hooks> default_hooks_;
   std::atomic<bool> ready_ = false;
   std::vector<Arrival> arrivals_;  // of this turn
   Workers workers_;

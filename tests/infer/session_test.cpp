@@ -129,6 +129,12 @@ TEST_F(InferSession, BytesAndValuesMix) {
   session.set_values(0, values);
   session.set_bytes(1, bytes);
   session.set_values(2, values);
+  const std::span<const float> inputs = session.inputs(1, 2);
+  ASSERT_EQ(inputs.size(), 2 * picture);
+  for (std::size_t i = 0; i < picture; ++i) {
+    EXPECT_NEAR(inputs[i], values[i], 1e-6) << "the bytes, as the network sees them";
+    EXPECT_EQ(inputs[picture + i], values[i]);
+  }
   session.run(3);
   const auto row = [&](std::int64_t r) {
     const std::span<const float> out = session.outputs(r, 1);
@@ -169,6 +175,8 @@ TEST_F(InferSession, RefusesRowsThatDoNotFit) {
   EXPECT_THROW(session.set_values(0, short_one), std::logic_error);
   EXPECT_THROW(session.set_values(0, four), std::logic_error);
   EXPECT_THROW(session.set_bytes(0, byte), std::logic_error);
+  EXPECT_THROW(session.inputs(2, 2), std::logic_error);
+  EXPECT_THROW(session.inputs(-1, 1), std::logic_error);
   EXPECT_THROW(session.run(0), std::logic_error);
   EXPECT_THROW(session.run(4), std::logic_error);
   session.set_values(0, one);

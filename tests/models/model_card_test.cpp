@@ -67,6 +67,44 @@ TEST_F(ModelCardTest, PerImageNormalisationHasNoConstantsAndAccuracyMayBeUnknown
   EXPECT_EQ(back.accuracy, std::nullopt);
 }
 
+TEST_F(ModelCardTest, HowItWantsToBeServedIsKeptAsFarAsItIsGiven) {
+  ModelCard card = lenet_card();
+  EXPECT_THAT(to_json(card), testing::Not(HasSubstr("serve")));
+  EXPECT_EQ(parse_model_card(to_json(card), "x").serving, ModelCard::Serving());
+  for (const ModelCard::Serving& serving :
+       {ModelCard::Serving{.plugin = "libmine-1.0_x.so"}, ModelCard::Serving{.max_batch = 4096},
+        ModelCard::Serving{.max_delay_us = 0}, ModelCard::Serving{.queue = 1 << 20},
+        ModelCard::Serving{.plugin = std::string(64, 'a'),
+        .max_batch = 1,
+        .max_delay_us = 10'000'000,
+        .queue = 1,
+        .request_time_ms = 86'400'000}}) {
+    card.serving = serving;
+    const ModelCard back = parse_model_card(to_json(card), "x");
+    EXPECT_EQ(back.serving, serving);
+    EXPECT_EQ(to_json(back), to_json(card));
+  }
+  std::string text = to_json(lenet_card());
+  text.insert(1, "\"serve\": {},");
+  EXPECT_EQ(parse_model_card(text, "x").serving, ModelCard::Serving()) << "nothing is said";
+}
+
+TEST_F(ModelCardTest, PluginsAreNamesOfFilesInTheFolder) {
+  for (const std::string& name :
+       {std::string(), std::string("../x.so"), std::string("a/x.so"), std::string("/x.so"),
+        std::string(".."), std::string(".x.so"), std::string("x y.so"), std::string("x\0.so", 5),
+        std::string("\xC3\xA4.so"), std::string(65, 'a')}) {
+    ModelCard card = lenet_card();
+    card.serving.plugin = name;
+    try {
+      parse_model_card(to_json(card), "model.json");
+      FAIL() << "taken: " << name;
+    } catch (const Error& fault) {
+      EXPECT_THAT(fault.what(), HasSubstr("\"serve.plugin\" must be the name of a file"));
+    }
+  }
+}
+
 TEST_F(ModelCardTest, NothingIsWrittenForACardThatCouldNotBeRead) {
   ModelCard card = lenet_card();
   card.std = {1.0};
@@ -133,6 +171,22 @@ INSTANTIATE_TEST_SUITE_P(
         {"FileParent", "model.safetensors", "..", "the same folder"},
         {"FileNul", "model.safetensors", "a\\u0000b", "the same folder"},
         {"FileNameless", "model.safetensors", "", "the same folder"},
+        {"ServeType", "\"name\": \"lenet\"", "\"serve\": 1, \"name\": \"lenet\"",
+         "\"serve\" must be an object"},
+        {"ServeUnknown", "\"name\": \"lenet\"", "\"serve\": {\"maxbatch\": 1}, \"name\": \"lenet\"",
+         "\"serve.maxbatch\" is not a key"},
+        {"ServePlugin", "\"name\": \"lenet\"", "\"serve\": {\"plugin\": 1}, \"name\": \"lenet\"",
+         "\"serve.plugin\" must be a text"},
+        {"ServeBatch", "\"name\": \"lenet\"", "\"serve\": {\"max_batch\": 0}, \"name\": \"lenet\"",
+         "\"serve.max_batch\" must be a whole number from 1 to 4096"},
+        {"ServeDelay", "\"name\": \"lenet\"",
+         "\"serve\": {\"max_delay_us\": -1}, \"name\": \"lenet\"",
+         "\"serve.max_delay_us\" must be a whole number from 0 to 10000000"},
+        {"ServeQueue", "\"name\": \"lenet\"", "\"serve\": {\"queue\": 1.5}, \"name\": \"lenet\"",
+         "\"serve.queue\" must be"},
+        {"ServeTime", "\"name\": \"lenet\"",
+         "\"serve\": {\"request_time_ms\": 86400001}, \"name\": \"lenet\"",
+         "\"serve.request_time_ms\" must be"},
         {"Deep", "\"spec\": {", kDeep.c_str(), "nested deeper than 64"},
         {"NotJson", "{", "<", "is not JSON"},
     }),

@@ -55,7 +55,7 @@ constexpr std::array<Asset, 4> kAssets = {{
     {"/ui/icon.svg", "image/svg+xml", &PageFiles::icon_svg},
 }};
 
-std::string quoted(std::string_view text) {
+std::string json_text(std::string_view text) {
   std::string out;
   payload::append_json_string(out, text);
   return out;
@@ -84,11 +84,11 @@ std::string joined(std::initializer_list<std::string_view> pieces) {
 
 std::string model_json(const ModelIdentity& model) {
   const auto& [height, width, channels] = model.shape;
-  return joined({R"({"name":)", quoted(model.name), R"(,"version":)", quoted(model.version),
+  return joined({R"({"name":)", json_text(model.name), R"(,"version":)", json_text(model.version),
                  R"(,"height":)", std::to_string(height), R"(,"width":)", std::to_string(width),
                  R"(,"channels":)", std::to_string(channels), R"(,"classes":)",
                  list_of(model.classes), R"(,"accuracy":)", number_or_null(model.accuracy),
-                 R"(,"data":)", quoted(model.data_name), R"(,"synthetic":)",
+                 R"(,"data":)", json_text(model.data_name), R"(,"synthetic":)",
                  model.synthetic ? "true}" : "false}"});
 }
 
