@@ -46,6 +46,7 @@ inline std::int64_t taps_floats(const ConvPoolExtents& e) {
 inline std::int64_t packed_floats(const ConvPoolExtents& e) {
   return taps_floats(e) + shuffle_table_count(2 * e.c) + shuffle_table_count(e.k);
 }
+inline std::int64_t pack_scratch_floats(const ConvPoolExtents&) { return 0; }
 inline std::int64_t thread_floats(const ConvPoolExtents& e) {
   return (has_border(e) ? bordered_floats(e) : 0) + planes_floats(e) + sums_floats(e) +
          even_floats(e) + 2 * e.k * kLanes;

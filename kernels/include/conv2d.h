@@ -1,7 +1,9 @@
 // conv2d: 2-d convolution (cross-correlation, as everywhere in deep learning) with bias and an
 // optional pointwise function, the mathematics of kernels/include/conv2d_shape.h.
 //
-// Shapes    x [N,H,W,C]; w [K,R,S,C/groups]; bias [K] or empty; y [N,P,Q,K]
+// Shapes    x [N,H,W,C]; w [K,R,S,C/groups]; bias [K] or empty; y [N,P,Q,K]; packed
+// [conv2d_packed_count] or
+//           empty
 // Types     f32 (vectorised) and f64 (plain, for gradient checks); on devices other
 //           than the CPU also f16 and bf16, summed in f32; all tensors alike
 // Aliasing  none.
@@ -30,9 +32,19 @@ struct Conv2dArgs {
   Tensor x, w, bias, y;
   Activation activation = Activation::none;
   std::byte* scratch = nullptr;  // conv2d_scratch_bytes of it, 64-byte aligned
+  Tensor packed{};  // what conv2d_pack wrote, for weights that do not change; w is empty
 };
 
-std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shape, DType dtype);
+// For `Filters::packed` the scratch of a call that is given them so.
+std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shape, DType dtype,
+                                 Filters filters = Filters::plain);
+
+// The CPU's f32 body reads weights in an order of its own and packs them in every call. Packed
+// beforehand they serve any number of calls, of any N, H and W, with the same bits. The order
+// depends on the instruction set in use: not for files.
+std::int64_t conv2d_packed_count(const Conv2dShape& shape);
+// w: f32 on the CPU, [K,R,S,C/groups]. packed: f32 [conv2d_packed_count]; padding is not written.
+void conv2d_pack(const Conv2dShape& shape, const Tensor& w, const Tensor& packed);
 
 // Throws Error (unsupported) for an element type other than these and for a shape that is no
 // convolution; std::logic_error where a tensor does not fit the shape.
