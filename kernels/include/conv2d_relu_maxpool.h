@@ -37,8 +37,9 @@ struct Conv2dReluMaxpoolArgs {
   Pool2dShape pool;  // over the convolution's output: n, h, w, c = n, p(), q(), k of `shape`
   Tensor x, w, bias, y, index;
   std::byte* scratch = nullptr;  // conv2d_relu_maxpool_scratch_bytes of it, 64-byte aligned
-  Tensor packed{};  // what conv2d_relu_maxpool_pack wrote, for weights that do not change; w and
-                    // bias are empty
+  // What conv2d_relu_maxpool_pack wrote, where weights do not change; then w and bias are empty.
+  // f32 only.
+  Tensor packed{};
 };
 
 // Whether the fused op and its gradient take these shapes: stride 1, no dilation, no groups,
