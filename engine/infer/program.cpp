@@ -102,11 +102,16 @@ class Builder {
     const LayerWeights& weights = weights_.of(step.layer->name);
     const Conv2dShape shape = conv_shape(*step.layer, x.shape);
     const std::size_t scratch =
-        context_.device().is_host() ? conv2d_scratch_bytes(context_, shape, DType::f32) : 0;
-    return add_op<Conv2dArgs, kiln::conv2d>(
-        step,
-        {.shape = shape, .w = weights.w, .bias = weights.bias, .activation = activation_of(step)},
-        x, scratch);
+        context_.device().is_host()
+            ? conv2d_scratch_bytes(context_, shape, DType::f32, Filters::packed)
+            : 0;
+    return add_op<Conv2dArgs, kiln::conv2d>(step,
+                                            {.shape = shape,
+                                             .w = weights.w,
+                                             .bias = weights.bias,
+                                             .activation = activation_of(step),
+                                             .packed = weights.packed},
+                                            x, scratch);
   }
 
   View add_fused(const Step& step, const View& x) {
@@ -114,8 +119,8 @@ class Builder {
     const Conv2dShape shape = conv_shape(*step.layer, x.shape);
     const Pool2dShape pool = pool_shape(*step.pool, shape.output());
     return add_op<Conv2dReluMaxpoolArgs, kiln::conv2d_relu_maxpool>(
-        step, {.shape = shape, .pool = pool, .w = weights.w, .bias = weights.bias}, x,
-        conv2d_relu_maxpool_scratch_bytes(context_, shape, pool, DType::f32));
+        step, {.shape = shape, .pool = pool, .packed = weights.packed}, x,
+        conv2d_relu_maxpool_scratch_bytes(context_, shape, pool, DType::f32, Filters::packed));
   }
 
   View add_linear(const Step& step, View x) {

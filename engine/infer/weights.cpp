@@ -8,6 +8,9 @@
 #include "engine/core/error.h"
 #include "engine/core/planned_buffer.h"
 #include "engine/core/transfer.h"
+#include "engine/infer/geometry.h"
+#include "kernels/include/conv2d.h"
+#include "kernels/include/conv2d_relu_maxpool.h"
 #include "models/parameter_layout.h"
 
 namespace kiln::infer {
@@ -42,6 +45,11 @@ HostTensors read_all(const SafetensorsFile& file, const ModelSpec& spec) {
   }
   refuse_strangers(file, {known.begin(), known.end()});
   return tensors;
+}
+
+// Empty where there are no values.
+Tensor view_of(const std::vector<float>& values, const Shape& shape) {
+  return values.empty() ? Tensor() : Tensor(std::span(values), shape);
 }
 
 // y = x * scale + shift per channel, what batch normalisation is after training.
@@ -107,9 +115,9 @@ Weights::Weights(const SafetensorsFile& file, const ModelSpec& spec, const std::
       if (step.layer->bias) bias = tensors.at(name + ".bias").values;
       if (step.norm != nullptr)
         fold(affine_of(tensors, *step.norm), tensors.at(name + ".weight").values, bias);
-      LayerWeights& layer = layers_[name];
-      layer.w = move_in(name + ".weight");
-      if (!bias.empty()) layer.bias = keep(bias, {static_cast<std::int64_t>(bias.size())}, device);
+      const HostTensor& w = tensors.at(name + ".weight");
+      layers_[name] = weighted(step, view_of(w.values, w.shape),
+                               view_of(bias, {static_cast<std::int64_t>(bias.size())}), device);
     }
   });
 }
@@ -120,13 +128,38 @@ const LayerWeights& Weights::of(std::string_view layer) const {
   return found->second;
 }
 
-Tensor Weights::keep(const std::vector<float>& values, const Shape& shape, Device device) {
-  const std::size_t bytes = values.size() * sizeof(float);
+Tensor Weights::make(const Shape& shape, Device device) {
+  const std::size_t bytes = static_cast<std::size_t>(shape.element_count()) * sizeof(float);
   const Buffer& home = buffers_.emplace_back(planned_buffer("weights", device, bytes));
   size_bytes_ += bytes;
-  Tensor tensor(home.data(), shape, DType::f32, device);
+  return {home.data(), shape, DType::f32, device};
+}
+
+Tensor Weights::keep(std::span<const float> values, const Shape& shape, Device device) {
+  const Tensor tensor = make(shape, device);
   set_elements<float>(tensor, values);
   return tensor;
+}
+
+LayerWeights Weights::weighted(const Step& step, const Tensor& w, const Tensor& bias,
+                               Device device) {
+  const auto keep_copy = [&](const Tensor& from) {
+    return from.empty() ? Tensor() : keep(from.elements<float>(), from.shape(), device);
+  };
+  if (step.kind == StepKind::conv2d_relu_maxpool) {
+    const Conv2dShape shape = conv_shape(*step.layer, step.input);
+    const Pool2dShape pool = pool_shape(*step.pool, shape.output());
+    const Tensor packed = make({conv2d_relu_maxpool_packed_count(shape, pool)}, device);
+    conv2d_relu_maxpool_pack(shape, pool, w, bias, packed);
+    return {.packed = packed};
+  }
+  if (step.kind == StepKind::conv2d && device.is_host()) {
+    const Conv2dShape shape = conv_shape(*step.layer, step.input);
+    const Tensor packed = make({conv2d_packed_count(shape)}, device);
+    conv2d_pack(shape, w, packed);
+    return {.bias = keep_copy(bias), .packed = packed};
+  }
+  return {.w = keep_copy(w), .bias = keep_copy(bias)};
 }
 
 }  // namespace kiln::infer

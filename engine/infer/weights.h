@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <deque>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,10 +18,12 @@
 namespace kiln::infer {
 
 // Of one convolution or linear layer (w, bias), or of one batch normalisation that stands alone.
-// All f32; shapes as kernels/include has them.
+// All f32; shapes as kernels/include has them. On the CPU a convolution's filters are kept packed
+// and not as w, with the bias where the kernel packs both.
 struct LayerWeights {
-  Tensor w;     // conv2d [K, R, S, C/groups], linear [O, I]; times what was folded into it
-  Tensor bias;  // [K] or [O]; empty where the layer has none and nothing was folded into it
+  Tensor w;       // conv2d [K, R, S, C/groups], linear [O, I]; times what was folded into it
+  Tensor bias;    // [K] or [O]; empty where the layer has none and nothing was folded into it
+  Tensor packed;  // by conv2d_pack or conv2d_relu_maxpool_pack
   Tensor gamma, beta, running_mean, running_var;  // [C]
 };
 
@@ -37,7 +40,11 @@ class Weights {
   std::size_t size_bytes() const { return size_bytes_; }
 
  private:
-  Tensor keep(const std::vector<float>& values, const Shape& shape, Device device);
+  // Zeros that live as long as this.
+  Tensor make(const Shape& shape, Device device);
+  Tensor keep(std::span<const float> values, const Shape& shape, Device device);
+  // `w` and `bias` as LayerWeights has them; `bias` may be empty.
+  LayerWeights weighted(const Step& step, const Tensor& w, const Tensor& bias, Device device);
 
   std::deque<Buffer> buffers_;
   std::map<std::string, LayerWeights, std::less<>> layers_;

@@ -18,6 +18,13 @@ void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like) 
   KILN_CHECK(tensor.dtype() == like.dtype() && tensor.device() == like.device());
 }
 
+// Either w or packed, and that only for the CPU's f32 body.
+void check_filters(const Conv2dArgs& a) {
+  if (a.packed.empty()) return check_tensor(a.w, a.shape.weights(), a.x);
+  KILN_CHECK(a.w.empty() && a.x.dtype() == DType::f32 && a.x.device().is_host());
+  check_tensor(a.packed, {conv2d_packed_count(a.shape)}, a.x);
+}
+
 }  // namespace
 
 void check(const Conv2dShape& s) {
@@ -39,7 +46,7 @@ void check(const Conv2dArgs& a) {
   check(a.shape);
   check_float(a.x);
   check_tensor(a.x, a.shape.input(), a.x);
-  check_tensor(a.w, a.shape.weights(), a.x);
+  check_filters(a);
   check_tensor(a.y, a.shape.output(), a.x);
   if (!a.bias.empty()) check_tensor(a.bias, {a.shape.k}, a.x);
 }

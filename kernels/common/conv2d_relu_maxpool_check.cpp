@@ -25,6 +25,17 @@ void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like) 
   KILN_CHECK(tensor.dtype() == like.dtype() && tensor.device() == like.device());
 }
 
+// Either w, with or without a bias, or packed, and that only for f32.
+void check_filters(const Conv2dReluMaxpoolArgs& a) {
+  if (a.packed.empty()) {
+    check_tensor(a.w, a.shape.weights(), a.x);
+    if (!a.bias.empty()) check_tensor(a.bias, {a.shape.k}, a.x);
+    return;
+  }
+  KILN_CHECK(a.w.empty() && a.bias.empty() && a.x.dtype() == DType::f32);
+  check_tensor(a.packed, {conv2d_relu_maxpool_packed_count(a.shape, a.pool)}, a.x);
+}
+
 void check_index(const Tensor& index, const Shape& shape, const Tensor& like) {
   KILN_CHECK(!index.empty() && index.shape() == shape);
   KILN_CHECK(index.dtype() == DType::u8 && index.device() == like.device());
@@ -49,9 +60,8 @@ bool conv2d_relu_maxpool_supported(const Conv2dShape& s, const Pool2dShape& pool
 void check(const Conv2dReluMaxpoolArgs& a) {
   check_supported(a.shape, a.pool, a.x.dtype());
   check_tensor(a.x, a.shape.input(), a.x);
-  check_tensor(a.w, a.shape.weights(), a.x);
+  check_filters(a);
   check_tensor(a.y, a.pool.output(), a.x);
-  if (!a.bias.empty()) check_tensor(a.bias, {a.shape.k}, a.x);
   if (!a.index.empty()) check_index(a.index, a.pool.output(), a.x);
 }
 

@@ -5,9 +5,21 @@
 
 namespace kiln {
 
-std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shape, DType dtype) {
+std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shape, DType dtype,
+                                 Filters filters) {
   if (dtype != DType::f32) return 0;
-  return cpu::conv2d_f32_scratch_bytes(shape, context.pool().thread_count());
+  return cpu::conv2d_f32_scratch_bytes(shape, context.pool().thread_count(), filters);
+}
+
+std::int64_t conv2d_packed_count(const Conv2dShape& shape) {
+  return cpu::conv2d_f32_packed_count(shape);
+}
+
+void conv2d_pack(const Conv2dShape& shape, const Tensor& w, const Tensor& packed) {
+  check(shape);
+  KILN_CHECK(w.shape() == shape.weights() && w.device().is_host());
+  KILN_CHECK(packed.shape() == Shape{conv2d_packed_count(shape)} && packed.device().is_host());
+  cpu::conv2d_f32_pack(shape, w.data<float>(), packed.data<float>());
 }
 
 namespace cpu {

@@ -41,13 +41,6 @@ Groups input_grad_groups(const Conv2dShape& s) {
 
 std::int64_t weight_count(const Conv2dShape& s) { return s.weights().element_count(); }
 
-// [k][tap][d] to [tap][d][k].
-void pack_forward(const Conv2dShape& s, const float* w, float* packed) {
-  const std::int64_t rows = s.r * s.s * (s.c / s.groups);
-  for (std::int64_t k = 0; k < s.k; ++k)
-    for (std::int64_t row = 0; row < rows; ++row) packed[row * s.k + k] = w[k * rows + row];
-}
-
 // [g, d][tap][i] to [tap][d][g, i].
 void pack_input_grad(const Conv2dShape& s, const float* w, float* packed) {
   const std::int64_t group_k = s.k / s.groups, group_c = s.c / s.groups, taps = s.r * s.s;
@@ -102,9 +95,17 @@ bool is_depthwise(const Conv2dShape& s) {
   return s.groups > 1 && s.c / s.groups < 4 && s.k / s.groups < 4;
 }
 
-std::size_t depthwise_scratch_bytes(const Conv2dShape& s, int thread_count) {
-  const std::int64_t copies = thread_count * forward_groups(s).spread_count(s.h * s.w);
-  return static_cast<std::size_t>(whole_lines(weight_count(s)) + copies) * sizeof(float);
+std::int64_t depthwise_packed_count(const Conv2dShape& s) { return whole_lines(weight_count(s)); }
+
+std::int64_t depthwise_scratch_count(const Conv2dShape& s, int thread_count) {
+  return thread_count * forward_groups(s).spread_count(s.h * s.w);
+}
+
+// [k][tap][d] to [tap][d][k].
+void depthwise_pack(const Conv2dShape& s, const float* w, float* packed) {
+  const std::int64_t rows = s.r * s.s * (s.c / s.groups);
+  for (std::int64_t k = 0; k < s.k; ++k)
+    for (std::int64_t row = 0; row < rows; ++row) packed[row * s.k + k] = w[k * rows + row];
 }
 
 std::size_t depthwise_dx_scratch_bytes(const Conv2dShape& s, int thread_count) {
@@ -120,10 +121,11 @@ std::size_t depthwise_dw_scratch_bytes(const Conv2dShape& s, int thread_count, i
 
 void depthwise_f32(Context& context, const Conv2dArgs& a) {
   const Conv2dShape& s = a.shape;
-  auto* packed = reinterpret_cast<float*>(a.scratch);
-  pack_forward(s, a.w.data<float>(), packed);
+  auto* scratch = reinterpret_cast<float*>(a.scratch);
+  const bool pack = a.packed.empty();
+  if (pack) depthwise_pack(s, a.w.data<float>(), scratch);
   DepthwiseJob job = forward_job(s);
-  job.weights = packed;
+  job.weights = pack ? scratch : a.packed.data<float>();
   job.start = a.bias.empty() ? nullptr : a.bias.data<float>();
   job.relu = a.activation == Activation::relu;
   run_images(context.pool(), job, forward_groups(s),
@@ -133,7 +135,7 @@ void depthwise_f32(Context& context, const Conv2dArgs& a) {
               .source_stride = s.h * s.w * s.c,
               .out = a.y.data<float>(),
               .out_stride = s.p() * s.q() * s.k},
-             packed + whole_lines(weight_count(s)));
+             pack ? scratch + depthwise_packed_count(s) : scratch);
 }
 
 void depthwise_dx_f32(Context& context, const Conv2dGradArgs& a) {

@@ -16,7 +16,11 @@ namespace kiln::cpu {
 // The rule; measured in docs/decisions.md.
 bool is_depthwise(const Conv2dShape& shape);
 
-std::size_t depthwise_scratch_bytes(const Conv2dShape& shape, int thread_count);
+// Floats: of weights in the order of the inner loops, and of scratch besides.
+std::int64_t depthwise_packed_count(const Conv2dShape& shape);
+std::int64_t depthwise_scratch_count(const Conv2dShape& shape, int thread_count);
+void depthwise_pack(const Conv2dShape& shape, const float* w, float* packed);
+
 std::size_t depthwise_dx_scratch_bytes(const Conv2dShape& shape, int thread_count);
 std::size_t depthwise_dw_scratch_bytes(const Conv2dShape& shape, int thread_count, int parts);
 

@@ -14,35 +14,52 @@ std::int64_t padded_stride(const Window& window) {
   return window.needs_copy() ? whole_lines(window.padded_count(window.band_rows())) : 0;
 }
 
+// Piece `piece` of `pieces` along the depth of every panel.
+void pack_panels(const Conv2dShape& s, const float* w, std::int64_t piece, std::int64_t pieces,
+                 float* panels) {
+  const GemmTile& tile = gemm_tile();
+  const std::int64_t group_k = s.k / s.groups, depth = s.r * s.s * (s.c / s.groups);
+  for (std::int64_t group = 0; group < s.groups; ++group)
+    pack_transposed(tile, w + group * group_k * depth, group_k, depth, piece * depth / pieces,
+                    (piece + 1) * depth / pieces, panels + group * depth * tile.padded(group_k));
+}
+
 }  // namespace
 
-std::size_t conv2d_f32_scratch_bytes(const Conv2dShape& s, int thread_count) {
-  if (is_depthwise(s)) return depthwise_scratch_bytes(s, thread_count);
-  const std::int64_t count = panel_count(s) + thread_count * padded_stride(forward_window(s));
-  return static_cast<std::size_t>(count) * sizeof(float);
+std::size_t conv2d_f32_scratch_bytes(const Conv2dShape& s, int thread_count, Filters filters) {
+  const std::int64_t packed = filters == Filters::plain ? conv2d_f32_packed_count(s) : 0;
+  const std::int64_t copies = is_depthwise(s) ? depthwise_scratch_count(s, thread_count)
+                                              : thread_count * padded_stride(forward_window(s));
+  return static_cast<std::size_t>(packed + copies) * sizeof(float);
+}
+
+std::int64_t conv2d_f32_packed_count(const Conv2dShape& s) {
+  return is_depthwise(s) ? depthwise_packed_count(s) : panel_count(s);
+}
+
+void conv2d_f32_pack(const Conv2dShape& s, const float* w, float* packed) {
+  if (is_depthwise(s)) return depthwise_pack(s, w, packed);
+  pack_panels(s, w, 0, 1, packed);
 }
 
 void conv2d_f32(Context& context, const Conv2dArgs& a) {
   const Conv2dShape& s = a.shape;
   if (is_depthwise(s)) return depthwise_f32(context, a);
   ThreadPool& pool = context.pool();
-  const GemmTile& tile = gemm_tile();
-  const std::int64_t group_k = s.k / s.groups, group_c = s.c / s.groups;
-  const std::int64_t depth = s.r * s.s * group_c;
-  float* panels = reinterpret_cast<float*>(a.scratch);
-  const float* w = a.w.data<float>();
-  const int pieces = small_job(s.k * depth) ? 1 : pool.thread_count();
-  pool.parallel_for(pieces, [&](std::int64_t piece) {
-    for (std::int64_t group = 0; group < s.groups; ++group)
-      pack_transposed(tile, w + group * group_k * depth, group_k, depth, piece * depth / pieces,
-                      (piece + 1) * depth / pieces, panels + group * depth * tile.padded(group_k));
-  });
+  float* scratch = reinterpret_cast<float*>(a.scratch);
+  const float* panels = a.packed.empty() ? scratch : a.packed.data<float>();
+  if (a.packed.empty()) {
+    const float* w = a.w.data<float>();
+    const int pieces = small_job(s.weights().element_count()) ? 1 : pool.thread_count();
+    pool.parallel_for(pieces,
+                      [&](std::int64_t piece) { pack_panels(s, w, piece, pieces, scratch); });
+  }
   const Window window = forward_window(s);
   run_window_pass(pool, {.window = window,
                          .image_count = s.n,
                          .group_count = s.groups,
-                         .depth = group_c,
-                         .columns = group_k,
+                         .depth = s.c / s.groups,
+                         .columns = s.k / s.groups,
                          .source = a.x.data<float>(),
                          .out = a.y.data<float>(),
                          .out_height = s.p(),
@@ -51,7 +68,7 @@ void conv2d_f32(Context& context, const Conv2dArgs& a) {
                          .panels = panels,
                          .start = a.bias.empty() ? nullptr : a.bias.data<float>(),
                          .relu = a.activation == Activation::relu,
-                         .padded = panels + panel_count(s),
+                         .padded = a.packed.empty() ? scratch + panel_count(s) : scratch,
                          .padded_stride = padded_stride(window)});
 }
 

@@ -1,6 +1,7 @@
-// Our own f32 convolution on the micro-kernel of gemm_tile.h: NHWC, no im2col. Weights are packed
-// per call into panels of as many output channels as a register block has columns; each block of
-// output pixels then reads the image in place (or a padded copy of it that fits the cache).
+// Our own f32 convolution on the micro-kernel of gemm_tile.h: NHWC, no im2col. Weights are packed,
+// in every call or once, into panels of as many output channels as a register block has columns;
+// each block of output pixels then reads the image in place (or a padded copy of it that fits the
+// cache).
 #pragma once
 
 #include <cstddef>
@@ -15,9 +16,13 @@
 namespace kiln::cpu {
 
 // Bytes of scratch, for a number of threads and of partial sums of the weight gradient.
-std::size_t conv2d_f32_scratch_bytes(const Conv2dShape& shape, int thread_count);
+std::size_t conv2d_f32_scratch_bytes(const Conv2dShape& shape, int thread_count,
+                                     Filters filters = Filters::plain);
 std::size_t conv2d_dx_f32_scratch_bytes(const Conv2dShape& shape, int thread_count);
 std::size_t conv2d_dw_f32_scratch_bytes(const Conv2dShape& shape, int thread_count, int parts);
+
+std::int64_t conv2d_f32_packed_count(const Conv2dShape& shape);
+void conv2d_f32_pack(const Conv2dShape& shape, const float* w, float* packed);
 
 void conv2d_f32(Context& context, const Conv2dArgs& args);
 void conv2d_dx_f32(Context& context, const Conv2dGradArgs& args);

@@ -46,6 +46,7 @@ inline std::int64_t taps_floats(const ConvPoolExtents& e) {
 inline std::int64_t packed_floats(const ConvPoolExtents& e) {
   return taps_floats(e) + shuffle_table_count(2 * e.c) + shuffle_table_count(e.k);
 }
+inline std::int64_t pack_scratch_floats(const ConvPoolExtents&) { return 0; }
 inline std::int64_t thread_floats(const ConvPoolExtents& e) {
   return (has_border(e) ? bordered_floats(e) : 0) + planes_floats(e) + sums_floats(e) +
          even_floats(e) + 2 * e.k * kLanes;
@@ -86,12 +87,14 @@ inline void pack(const ConvPoolExtents& e, const float* w, const float* bias, fl
 inline void split_columns(const ConvPoolExtents& e, const float* x, const std::int32_t* table,
                           float* planes) {
   const int columns = e.w + 2 * e.pad_w, pairs = columns / 2, stride = plane_floats(e);
-  for (int h = 0; h < e.h + 2 * e.pad_h; ++h, x += columns * e.c, planes += row_floats(e)) {
+  const int channels = e.c, rows = e.h + 2 * e.pad_h, row = row_floats(e);
+  for (int h = 0; h < rows; ++h, x += columns * channels, planes += row) {
     for (int j = 0; j < pairs; j += kLanes)
-      split(x + 2 * j * e.c, 2 * e.c, pairs - j < kLanes ? pairs - j : kLanes, table, planes + j,
-            stride);
+      split(x + 2 * j * channels, 2 * channels, pairs - j < kLanes ? pairs - j : kLanes, table,
+            planes + j, stride);
     if (columns % 2 != 0)
-      for (int c = 0; c < e.c; ++c) planes[c * stride + pairs] = x[(columns - 1) * e.c + c];
+      for (int c = 0; c < channels; ++c)
+        planes[c * stride + pairs] = x[(columns - 1) * channels + c];
   }
 }
 
@@ -275,12 +278,24 @@ void forward_image(const ConvPoolExtents& e, const Workspace& t, const float* ne
   }
 }
 
+// Lanes that no picture writes but loads reach: behind the planes and the sums, and beside the
+// columns where these fill no whole vectors.
+inline void zero_unwritten(const ConvPoolExtents& e, const Workspace& t) {
+  const bool whole = e.w + 2 * e.pad_w == 2 * plane_floats(e);
+  float* planes = whole ? t.sums - 2 * kLanes : t.planes;
+  float* sums = whole ? t.even - 2 * kLanes : t.sums;
+  __builtin_memset(planes, 0, sizeof(float) * (t.sums - planes));
+  __builtin_memset(sums, 0, sizeof(float) * (t.even - sums));
+}
+
 inline void forward(const ConvPoolExtents& e, const float* packed, const ConvPoolImages& images) {
   const auto image = e.s == 3 ? forward_image<3> : forward_image<5>;
   float* bordered = images.scratch;
-  const Workspace t(e, packed, bordered + (has_border(e) ? bordered_floats(e) : 0));
+  const std::int64_t border_floats = has_border(e) ? bordered_floats(e) : 0;
+  const Workspace t(e, packed, bordered + border_floats);
   const int x_image = e.h * e.w * e.c;
-  __builtin_memset(bordered, 0, sizeof(float) * (t.y - bordered));
+  __builtin_memset(bordered, 0, sizeof(float) * border_floats);
+  zero_unwritten(e, t);
   for (std::int64_t n = 0; n < images.count; ++n) {
     const float* x = images.x + n * x_image;
     const float* next_x = n + 1 < images.count ? x + x_image : x;

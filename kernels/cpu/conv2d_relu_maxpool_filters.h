@@ -23,11 +23,11 @@ constexpr int kMaxWindows = 6;
 inline std::int64_t block_floats(const ConvPoolExtents& e) {
   return std::int64_t{kLanes} * (1 + packed_rows(e) * packed_columns(e) * e.c);
 }
-inline std::int64_t blocks_floats(const ConvPoolExtents& e) {
+inline std::int64_t packed_floats(const ConvPoolExtents& e) {
   return block_count(e.k, kLanes) * block_floats(e);
 }
-inline std::int64_t packed_floats(const ConvPoolExtents& e) {
-  return blocks_floats(e) + std::int64_t{kLanes} * e.r * e.s * e.c;
+inline std::int64_t pack_scratch_floats(const ConvPoolExtents& e) {
+  return std::int64_t{kLanes} * e.r * e.s * e.c;
 }
 inline std::int64_t sums_floats(const ConvPoolExtents& e) {
   return std::int64_t{row_sum_count(e)} * bordered_row(e);
@@ -60,7 +60,7 @@ inline void pack_block(const ConvPoolExtents& e, const float* lanes, float* pack
 
 inline void pack(const ConvPoolExtents& e, const float* w, const float* bias, float* packed) {
   const int taps = e.r * e.s * e.c;
-  float* lanes = packed + blocks_floats(e);
+  float* lanes = packed + packed_floats(e);
   for (int first = 0; first < e.k; first += kLanes, packed += block_floats(e)) {
     const int count = e.k - first < kLanes ? e.k - first : kLanes;
     store(packed, bias == nullptr ? Vec{} : load_first(bias + first, count));

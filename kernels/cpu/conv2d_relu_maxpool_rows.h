@@ -99,7 +99,8 @@ class PackedTap {
 
 // sums[i] = X[2i + 1] + X[2i + 2] for rows of `row` floats that follow one another.
 inline void add_row_pairs(const ConvPoolExtents& e, const float* x, int row, float* sums) {
-  for (int i = 0; i < row_sum_count(e); ++i, sums += row) {
+  const int count = row_sum_count(e);
+  for (int i = 0; i < count; ++i, sums += row) {
     const float *upper = x + (2 * i + 1) * row, *lower = upper + row;
     for (int j = 0; j < row; ++j) sums[j] = upper[j] + lower[j];
   }

@@ -23,6 +23,11 @@ std::int64_t conv_pool_packed_floats(const ConvPoolExtents& e) {
                                    : columns_in_lanes::packed_floats(e);
 }
 
+std::int64_t conv_pool_pack_scratch_floats(const ConvPoolExtents& e) {
+  return wants_filters_in_lanes(e) ? filters_in_lanes::pack_scratch_floats(e)
+                                   : columns_in_lanes::pack_scratch_floats(e);
+}
+
 std::int64_t conv_pool_thread_floats(const ConvPoolExtents& e) {
   return wants_filters_in_lanes(e) ? filters_in_lanes::thread_floats(e)
                                    : columns_in_lanes::thread_floats(e);

@@ -44,8 +44,10 @@ struct ConvPoolGradImages {
 }  // namespace kiln::cpu
 
 KILN_DECLARE_ISA(
-    // Floats that pack() writes and that every thread then reads.
+    // Floats of packed filters, which every thread reads, and of those behind them that only pack()
+    // needs.
     std::int64_t conv_pool_packed_floats(const ConvPoolExtents&);
+    std::int64_t conv_pool_pack_scratch_floats(const ConvPoolExtents&);
     // Floats of scratch per thread.
     std::int64_t conv_pool_thread_floats(const ConvPoolExtents&);
     // Brings the filters w [k,r,s,c] and the bias (or null) into the order of the inner loops.

@@ -1,14 +1,14 @@
 // conv2d: 2-d convolution (cross-correlation, as everywhere in deep learning) with bias and an
 // optional pointwise function, the mathematics of kernels/include/conv2d_shape.h.
 //
-// Shapes    x [N,H,W,C]; w [K,R,S,C/groups]; bias [K] or empty; y [N,P,Q,K]
+// Shapes    x [N,H,W,C]; w [K,R,S,C/groups]; bias [K] or empty; y [N,P,Q,K];
+//           packed [conv2d_packed_count] or empty
 // Types     f32 (vectorised) and f64 (plain, for gradient checks); on devices other
 //           than the CPU also f16 and bf16, summed in f32; all tensors alike
 // Aliasing  none.
 // Writes    y is replaced.
 // Order     each element of y is one sum in a fixed order, so neither the batch it stands in nor
-// the
-//           thread count changes its bits.
+//           the thread count changes its bits.
 // Source    docs/math.md, "Convolution".
 //
 // This is the portable body. Layers go through kernels/include/conv2d_provider.h, which may choose
@@ -30,9 +30,20 @@ struct Conv2dArgs {
   Tensor x, w, bias, y;
   Activation activation = Activation::none;
   std::byte* scratch = nullptr;  // conv2d_scratch_bytes of it, 64-byte aligned
+  // What conv2d_pack wrote, where weights do not change; then w is empty. f32 on the CPU only.
+  Tensor packed{};
 };
 
-std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shape, DType dtype);
+// `filters`: how the call will be given them.
+std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shape, DType dtype,
+                                 Filters filters = Filters::plain);
+
+// The CPU's f32 body reads weights in an order of its own and packs them in every call. Packed
+// beforehand they serve any number of calls, of any N, H and W, with the same bits. The order
+// depends on the instruction set in use: not for files.
+std::int64_t conv2d_packed_count(const Conv2dShape& shape);
+// w: f32 on the CPU, [K,R,S,C/groups]. packed: f32 [conv2d_packed_count]; padding is not written.
+void conv2d_pack(const Conv2dShape& shape, const Tensor& w, const Tensor& packed);
 
 // Throws Error (unsupported) for an element type other than these and for a shape that is no
 // convolution; std::logic_error where a tensor does not fit the shape.

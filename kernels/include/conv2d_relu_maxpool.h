@@ -11,7 +11,8 @@
 // is 0 there. A NaN in a window makes y NaN.
 //
 // Shapes    x [N,H,W,C]; w [K,R,S,C]; bias [K] or empty; y [N,P/2,Q/2,K]; index u8 as y, or empty
-//           where nobody will ask for the gradient
+//           where nobody will ask for the gradient; packed [conv2d_relu_maxpool_packed_count] or
+//           empty
 // Types     f32 (vectorised) and f64 (plain, for gradient checks); all tensors but index alike
 // Aliasing  none.
 // Writes    y and index are replaced.
@@ -36,6 +37,9 @@ struct Conv2dReluMaxpoolArgs {
   Pool2dShape pool;  // over the convolution's output: n, h, w, c = n, p(), q(), k of `shape`
   Tensor x, w, bias, y, index;
   std::byte* scratch = nullptr;  // conv2d_relu_maxpool_scratch_bytes of it, 64-byte aligned
+  // What conv2d_relu_maxpool_pack wrote, where weights do not change; then w and bias are empty.
+  // f32 only.
+  Tensor packed{};
 };
 
 // Whether the fused op and its gradient take these shapes: stride 1, no dilation, no groups,
@@ -44,7 +48,13 @@ struct Conv2dReluMaxpoolArgs {
 bool conv2d_relu_maxpool_supported(const Conv2dShape& shape, const Pool2dShape& pool);
 
 std::size_t conv2d_relu_maxpool_scratch_bytes(const Context& context, const Conv2dShape& shape,
-                                              const Pool2dShape& pool, DType dtype);
+                                              const Pool2dShape& pool, DType dtype,
+                                              Filters filters = Filters::plain);
+
+// As conv2d_pack, with the bias; for any N, but for these H and W.
+std::int64_t conv2d_relu_maxpool_packed_count(const Conv2dShape& shape, const Pool2dShape& pool);
+void conv2d_relu_maxpool_pack(const Conv2dShape& shape, const Pool2dShape& pool, const Tensor& w,
+                              const Tensor& bias, const Tensor& packed);
 
 // Throws Error (unsupported) for an element type other than f32 and f64 and for a shape that is not
 // supported; std::logic_error where a tensor does not fit the shape.

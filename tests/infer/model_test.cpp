@@ -10,6 +10,8 @@
 #include "engine/core/error.h"
 #include "engine/core/transfer.h"
 #include "engine/infer/session.h"
+#include "kernels/include/conv2d.h"
+#include "kernels/include/conv2d_relu_maxpool.h"
 #include "tests/infer/model_folder.h"
 #include "tests/support/temp_folder.h"
 
@@ -35,7 +37,14 @@ TEST_F(InferModel, LenetIsFiveKernels) {
   using K = StepKind;
   EXPECT_EQ(kinds_of(model->steps()), (std::vector{K::conv2d_relu_maxpool, K::conv2d_relu_maxpool,
                                                    K::linear, K::linear, K::linear}));
-  EXPECT_EQ(model->weight_bytes(), 62006 * sizeof(float));
+  const Conv2dShape first{.h = 32, .w = 32, .c = 3, .k = 6, .r = 5, .s = 5},
+      second{.h = 14, .w = 14, .c = 6, .k = 16, .r = 5, .s = 5};
+  const auto packed_count = [](const Conv2dShape& s) {
+    return conv2d_relu_maxpool_packed_count(s, {.h = s.p(), .w = s.q(), .c = s.k});
+  };
+  const std::int64_t linear = 120 * 401 + 84 * 121 + 10 * 85;
+  const std::int64_t count = linear + packed_count(first) + packed_count(second);
+  EXPECT_EQ(model->weight_bytes(), static_cast<std::size_t>(count) * sizeof(float));
   EXPECT_EQ(model->card().classes.size(), 10u);
   EXPECT_EQ(model->spec(), lenet());
 }
@@ -80,7 +89,13 @@ TEST_F(InferModel, NormalisationIsFoldedIntoTheWeights) {
   const auto model = Model::load(folder());
   const LayerWeights& conv = model->weights().of("conv");
   // scale = gamma / sqrt(var + 1/4) = 0.5/2, 3/1.5; shift = beta - mean * scale = 5.75, -2.
-  EXPECT_THAT(elements_of<float>(conv.w), testing::ElementsAre(0.75f, -8.0f));
+  const Conv2dShape shape{.c = 1, .k = 2};
+  const std::vector<float> wanted{0.75f, -8.0f};
+  std::vector<float> packed(static_cast<std::size_t>(conv2d_packed_count(shape)));
+  conv2d_pack(shape, Tensor(std::span(wanted), shape.weights()),
+              Tensor(std::span(packed), {conv2d_packed_count(shape)}));
+  EXPECT_TRUE(conv.w.empty());
+  EXPECT_EQ(elements_of<float>(conv.packed), packed);
   EXPECT_THAT(elements_of<float>(conv.bias), testing::ElementsAre(6.0f, 2.0f));
 }
 

@@ -57,9 +57,9 @@ struct Conv2dReluMaxpoolCase {
 
   // The caller may change the arguments; memory beside the scratch is checked.
   template <class Change>
-  void forward(Context& context, const Change& change) {
+  void forward(Context& context, const Change& change, Filters filters = Filters::plain) {
     OwnedTensor scratch =
-        make_scratch(conv2d_relu_maxpool_scratch_bytes(context, shape, pool, dtype()));
+        make_scratch(conv2d_relu_maxpool_scratch_bytes(context, shape, pool, dtype(), filters));
     Conv2dReluMaxpoolArgs args{shape, pool, x, w, bias, y, index, bytes_of(scratch)};
     change(args);
     conv2d_relu_maxpool(context, args);

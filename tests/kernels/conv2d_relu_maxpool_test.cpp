@@ -84,6 +84,34 @@ TEST(Conv2dReluMaxpool, ImagesAreIndependent) {
   }
 }
 
+// Packed once for one image, read by calls for several; the plain call is held to the oracle above.
+TEST(Conv2dReluMaxpool, PackedFiltersServeEveryCallWithTheSameBits) {
+  for (const Conv2dShape& shape : conv2d_relu_maxpool_shapes())
+    for (const bool has_bias : {false, true}) {
+      SCOPED_TRACE(to_string(shape));
+      Case plain(shape), packed(shape);
+      Conv2dShape single = shape;
+      single.n = 1;
+      const Case one(single);
+      const OwnedTensor filters({conv2d_relu_maxpool_packed_count(single, one.pool)}, DType::f32);
+      const Tensor bias = has_bias ? plain.bias.view() : Tensor();
+      conv2d_relu_maxpool_pack(single, one.pool, plain.w, bias, filters);
+      EXPECT_TRUE(filters.guards_intact());
+      TestContext context(1);
+      plain.forward(context, [&](auto& args) { args.bias = bias; });
+      for (const int threads : kThreadCounts) {
+        TestContext c(threads);
+        const auto give_packed = [&](auto& args) {
+          args.w = args.bias = Tensor();
+          args.packed = filters;
+        };
+        packed.forward(c, give_packed, Filters::packed);
+        EXPECT_TRUE(bitwise_equal(packed.y, plain.y));
+        EXPECT_TRUE(bitwise_equal(packed.index, plain.index));
+      }
+    }
+}
+
 TEST(Conv2dReluMaxpool, NanReachesEveryWindowThatSeesIt) {
   TestContext context(2);
   for (const Conv2dShape& shape : conv2d_relu_maxpool_shapes()) {
@@ -162,6 +190,28 @@ TEST(Conv2dReluMaxpool, RefusesWhatDoesNotFit) {
   EXPECT_THROW(c.forward(context, [](auto& args) { args.w = args.x; }), std::logic_error);
   EXPECT_THROW(c.forward(context, [](auto& args) { args.y = Tensor(); }), std::logic_error);
   EXPECT_THROW(c.forward(context, [](auto& args) { args.index = args.y; }), std::logic_error);
+}
+
+TEST(Conv2dReluMaxpool, RefusesPackedFiltersThatDoNotFit) {
+  TestContext context;
+  Case c({.n = 1, .h = 8, .w = 8, .c = 3, .k = 6, .r = 3, .s = 3});
+  const std::int64_t count = conv2d_relu_maxpool_packed_count(c.shape, c.pool);
+  const OwnedTensor packed({count}, DType::f32), longer({count + 1}, DType::f32);
+  conv2d_relu_maxpool_pack(c.shape, c.pool, c.w, c.bias, packed);
+  const auto forward = [&](const Tensor& w, const Tensor& bias, const Tensor& filters) {
+    c.forward(context, [&](auto& args) {
+      args.w = w;
+      args.bias = bias;
+      args.packed = filters;
+    });
+  };
+  EXPECT_NO_THROW(forward({}, {}, packed));
+  EXPECT_THROW(forward(c.w, {}, packed), std::logic_error) << "one of the two";
+  EXPECT_THROW(forward({}, c.bias, packed), std::logic_error) << "one of the two";
+  EXPECT_THROW(forward({}, {}, longer), std::logic_error);
+  EXPECT_THROW(conv2d_relu_maxpool_pack(c.shape, c.pool, c.w, c.bias, longer), std::logic_error);
+  EXPECT_THROW(conv2d_relu_maxpool_pack(c.shape, c.pool, c.bias, c.bias, packed), std::logic_error);
+  EXPECT_THROW(conv2d_relu_maxpool_pack(c.shape, c.pool, c.w, c.w, packed), std::logic_error);
 }
 
 }  // namespace

@@ -65,6 +65,28 @@ TEST_P(Conv2dTest, BitsDependNeitherOnThreadsNorOnTheBatch) {
   EXPECT_TRUE(bitwise_equal(first, Tensor(all.raw(), single.output(), DType::f32, all.device())));
 }
 
+// The CPU's alone; EqualsTheOracle holds the plain call to the oracle.
+TEST_P(Conv2dTest, PackedWeightsServeEveryCallWithTheSameBits) {
+  if (!test_device().is_host()) GTEST_SKIP() << "weights are packed for the CPU only";
+  const Conv2dShape& s = GetParam();
+  const Inputs in(s, DType::f32);
+  const OwnedTensor packed({conv2d_packed_count(s)}, DType::f32);
+  conv2d_pack(s, in.w, packed);
+  EXPECT_TRUE(packed.guards_intact());
+  const OwnedTensor wanted(s.output(), DType::f32);
+  TestContext plain(1);
+  const Scratch plain_scratch(conv2d_scratch_bytes(plain, s, DType::f32));
+  conv2d(plain, {s, in.x, in.w, in.bias, wanted, Activation::relu, plain_scratch.data()});
+  for (const int threads : kThreadCounts) {
+    TestContext c(threads);
+    const Scratch scratch(conv2d_scratch_bytes(c, s, DType::f32, Filters::packed));
+    const OwnedTensor y(s.output(), DType::f32);
+    conv2d(c, {s, in.x, {}, in.bias, y, Activation::relu, scratch.data(), packed});
+    EXPECT_TRUE(bitwise_equal(y, wanted)) << to_string(s) << ", " << threads;
+    EXPECT_TRUE(scratch.guards_intact());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, Conv2dTest, testing::ValuesIn(conv2d_cases()));
 
 TEST(Conv2d, ReluKeepsNan) {
@@ -107,6 +129,28 @@ TEST(Conv2d, RefusesTensorsThatDoNotFit) {
   EXPECT_THROW(check(Conv2dArgs{s, in.x, in.w, in.bias, y64}), std::exception);
   EXPECT_THROW(check(Conv2dArgs{s, in.x, in.w, in.w, y}), std::exception);
   EXPECT_THROW(check(Conv2dArgs{s, in.x, in.w, in.bias, {}}), std::exception);
+}
+
+TEST(Conv2d, RefusesPackedWeightsThatDoNotFit) {
+  if (!test_device().is_host()) GTEST_SKIP() << "weights are packed for the CPU only";
+  const Conv2dShape s{.n = 1, .h = 5, .w = 5, .c = 4, .k = 6, .r = 3, .s = 3};
+  const Inputs in(s, DType::f32), in64(s, DType::f64);
+  const std::int64_t count = conv2d_packed_count(s);
+  const OwnedTensor y(s.output(), DType::f32), y64(s.output(), DType::f64);
+  const OwnedTensor packed({count}, DType::f32), longer({count + 1}, DType::f32),
+      packed64({count}, DType::f64);
+  const auto args = [&](const Tensor& w, const Tensor& packed_w) {
+    return Conv2dArgs{s, in.x, w, {}, y, Activation::none, nullptr, packed_w};
+  };
+  EXPECT_NO_THROW(check(args({}, packed)));
+  EXPECT_THROW(check(args(in.w, packed)), std::logic_error) << "one of the two";
+  EXPECT_THROW(check(args({}, {})), std::logic_error);
+  EXPECT_THROW(check(args({}, longer)), std::logic_error);
+  EXPECT_THROW(check(Conv2dArgs{s, in64.x, {}, {}, y64, Activation::none, nullptr, packed64}),
+               std::logic_error);
+  EXPECT_THROW(conv2d_pack(s, in.w, longer), std::logic_error);
+  EXPECT_THROW(conv2d_pack(s, in.x, packed), std::logic_error);
+  EXPECT_THROW(conv2d_pack(s, in64.w, packed), std::logic_error);
 }
 
 }  // namespace
