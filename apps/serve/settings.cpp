@@ -214,7 +214,8 @@ ServeSettings read_serve_settings(int argc, char** argv, std::span<const std::st
   // `IMAGE serve`, as a container is started.
   const int skipped = argc > 1 && std::string_view(argv[1]) == "serve" ? 1 : 0;
   parse_flags(app, argc - skipped, argv + skipped);
-  Twins twins(environment, {"KILN_CPU_ISA"});
+  // Variables of the engine and of other programs of kiln, which a shell may well have.
+  Twins twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR"});
   twins.apply(app, sagemaker_twins());
   choose_root(app, environment, s);
   for (const CLI::Option* option : app.get_options())

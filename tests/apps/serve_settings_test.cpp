@@ -1,11 +1,10 @@
 // Flags, their twins in the environment, SageMaker's variables, and which of them is stronger.
-#include "apps/serve/settings.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "apps/common/app_main.h"
 #include "apps/common/twins.h"
+#include "apps/serve/settings.h"
 #include "engine/core/error.h"
 
 namespace kiln {
@@ -97,8 +96,8 @@ TEST(ServeSettings, SageMakersVariables) {
   EXPECT_EQ(s.max_delay_us, 2'000);
   EXPECT_EQ(s.common.log_level, "debug");
   EXPECT_EQ(s.default_accept, "text/csv");
-  EXPECT_EQ(read({"m"}, {"SAGEMAKER_MODEL_SERVER_TIMEOUT=20",
-                         "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS=30"})
+  EXPECT_EQ(read({"m"},
+                 {"SAGEMAKER_MODEL_SERVER_TIMEOUT=20", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS=30"})
                 .request_time_ms,
             30'000);
   EXPECT_EQ(read({"m"}, {"SAGEMAKER_CONTAINER_LOG_LEVEL=40"}).common.log_level, "quiet");
@@ -122,10 +121,10 @@ TEST(ServeSettings, UnknownAndImpossibleThingsAreErrorsWithAMend) {
 
 TEST(ServeSettings, WhatKubernetesSetsForAServiceNamedKilnIsNoSetting) {
   const std::vector<std::string> links = {
-      "KILN_SERVICE_HOST=10.0.0.1",       "KILN_SERVICE_PORT=80",
-      "KILN_SERVICE_PORT_HTTP=80",        "KILN_PORT=tcp://10.0.0.1:80",
+      "KILN_SERVICE_HOST=10.0.0.1",         "KILN_SERVICE_PORT=80",
+      "KILN_SERVICE_PORT_HTTP=80",          "KILN_PORT=tcp://10.0.0.1:80",
       "KILN_PORT_80_TCP=tcp://10.0.0.1:80", "KILN_PORT_80_TCP_PROTO=tcp",
-      "KILN_PORT_80_TCP_PORT=80",         "KILN_PORT_80_TCP_ADDR=10.0.0.1"};
+      "KILN_PORT_80_TCP_PORT=80",           "KILN_PORT_80_TCP_ADDR=10.0.0.1"};
   EXPECT_EQ(read({"m"}, links).port, 8080);
 }
 

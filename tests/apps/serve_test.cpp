@@ -145,12 +145,12 @@ TEST_F(ServeTest, WhatCannotBeServedIsOneLine) {
     int code;
     const char* text;
   };
-  for (const Case& c : {Case{words(cut), 1, "model.safetensors: is not the file that"},
-                        Case{words(empty), 1, "holds no model"},
-                        Case{words(path("nothing")), 1, "is not a folder"},
-                        Case{words(good, {"--device", "cuda"}), 1, "--device cuda: "},
-                        Case{{good, "--address", "x"}, 2, "is no IPv4 address"},
-                        Case{words(good, {"--name", "a b"}), 1, "does not do for an address"}}) {
+  for (const Case& c :
+       {Case{words(cut), 1, "model.safetensors: is not the file that"},
+        Case{words(empty), 1, "holds no model"}, Case{words(path("nothing")), 1, "is not a folder"},
+        Case{words(good, {"--device", "cuda"}), 1, "--device cuda: "},
+        Case{{good, "--address", "x"}, 2, "is no IPv4 address"},
+        Case{words(good, {"--name", "a b"}), 1, "does not do for an address"}}) {
     RunningServer server(c.words);
     const ProcessResult end = server.finish();
     EXPECT_EQ(end.code, c.code) << end.err;
@@ -219,9 +219,8 @@ TEST_F(ServeTest, ReloadsUnderLoadFailNoRequest) {
   }
   EXPECT_EQ(load.failed, 0);
   EXPECT_GE(load.answered, kRequests);
-  EXPECT_THAT(get(port, "/metrics"),
-              HasSubstr("kiln_model_loads_total{outcome=\"loaded\"} " +
-                        std::to_string(kReloads + 1)));
+  EXPECT_THAT(get(port, "/metrics"), HasSubstr("kiln_model_loads_total{outcome=\"loaded\"} " +
+                                               std::to_string(kReloads + 1)));
 }
 
 TEST_F(ServeTest, AHundredReloadsLeaveNoMemoryBehind) {
@@ -239,8 +238,8 @@ TEST_F(ServeTest, AHundredReloadsLeaveNoMemoryBehind) {
         const std::size_t at = page.find("outcome=\"loaded\"} ");
         return page.substr(at, page.find('\n', at) - at);
       };
-      for (int tries = 0;
-           tries < 2000 && loaded(body_of(get(port, "/metrics"))) == loaded(loads); ++tries)
+      for (int tries = 0; tries < 2000 && loaded(body_of(get(port, "/metrics"))) == loaded(loads);
+           ++tries)
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     EXPECT_THAT(ask(port, picture_request()), StartsWith("HTTP/1.1 200 "));

@@ -57,8 +57,9 @@ TEST_F(FileDigestTest, AnyChangeIsSeen) {
 
 TEST(FileDigest, KnowsADigestFromOtherText) {
   EXPECT_TRUE(is_sha256("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"));
-  for (const char* text : {"", "e3b0", "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
-                           "g3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"})
+  for (const char* text :
+       {"", "e3b0", "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
+        "g3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"})
     EXPECT_FALSE(is_sha256(text)) << text;
 }
 
