@@ -85,6 +85,7 @@ class HookedServiceTest : public TempFolderTest {
     };
     http::HttpRequest request(header, moved, defer);
     if (auto reply = service().handle(request)) return *reply;
+    service().finish_turn();
     for (;;) {
       auto entries = completions_->take();
       if (!entries.empty()) return std::move(entries.front().second);
