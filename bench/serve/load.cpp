@@ -330,7 +330,7 @@ double start_milliseconds(const std::vector<std::string>& command, std::uint16_t
   }
   const auto took = Clock::now() - begin;
   if (alive) {
-    ::kill(child, SIGTERM);
+    ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
   }
   if (!ready) throw Error(ErrorKind::io, command[0], alive ? "was not ready in time" : "ended");

@@ -46,7 +46,7 @@ struct LoadReport {
 LoadReport run_load(const LoadOptions& options);
 
 // Milliseconds from just before the program begins until GET /ping says 200. The program runs on
-// `core`, is then told to end (SIGTERM) and waited for. Throws Error (io) after `limit`.
+// `core` and is killed then. Throws Error (io) after `limit`.
 double start_milliseconds(const std::vector<std::string>& command, std::uint16_t port, int core,
                           std::chrono::milliseconds limit);
 

@@ -233,7 +233,7 @@ def write_noop_model(folder):
             "classes": [f"class {i}" for i in range(10)],
             "input": {"height": 64, "width": 64, "channels": 3},
             "normalisation": {"mode": "constants", "mean": [0.5] * 3, "std": [0.5] * 3},
-            "data": {"name": "drawn", "origin": "drawn", "synthetic": True}}
+            "accuracy": None, "data": {"name": "drawn", "origin": "drawn", "synthetic": True}}
     (folder / "model.json").write_text(json.dumps(card))
     numbers = random.Random(1)
     weights = [numbers.uniform(-1, 1) for _ in range(30)]
