@@ -15,11 +15,11 @@ constexpr std::string_view kPrefix = "KILN_";
 
 // What Kubernetes and Docker set to tell where a service is.
 bool is_service_link(std::string_view name, std::string_view value) {
-  const bool address = value.starts_with("tcp://") || value.starts_with("udp://") ||
-                       value.starts_with("sctp://");
-  const bool part = (name.ends_with("_ADDR") || name.ends_with("_PORT") ||
-                     name.ends_with("_PROTO")) &&
-                    (name.find("_TCP_") != name.npos || name.find("_UDP_") != name.npos);
+  const bool address =
+      value.starts_with("tcp://") || value.starts_with("udp://") || value.starts_with("sctp://");
+  const bool part =
+      (name.ends_with("_ADDR") || name.ends_with("_PORT") || name.ends_with("_PROTO")) &&
+      (name.find("_TCP_") != name.npos || name.find("_UDP_") != name.npos);
   return address || part || name.ends_with("_SERVICE_HOST") ||
          name.find("_SERVICE_PORT") != name.npos;
 }
@@ -40,8 +40,7 @@ std::string switch_value(const std::string& variable, std::string value) {
   std::ranges::transform(value, value.begin(), [](unsigned char c) { return std::tolower(c); });
   if (value == "1" || value == "true" || value == "yes" || value == "on") return "true";
   if (value == "0" || value == "false" || value == "no" || value == "off") return "false";
-  throw Error(ErrorKind::usage, variable, "cannot be " + printable(value),
-              "write true or false");
+  throw Error(ErrorKind::usage, variable, "cannot be " + printable(value), "write true or false");
 }
 
 }  // namespace

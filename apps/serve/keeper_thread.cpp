@@ -45,9 +45,8 @@ void KeeperThread::run() {
     else
       changed_.wait(lock, wanted);
     if (stopping_) return;
-    const auto how =
-        std::exchange(asked_, false) ? serve::ModelKeeper::Look::at_once
-                                     : serve::ModelKeeper::Look::patient;
+    const auto how = std::exchange(asked_, false) ? serve::ModelKeeper::Look::at_once
+                                                  : serve::ModelKeeper::Look::patient;
     lock.unlock();
     keeper_.look(how);
     lock.lock();

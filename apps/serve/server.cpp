@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <future>
+#include <thread>
 #include <unistd.h>
 #include <utility>
 
@@ -54,34 +56,40 @@ http::HttpServerOptions http_options(const ServeSettings& s) {
                                   .header_time = milliseconds(s.header_time_ms),
                                   .body_time = milliseconds(s.body_time_ms),
                                   .idle_time = milliseconds(s.idle_time_ms),
-                                  .drain_time = milliseconds(s.drain_time_ms)};
+                                  .drain_time = milliseconds(s.drain_time_ms),
+                                  .drain_idle_time = milliseconds(s.drain_idle_ms)};
   options.limits.body_bytes = s.max_body_bytes;
   return options;
 }
 
-// The loop on a thread of its own, which wakes the main thread when it ends.
+// The loop on a thread of its own, which wakes the main thread when it has ended.
 class LoopThread {
  public:
   explicit LoopThread(http::HttpServer& server)
-      : server_(server), result_(std::async(std::launch::async, [&server] {
-          const WakeAtEnd wake;
-          return server.run();
-        })) {}
+      : server_(server), result_(promise_.get_future()), thread_([this] {
+          try {
+            promise_.set_value(server_.run());
+          } catch (...) {
+            promise_.set_exception(std::current_exception());
+          }
+          ControlSignals::wake();
+        }) {}
   LoopThread(const LoopThread&) = delete;
   LoopThread& operator=(const LoopThread&) = delete;
-  ~LoopThread() { server_.stop(); }
+  ~LoopThread() {
+    server_.stop();
+    thread_.join();
+  }
 
   bool ended() const { return result_.wait_for(milliseconds(0)) == std::future_status::ready; }
   // What run() returned or threw.
   bool result() { return result_.get(); }
 
  private:
-  struct WakeAtEnd {
-    ~WakeAtEnd() { ControlSignals::wake(); }
-  };
-
   http::HttpServer& server_;
-  std::future<bool> result_;  // its end waits for the thread
+  std::promise<bool> promise_;
+  std::future<bool> result_;
+  std::thread thread_;
 };
 
 // Everything that lives as long as the server, in the order of construction.
@@ -93,12 +101,13 @@ class Server {
         device_(choose_device(settings.common, log_)),
         loader_(load_options(settings, device_), log_),
         service_(table_, service_options(settings)),
-        http_(http_options(settings),
-              [this](http::HttpRequest& request) { return service_.handle(request); }, log_),
-        keeper_(settings.root,
-                settings.versions == "all" ? serve::VersionPolicy::all
-                                           : serve::VersionPolicy::latest,
-                loader_, table_, log_) {}
+        http_(
+            http_options(settings),
+            [this](http::HttpRequest& request) { return service_.handle(request); }, log_),
+        keeper_(
+            settings.root,
+            settings.versions == "all" ? serve::VersionPolicy::all : serve::VersionPolicy::latest,
+            loader_, table_, log_) {}
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   // Batchers first: who waits for them uses what the service has.

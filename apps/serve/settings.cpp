@@ -14,8 +14,10 @@ namespace {
 
 constexpr std::int64_t kMostMilliseconds = 86'400'000;
 constexpr const char* kFooter =
-    "Every flag can be given as a variable, --max-batch as KILN_MAX_BATCH; a flag is stronger, and\n"
-    "the model's model.json (\"serve\") is weaker than both. Of SageMaker's variables those that have\n"
+    "Every flag can be given as a variable, --max-batch as KILN_MAX_BATCH; a flag is stronger, "
+    "and\n"
+    "the model's model.json (\"serve\") is weaker than both. Of SageMaker's variables those that "
+    "have\n"
     "a flag are read too: SAGEMAKER_BIND_TO_PORT, SAGEMAKER_MODEL_SERVER_WORKERS,\n"
     "SAGEMAKER_MODEL_SERVER_TIMEOUT[_SECONDS], SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT,\n"
     "SAGEMAKER_MAX_PAYLOAD_IN_MB, SAGEMAKER_TS_BATCH_SIZE, SAGEMAKER_TS_MAX_BATCH_DELAY and\n"
@@ -103,6 +105,8 @@ void add_http_options(CLI::App& app, ServeSettings& s) {
        "After SIGTERM: how long to answer on, with /ping at 503, before new connections are\n"
        "refused");
   time("--drain-time-ms", s.drain_time_ms, "After that: how long requests under way may take");
+  time("--drain-idle-ms", s.drain_idle_ms,
+       "After that: how long a connection that asks for nothing stays open");
   app.add_flag("--no-ui", s.no_ui, "Without the page at /");
 }
 
@@ -190,13 +194,13 @@ void choose_root(const CLI::App& app, std::span<const std::string> environment, 
 
 }  // namespace
 
-ServeSettings read_serve_settings(int argc, char** argv,
-                                  std::span<const std::string> environment) {
+ServeSettings read_serve_settings(int argc, char** argv, std::span<const std::string> environment) {
   ServeSettings s;
   s.common.device = "cpu";
-  CLI::App app("Answers predictions over HTTP: SageMaker's /ping and /invocations, the Open Inference\n"
-               "Protocol v2 below /v2, Prometheus metrics at /metrics, a page at /",
-               "kiln serve");
+  CLI::App app(
+      "Answers predictions over HTTP: SageMaker's /ping and /invocations, the Open Inference\n"
+      "Protocol v2 below /v2, Prometheus metrics at /metrics, a page at /",
+      "kiln serve");
   app.footer(kFooter);
   add_model_options(app, s);
   add_batch_options(app, s);
@@ -210,7 +214,8 @@ ServeSettings read_serve_settings(int argc, char** argv,
   // `IMAGE serve`, as a container is started.
   const int skipped = argc > 1 && std::string_view(argv[1]) == "serve" ? 1 : 0;
   parse_flags(app, argc - skipped, argv + skipped);
-  Twins twins(environment, {"KILN_CPU_ISA"});
+  // Variables of the engine and of other programs of kiln, which a shell may well have.
+  Twins twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR"});
   twins.apply(app, sagemaker_twins());
   choose_root(app, environment, s);
   for (const CLI::Option* option : app.get_options())

@@ -28,7 +28,8 @@ struct ServeSettings {
   std::int64_t max_pictures = 1 << 12, max_image_pixels = 1 << 24;
   int max_image_side = 4096, max_connections = 1024, decoders = 1;
   std::int64_t header_time_ms = 10'000, body_time_ms = 30'000, idle_time_ms = 75'000;
-  std::int64_t drain_delay_ms = 0, drain_time_ms = 25'000, watch_ms = 1'000;
+  std::int64_t drain_delay_ms = 0, drain_time_ms = 25'000, drain_idle_ms = 500;
+  std::int64_t watch_ms = 1'000;
   bool no_ui = false, allow_plugins = false;
 
   // One row of --print-config.

@@ -56,10 +56,9 @@ Golden read_golden(const Path& path, const ModelSpec& spec) {
       outputs != nullptr && outputs->shape.rank() == 2 ? outputs->shape[0] : 0;
   if (count < 1 || count > kMostPictures)
     throw Error(ErrorKind::input, path.string(), "has no \"outputs\" of 1 to 64 pictures");
-  return {.pictures = copy_of<std::uint8_t>(
-              file.at("pictures", DType::u8, picture_shape(spec, count))),
-          .outputs =
-              copy_of<float>(file.at("outputs", DType::f32, Shape{count, spec.class_count}))};
+  return {
+      .pictures = copy_of<std::uint8_t>(file.at("pictures", DType::u8, picture_shape(spec, count))),
+      .outputs = copy_of<float>(file.at("outputs", DType::f32, Shape{count, spec.class_count}))};
 }
 
 void check_golden(Session& session, const Golden& golden, const Path& path) {

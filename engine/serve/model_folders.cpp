@@ -67,8 +67,9 @@ void add_model(const Path& folder, const std::string& name, std::vector<ModelFol
 std::vector<ModelFolder> find_models(const Path& root) {
   std::error_code failed;
   if (!fs::is_directory(root, failed))
-    throw Error(ErrorKind::input, printable(root.string()), "is not a folder",
-                "name the folder that kiln train --model-dir wrote, or one of several such folders");
+    throw Error(
+        ErrorKind::input, printable(root.string()), "is not a folder",
+        "name the folder that kiln train --model-dir wrote, or one of several such folders");
   if (is_model(root)) return {{"", kFirstVersion, root}};
   const std::vector<ModelFolder> versions = versions_in(root, "");
   std::vector<ModelFolder> models;
@@ -80,8 +81,9 @@ std::vector<ModelFolder> find_models(const Path& root) {
                     printable(models.front().name) + ") side by side",
                 "give every model a folder of its own");
   if (versions.empty() && models.empty())
-    throw Error(ErrorKind::input, printable(root.string()), "holds no model: no model.json is there",
-                "name the folder that kiln train --model-dir wrote, or one of several such folders");
+    throw Error(
+        ErrorKind::input, printable(root.string()), "holds no model: no model.json is there",
+        "name the folder that kiln train --model-dir wrote, or one of several such folders");
   return versions.empty() ? models : versions;
 }
 

@@ -20,7 +20,7 @@
 namespace kiln::serve {
 
 struct ModelFolder {
-  std::string name;     // empty where the folder does not say: the card's name counts
+  std::string name;  // empty where the folder does not say: the card's name counts
   std::string version;
   Path path;
 };

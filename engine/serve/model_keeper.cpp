@@ -9,7 +9,7 @@
 namespace kiln::serve {
 
 std::vector<ModelFolder> ModelKeeper::wanted() const {
-  const std::vector<ModelFolder> all = find_models(root_);
+  std::vector<ModelFolder> all = find_models(root_);
   if (policy_ == VersionPolicy::all) return all;
   std::vector<ModelFolder> newest;  // the last of each name
   for (std::size_t i = 0; i < all.size(); ++i)

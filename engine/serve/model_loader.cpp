@@ -34,7 +34,8 @@ Clock::duration fastest_picture(SessionExecutor& executor) {
 }
 
 std::string in_microseconds(Clock::duration time) {
-  return std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(time).count()) + " us";
+  return std::to_string(std::chrono::duration_cast<std::chrono::microseconds>(time).count()) +
+         " us";
 }
 
 const FileDigest* find_file(const ModelCard& card, std::string_view name) {
@@ -63,8 +64,9 @@ ModelIdentity identity_of(const ModelCard& card, std::string name, const std::st
 }  // namespace
 
 std::string ModelLoader::name_of(const ModelFolder& folder, const ModelCard& card) const {
-  const std::string& name =
-      !folder.name.empty() ? folder.name : options_.name.empty() ? card.name : options_.name;
+  const std::string& name = !folder.name.empty()    ? folder.name
+                            : options_.name.empty() ? card.name
+                                                    : options_.name;
   if (!payload::valid_model_name(name))
     throw Error(ErrorKind::input, (folder.path / kCardFile).string(),
                 "has the name \"" + printable(name) + "\", which does not do for an address",
@@ -99,12 +101,10 @@ ModelTable::Entry ModelLoader::load(const ModelFolder& folder) {
   verify_files(folder.path, card.files);
   if (find_file(card, kWeightsFile) == nullptr)
     log_.info(folder.path.string() + ": model.json has no digest of the weights to hold them to");
-  const auto model =
-      infer::Model::load(folder.path, std::move(description), options_.device);
+  const auto model = infer::Model::load(folder.path, std::move(description), options_.device);
   const std::int64_t max_batch = options_.max_batch.value_or(kMaxBatch);
   auto served = std::make_shared<ServedModel>();
-  served->identity =
-      std::make_shared<const ModelIdentity>(identity_of(card, name, folder.version));
+  served->identity = std::make_shared<const ModelIdentity>(identity_of(card, name, folder.version));
   served->metrics = metrics_of(*served->identity, max_batch);
   served->request_time = options_.request_time.value_or(kRequestTime);
   const int count = options_.device.is_host() ? options_.executor_count : 1;

@@ -32,10 +32,10 @@ struct LoadOptions {
   Inlining inlining = Inlining::automatic;
   std::string name;  // of a model whose folder does not name it; empty: the card's name
   // What the operator says, over what the model's card says, over the default.
-  std::optional<std::int64_t> max_batch;                   // 32
-  std::optional<std::chrono::microseconds> max_delay;      // 0
-  std::optional<std::int64_t> queue_pictures;              // 256
-  std::optional<std::chrono::milliseconds> request_time;   // 30 s
+  std::optional<std::int64_t> max_batch;                  // 32
+  std::optional<std::chrono::microseconds> max_delay;     // 0
+  std::optional<std::int64_t> queue_pictures;             // 256
+  std::optional<std::chrono::milliseconds> request_time;  // 30 s
 };
 
 class ModelLoader {
