@@ -26,6 +26,9 @@ import measuring  # noqa: E402
 
 SERVER_CORE = 0
 ON_SERVER_CORE = ("taskset", "-c", str(SERVER_CORE))
+# For one thread on each core: others stand still meanwhile (needs root). Samples must stay below the
+# 0.95 s a second that Linux grants to real-time threads.
+REAL_TIME = ("chrt", "-f", "10")
 
 
 def free_port():
@@ -54,12 +57,13 @@ def post(port, path, body, fields):
 class Server:
     """A server on core 0: ready when the block begins, told to end (SIGTERM) when it is left."""
 
-    def __init__(self, command, port, limit=60.0):
+    def __init__(self, command, port, limit=60.0, first=()):
         self.command, self.port, self._limit = [str(word) for word in command], port, limit
+        self._first = first
 
     def __enter__(self):
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        self.process = subprocess.Popen([*ON_SERVER_CORE, *self.command], stdout=self._log,
+        self.process = subprocess.Popen([*self._first, *ON_SERVER_CORE, *self.command], stdout=self._log,
                                         stderr=subprocess.STDOUT)
         end = time.monotonic() + self._limit
         while not self.ready():
@@ -114,8 +118,11 @@ class Load:
     def __init__(self, program):
         self._program = program
         self.foreign = []
+        self.first = ()
 
     def run(self, server, **options):
+        if self.first:
+            time.sleep(0.1)  # real time that others get
         with self.watched(server):
             run = subprocess.run(self.command(server.port, **options), capture_output=True,
                                  text=True, check=False)
@@ -124,7 +131,7 @@ class Load:
         return json.loads(run.stdout)
 
     def command(self, port, **options):
-        words = [str(self._program), "load", "--port", str(port)]
+        words = [*self.first, str(self._program), "load", "--port", str(port)]
         for name, value in options.items():
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         return words
@@ -146,9 +153,9 @@ class Load:
 
 
 @contextlib.contextmanager
-def echo(program, reply_bytes):
+def echo(program, reply_bytes, first=()):
     """The raw epoll echo; it knows no /ping, so it is no Server, but has what Load asks of one."""
-    process = subprocess.Popen([*ON_SERVER_CORE, str(program), "echo", "--reply-bytes",
+    process = subprocess.Popen([*first, *ON_SERVER_CORE, str(program), "echo", "--reply-bytes",
                                 str(reply_bytes)], stdout=subprocess.PIPE, text=True)
     server = Server([], int(process.stdout.readline()))
     server.process = process
@@ -249,8 +256,8 @@ def train(kiln, data, folder, model):
     return folder
 
 
-def model_microseconds(program, network="lenet"):
+def model_microseconds(program, network="lenet", first=()):
     """Of one picture in a session on core 0, alone."""
-    run = subprocess.run([*ON_SERVER_CORE, program, network, "1"], capture_output=True, text=True,
+    run = subprocess.run([*first, *ON_SERVER_CORE, program, network, "1"], capture_output=True, text=True,
                          check=True)
     return float(re.search(r"^session\s+1\s+([\d.]+) us", run.stdout, re.MULTILINE).group(1))
