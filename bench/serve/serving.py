@@ -26,8 +26,8 @@ import measuring  # noqa: E402
 
 SERVER_CORE = 0
 ON_SERVER_CORE = ("taskset", "-c", str(SERVER_CORE))
-# For one thread on each core: others stand still meanwhile (needs root). Samples must stay below the
-# 0.95 s a second that Linux grants to real-time threads.
+# For one thread on each core: others stand still meanwhile (needs root). Samples must stay below
+# the 0.95 s a second that Linux grants to real-time threads.
 REAL_TIME = ("chrt", "-f", "10")
 
 
@@ -63,8 +63,8 @@ class Server:
 
     def __enter__(self):
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        self.process = subprocess.Popen([*self._first, *ON_SERVER_CORE, *self.command], stdout=self._log,
-                                        stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen([*self._first, *ON_SERVER_CORE, *self.command],
+                                        stdout=self._log, stderr=subprocess.STDOUT)
         end = time.monotonic() + self._limit
         while not self.ready():
             if self.process.poll() is not None or time.monotonic() > end:
@@ -248,6 +248,11 @@ def write_noop_model(folder):
     return folder
 
 
+def draw_data(kiln, folder, count):
+    measuring.run_and_watch([kiln, "data", "synth", folder, "--train-count", str(count),
+                             "--test-count", "50"])
+
+
 def train(kiln, data, folder, model):
     """A model directory of one epoch."""
     command = [kiln, "train", "--model", model, "--data", data, "--model-dir", folder, "--epochs",
@@ -258,6 +263,6 @@ def train(kiln, data, folder, model):
 
 def model_microseconds(program, network="lenet", first=()):
     """Of one picture in a session on core 0, alone."""
-    run = subprocess.run([*first, *ON_SERVER_CORE, program, network, "1"], capture_output=True, text=True,
-                         check=True)
+    run = subprocess.run([*first, *ON_SERVER_CORE, program, network, "1"], capture_output=True,
+                         text=True, check=True)
     return float(re.search(r"^session\s+1\s+([\d.]+) us", run.stdout, re.MULTILINE).group(1))
