@@ -304,8 +304,7 @@ pid_t spawn(const std::vector<std::string>& command, int core) {
   ::sched_getaffinity(0, sizeof before, &before);
   pin(core);
   pid_t child = 0;
-  const int fault =
-      ::posix_spawnp(&child, words[0], &actions, nullptr, words.data(), ::environ);
+  const int fault = ::posix_spawnp(&child, words[0], &actions, nullptr, words.data(), ::environ);
   ::sched_setaffinity(0, sizeof before, &before);
   posix_spawn_file_actions_destroy(&actions);
   if (fault != 0) throw Error(ErrorKind::io, command[0], errno_text(fault));

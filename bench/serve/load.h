@@ -30,10 +30,10 @@ struct Latencies {
 
 struct LoadReport {
   std::map<int, std::uint64_t> statuses;
-  Latencies good, refused, ping;     // status 200; any other; of the pings with 200
-  std::uint64_t failed = 0;          // sent on a connection that ended without a whole reply
-  std::uint64_t unanswered = 0;      // within two seconds after the end
-  std::uint64_t never_sent = 0;      // arrivals for which no connection was free until the end
+  Latencies good, refused, ping;       // status 200; any other; of the pings with 200
+  std::uint64_t failed = 0;            // sent on a connection that ended without a whole reply
+  std::uint64_t unanswered = 0;        // within two seconds after the end
+  std::uint64_t never_sent = 0;        // arrivals for which no connection was free until the end
   std::uint64_t refused_connects = 0;  // nobody listens; the client gives up, nothing was asked
   std::uint64_t pings_failed = 0;
   std::size_t reply_bytes = 0;  // of the last reply

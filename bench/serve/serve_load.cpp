@@ -54,7 +54,7 @@ Json quantiles(std::vector<double> values) {
   const auto at = [&](double part) {
     return values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1))];
   };
-  return {{"count", values.size()}, {"p50", at(0.5)},   {"p90", at(0.9)},
+  return {{"count", values.size()}, {"p50", at(0.5)},    {"p90", at(0.9)},
           {"p99", at(0.99)},        {"p999", at(0.999)}, {"max", values.back()}};
 }
 
