@@ -153,10 +153,10 @@ class Load:
 
 
 @contextlib.contextmanager
-def echo(program, reply_bytes, first=()):
-    """The raw epoll echo; it knows no /ping, so it is no Server, but has what Load asks of one."""
-    process = subprocess.Popen([*first, *ON_SERVER_CORE, str(program), "echo", "--reply-bytes",
-                                str(reply_bytes)], stdout=subprocess.PIPE, text=True)
+def port_teller(command, first=()):
+    """A server that prints its port and may not know /ping: the echo, the one without a model."""
+    process = subprocess.Popen([*first, *ON_SERVER_CORE, *map(str, command)],
+                               stdout=subprocess.PIPE, text=True)
     server = Server([], int(process.stdout.readline()))
     server.process = process
     try:
