@@ -4,8 +4,8 @@
 
 It answers /ping and /invocations as kiln-serve does: npy in and out, nested lists in JSON, PNG with
 a JSON reply. One worker, one thread of torch, no log of requests. Variants: what computes, and
-where. `script` is TorchScript, frozen; `compiled` is torch.compile; `thread` leaves the model to the
-thread pool that FastAPI gives to plain functions, as most examples do.
+where. `script` is TorchScript, frozen; `compiled` is torch.compile; `thread` leaves the model to
+the thread pool that FastAPI gives to plain functions, as most examples do.
 """
 
 import argparse

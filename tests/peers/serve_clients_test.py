@@ -1,10 +1,11 @@
-"""Real clients against kiln-serve: the SageMaker SDK, boto3, tritonclient, Prometheus' parser, curl.
+"""Real clients against kiln-serve: SageMaker's SDK, boto3, tritonclient, Prometheus' parser, curl.
 
     serve_clients_test.py BIN      BIN: the folder of kiln and kiln-serve
 
 Every client asks for the same two pictures; the numbers must be the same for all of them, and
-their softmax what `kiln predict --json` says. Needs the environment of `bench/peers/setup --clients`
-(.venv-clients), or $KILN_CLIENTS_PYTHON. Exit status 77, CTest's "skipped", where it is missing.
+their softmax what `kiln predict --json` says. Needs the environment that `bench/peers/setup
+--clients` makes (.venv-clients), or $KILN_CLIENTS_PYTHON. Exit status 77, CTest's "skipped", where
+it is missing.
 """
 
 import contextlib
@@ -35,7 +36,7 @@ def run_by_clients_python():
     for python in (os.environ.get("KILN_CLIENTS_PYTHON"), ROOT / ".venv-clients/bin/python"):
         if python and importable(python):
             os.execv(python, [str(python), *sys.argv])
-    print("skipped: the clients of the server are not installed; run bench/peers/setup --clients, or "
+    print("skipped: the server's clients are not installed; run bench/peers/setup --clients, or "
           "set KILN_CLIENTS_PYTHON", file=sys.stderr)
     sys.exit(77)
 
@@ -81,7 +82,8 @@ class World:
         self.pictures = [self.folder / f"{i}.png" for i in range(2)]
         for path, pixels in zip(self.pictures, self.pixels):
             Image.fromarray(pixels).save(path)
-        mean, std = (numpy.array(self.card()["normalisation"][key], "f4") for key in ("mean", "std"))
+        told = self.card()["normalisation"]
+        mean, std = (numpy.array(told[key], "f4") for key in ("mean", "std"))
         scaled = (self.pixels.astype("f4") / numpy.float32(255) - mean) / std
         self.values = numpy.ascontiguousarray(scaled.transpose(0, 3, 1, 2))  # [N,C,H,W]
         self.serve()
