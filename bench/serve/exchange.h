@@ -1,5 +1,5 @@
-// Sockets of benchmarks: messages told by their Content-Length go to and fro on one epoll. Loopback
-// only; for peers that are ours, so that what is out of order throws.
+// Sockets of benchmarks: messages told by their Content-Length go back and forth on one epoll.
+// Loopback only; for peers that are ours, so that what is out of order throws.
 #pragma once
 
 #include <chrono>

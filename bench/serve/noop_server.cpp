@@ -36,9 +36,9 @@ std::shared_ptr<serve::ServedModel> make_model() {
   model->metrics = std::make_shared<serve::BatcherMetrics>(1);
   std::vector<std::unique_ptr<serve::Executor>> executors;
   executors.push_back(std::make_unique<NoopExecutor>());
-  model->batcher = std::make_unique<serve::Batcher>(
-      serve::BatcherOptions{}, std::move(executors), std::make_unique<NoopExecutor>(),
-      *model->metrics, [](std::string_view) {});
+  model->batcher = std::make_unique<serve::Batcher>(serve::BatcherOptions{}, std::move(executors),
+                                                    std::make_unique<NoopExecutor>(),
+                                                    *model->metrics, [](std::string_view) {});
   return model;
 }
 
