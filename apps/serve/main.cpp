@@ -1,5 +1,6 @@
 // kiln-serve: answers predictions over HTTP.
 #include <cstdio>
+#include <malloc.h>
 
 #include "apps/common/app_main.h"
 #include "apps/common/twins.h"
@@ -9,7 +10,17 @@
 namespace kiln {
 namespace {
 
+// What a large body took goes back to the system with it: by itself glibc keeps up to 64 MB,
+// because its thresholds grow with each large block that is freed. And each thread would have a
+// heap.
+void return_large_blocks() {
+  ::mallopt(M_MMAP_THRESHOLD, 1 << 18);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 18);
+  ::mallopt(M_ARENA_MAX, 2);
+}
+
 int run(int argc, char** argv) {
+  return_large_blocks();
   const ServeSettings settings = read_serve_settings(argc, argv, environment());
   if (settings.print_config) {
     std::fputs(to_table(settings.rows).c_str(), stdout);

@@ -5,32 +5,28 @@
 // are two, and meet the same clients on core 1, in turns within one run, so that other work on the
 // machine meets both. What is reported are medians over the rounds and over the rounds' ratios.
 #include <algorithm>
-#include <arpa/inet.h>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sched.h>
+#include <optional>
 #include <string>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <thread>
 #include <vector>
 
+#include "bench/serve/exchange.h"
 #include "engine/core/error.h"
-#include "engine/core/file.h"
 #include "engine/http/http_server.h"
 
 namespace {
 
 using kiln::Error;
 using kiln::ErrorKind;
-using kiln::UniqueFd;
-using Clock = std::chrono::steady_clock;
+using kiln::bench::Clock;
+using kiln::bench::cpu_microseconds;
+using kiln::bench::Exchange;
+using kiln::bench::pin;
 
 const std::string& request_bytes() {
   static const std::string bytes =
@@ -43,97 +39,6 @@ const std::string& request_bytes() {
 const std::string& reply_body() {
   static const std::string body(150, 'j');
   return body;
-}
-
-int check(int result, const char* call) {
-  if (result < 0) throw Error(ErrorKind::io, call, kiln::errno_text(errno));
-  return result;
-}
-
-sockaddr_in loopback(std::uint16_t port) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  return address;
-}
-
-void watch(const UniqueFd& epoll, int fd, std::uint32_t number) {
-  epoll_event event{.events = EPOLLIN, .data = {.u32 = number}};
-  check(::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
-  const int on = 1;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
-// Where there is one core only, both sides share it.
-void pin(int core) {
-  cpu_set_t cores;
-  CPU_ZERO(&cores);
-  CPU_SET(core, &cores);
-  ::sched_setaffinity(0, sizeof cores, &cores);
-}
-
-// Of the thread that calls.
-double cpu_microseconds() {
-  rusage used{};
-  check(::getrusage(RUSAGE_THREAD, &used), "getrusage");
-  const auto microseconds = [](const timeval& t) {
-    return 1e6 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec);
-  };
-  return microseconds(used.ru_utime) + microseconds(used.ru_stime);
-}
-
-struct Peer {
-  UniqueFd fd;
-  std::size_t received = 0, expected = 0;
-  Clock::time_point asked;
-};
-
-// The bytes of a message, told by its first piece, which holds the header.
-std::size_t message_size(std::string_view piece) {
-  constexpr std::string_view kLength = "\r\nContent-Length: ";
-  const std::size_t end = piece.find("\r\n\r\n"), at = piece.find(kLength);
-  if (end == piece.npos || at > end) throw Error(ErrorKind::io, "a peer", "sent no whole header");
-  return end + 4 + std::strtoul(piece.data() + at + kLength.size(), nullptr, 10);
-}
-
-// For each message of a peer, calls `answered` and sends `answer` back. Both sides of the benchmark
-// are this loop.
-void exchange(std::vector<Peer>& peers, const UniqueFd& epoll, const std::string& answer,
-              const std::function<bool()>& more, const std::function<void(Peer&)>& answered) {
-  std::vector<char> buffer(1 << 16);
-  epoll_event events[256];
-  while (more()) {
-    const int count = ::epoll_wait(epoll.get(), events, 256, 20);
-    for (int i = 0; i < count; ++i) {
-      Peer& peer = peers[events[i].data.u32];
-      const ssize_t got = ::recv(peer.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-      if (got == 0) peer.fd.reset();
-      if (got <= 0) continue;
-      const auto size = static_cast<std::size_t>(got);
-      if (peer.received == 0) peer.expected = message_size({buffer.data(), size});
-      peer.received += size;
-      if (peer.received < peer.expected) continue;
-      if (peer.received > peer.expected) throw Error(ErrorKind::io, "a peer", "sent too much");
-      peer.received = 0;
-      answered(peer);
-      // One message is less than a socket's buffer, and only one is under way.
-      if (::send(peer.fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL) !=
-          static_cast<ssize_t>(answer.size()))
-        throw Error(ErrorKind::io, "a peer", "took only a part");
-    }
-  }
-}
-
-UniqueFd listen_anywhere(std::uint16_t& port) {
-  UniqueFd fd(check(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
-  sockaddr_in address = loopback(0);
-  socklen_t length = sizeof address;
-  check(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), length), "bind");
-  check(::listen(fd.get(), 1024), "listen");
-  check(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length), "getsockname");
-  port = ntohs(address.sin_port);
-  return fd;
 }
 
 double median(std::vector<double> values) {
@@ -149,20 +54,6 @@ struct Round {
   std::size_t reply_size = 0;
 };
 
-std::vector<Peer> ask(std::uint16_t port, int connections, const UniqueFd& epoll) {
-  std::vector<Peer> peers(connections);
-  const sockaddr_in address = loopback(port);
-  for (int i = 0; i < connections; ++i) {
-    peers[i].fd = UniqueFd(check(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket"));
-    check(::connect(peers[i].fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
-          "connect");
-    watch(epoll, peers[i].fd.get(), i);
-    peers[i].asked = Clock::now();
-    ::send(peers[i].fd.get(), request_bytes().data(), request_bytes().size(), MSG_NOSIGNAL);
-  }
-  return peers;
-}
-
 // Clients that each wait for a reply before they ask again; `serve` runs on a thread until `stop`
 // was called.
 Round load(std::uint16_t port, int connections, double seconds, const std::function<void()>& serve,
@@ -175,27 +66,27 @@ Round load(std::uint16_t port, int connections, double seconds, const std::funct
     cpu = cpu_microseconds() - before;
   });
   pin(1);
-  const UniqueFd epoll(check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
-  std::vector<Peer> peers = ask(port, connections, epoll);
+  std::optional<Exchange> clients(std::in_place);
+  for (int i = 0; i < connections; ++i) clients->ask(port, request_bytes());
   std::vector<double> latencies;
   std::size_t reply_size = 0;
   const auto began = Clock::now();
   auto now = began;
   const auto passed = [&] { return std::chrono::duration<double>(now - began).count(); };
-  exchange(
-      peers, epoll, request_bytes(),
+  clients->run(
+      request_bytes(),
       [&] {
         now = Clock::now();
         return passed() < seconds;
       },
-      [&](Peer& peer) {
+      [&](Exchange::Peer& peer) {
         const auto answered = Clock::now();
         latencies.push_back(
             std::chrono::duration<double, std::micro>(answered - peer.asked).count());
         peer.asked = answered;
         reply_size = peer.expected;
       });
-  peers.clear();
+  clients.reset();
   stop();
   server.join();
   const auto count = static_cast<double>(latencies.size());
@@ -204,18 +95,12 @@ Round load(std::uint16_t port, int connections, double seconds, const std::funct
 }
 
 Round run_echo(int connections, double seconds, const std::string& reply) {
-  std::uint16_t port = 0;
-  const UniqueFd listener = listen_anywhere(port);
+  Exchange echo;
+  const std::uint16_t port = echo.listen();
   std::atomic<bool> stop = false;
   const auto serve = [&] {
-    const UniqueFd epoll(check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1"));
-    std::vector<Peer> peers(connections);
-    for (int i = 0; i < connections; ++i) {
-      peers[i].fd = UniqueFd(check(::accept(listener.get(), nullptr, nullptr), "accept"));
-      watch(epoll, peers[i].fd.get(), i);
-    }
-    exchange(
-        peers, epoll, reply, [&] { return !stop; }, [](Peer&) {});
+    echo.run(
+        reply, [&] { return !stop; }, [](Exchange::Peer&) {});
   };
   return load(port, connections, seconds, serve, [&] { stop = true; });
 }

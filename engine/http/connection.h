@@ -49,7 +49,8 @@ struct Connection {
   bool continued = false;                              // "100 Continue" was sent for this request
   bool input_ended = false;                            // the client sends nothing more
   std::size_t lingered_bytes = 0;
-  std::uint32_t interest = 0;  // what epoll watches
+  std::uint32_t interest = 0;     // what epoll watches
+  std::uint64_t posted_turn = 0;  // of the loop, that took the last request; 0: it was no POST
   std::weak_ptr<DeferredReply> deferred;
 };
 

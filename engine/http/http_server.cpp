@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
-#include <array>
 #include <cerrno>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <span>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unordered_map>
@@ -23,6 +23,8 @@ using State = HttpParser::State;
 
 constexpr std::uint64_t kListener = 0, kCompletions = 1;  // numbers for epoll; clients' come behind
 constexpr std::size_t kReadBytes = 1 << 16;
+constexpr std::size_t kFewEvents = 32;  // of a turn, that are taken as they come
+constexpr milliseconds kTurnTime{2};
 
 UniqueFd listen_on(const HttpServerOptions& options) {
   const std::string name = options.address + ":" + std::to_string(options.port);
@@ -76,6 +78,7 @@ class HttpServer::Loop {
   }
   milliseconds tick() const;
   const std::string& date();
+  void on_events(std::span<const epoll_event> events);
   void on_event(const epoll_event& event);
   void accept_all();
   void open(UniqueFd fd);
@@ -113,6 +116,9 @@ class HttpServer::Loop {
   std::uint64_t next_id_ = kCompletions + 1;  // never used twice: a late event finds nobody
   std::vector<std::uint64_t> ready_;          // have input that the last turn left
   std::vector<std::uint64_t> deferred_;       // in this turn; epoll does not know it yet
+  std::uint64_t turn_ = 0;
+  std::vector<std::pair<std::uint64_t, epoll_event>>
+      by_turn_;  // of on_events(), kept for its memory
   std::vector<char> buffer_ = std::vector<char>(kReadBytes);
   Clock::time_point now_ = Clock::now();
   Clock::time_point next_sweep_ = now_;
@@ -155,16 +161,17 @@ const std::string& HttpServer::Loop::date() {
 }
 
 bool HttpServer::Loop::run() {
-  std::array<epoll_event, 256> events;
+  std::vector<epoll_event> events(std::min<std::size_t>(options_.connection_count, 4096) + 2);
   while (!draining_ || (!connections_.empty() && now_ < drain_end_)) {
     const bool timed = !connections_.empty() || !listener_;
     const auto wait = !ready_.empty() || !deferred_.empty() ? 0
                       : timed                               ? static_cast<int>(tick().count())
                                                             : -1;
-    const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), wait);
+    const int count =
+        ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait);
     if (count < 0 && errno != EINTR) throw Error(ErrorKind::io, "epoll_wait", errno_text(errno));
     now_ = Clock::now();
-    for (int i = 0; i < count; ++i) on_event(events[i]);
+    if (count > 0) on_events({events.data(), static_cast<std::size_t>(count)});
     for (const std::uint64_t id : std::exchange(ready_, {}))
       if (Connection* c = find(id); c && c->phase == Phase::reading)
         advance(*c, std::exchange(c->input, {}));
@@ -175,6 +182,28 @@ bool HttpServer::Loop::run() {
   const bool finished = connections_.empty();
   for (const std::uint64_t id : ids()) close(*find(id));
   return finished;
+}
+
+// Where many are ready, those whose last request was a POST come last, of them first who has waited
+// longest, and for kTurnTime at most: the next turn finds the others ready again. So /ping waits
+// for a few computations and not for those of all connections.
+void HttpServer::Loop::on_events(std::span<const epoll_event> events) {
+  ++turn_;
+  if (events.size() <= kFewEvents) {
+    for (const epoll_event& event : events) on_event(event);
+    return;
+  }
+  by_turn_.clear();
+  for (const epoll_event& event : events) {
+    const Connection* c = find(event.data.u64);
+    by_turn_.emplace_back(c ? c->posted_turn : 0, event);
+  }
+  std::ranges::sort(by_turn_, {}, [](const auto& pair) { return pair.first; });
+  const Clock::time_point end = Clock::now() + kTurnTime;
+  for (const auto& [posted_turn, event] : by_turn_) {
+    if (posted_turn != 0 && Clock::now() >= end) break;
+    on_event(event);
+  }
 }
 
 void HttpServer::Loop::on_event(const epoll_event& event) {
@@ -320,6 +349,7 @@ std::optional<HttpReply> HttpServer::Loop::handle(Connection& c) {
     return deferred;
   };
   HttpRequest request(c.parser.header(), c.parser.body(), defer);
+  c.posted_turn = request.header.method == "POST" ? turn_ : 0;
   try {
     return handler_(request);
   } catch (const std::exception& error) {

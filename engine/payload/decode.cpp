@@ -88,7 +88,8 @@ Pictures decode_octets(std::string_view body, const PictureShape& shape,
                ", or image/png and image/jpeg for pictures of any size");
   const auto count = static_cast<std::int64_t>(body.size() / size);
   detail::check_picture_count(kThing, count, limits);
-  return {.count = count, .bytes = {body.begin(), body.end()}};
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(body.data());
+  return {.count = count, .bytes = {bytes, bytes + body.size()}};
 }
 
 }  // namespace

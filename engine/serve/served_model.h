@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -38,6 +40,9 @@ struct ServedModel {
   std::shared_ptr<BatcherMetrics> metrics;  // of all that bear this name, one after another
   std::unique_ptr<Batcher> batcher;
   std::chrono::milliseconds request_time{30'000};  // until a request that waits is refused
+  // So many requests that a turn of the loop has gathered are computed before it goes on: where the
+  // loop is the only thread that computes, the rest would be refused for nothing.
+  std::size_t turn_requests = std::numeric_limits<std::size_t>::max();
 };
 
 // Whole numbers without leading zeros, the larger the newer.

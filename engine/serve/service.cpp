@@ -212,6 +212,7 @@ Service::Reply Service::start(HttpRequest& request, const ModelTable::Entry& mod
     return job->fail_by_exception("the request could not be decoded");
   }
   arrivals_.push_back(make_arrival(model, job, std::move(pictures), request.defer()));
+  if (arrivals_.size() >= model->turn_requests) finish_turn();
   return std::nullopt;
 }
 

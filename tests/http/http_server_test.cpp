@@ -2,6 +2,8 @@
 
 #include <condition_variable>
 #include <cstdio>
+#include <deque>
+#include <future>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <mutex>
@@ -413,6 +415,52 @@ TEST_F(HttpServerTest, APortInUseIsNamed) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("127.0.0.1:" + std::to_string(port())));
   }
+}
+
+// Two hundred clients whose requests are ready at once, all of whom have posted before, and one who
+// has not: that one is answered before them, and none of them is forgotten.
+TEST(HttpServerTurns, AGetWaitsForFewOfThePosts) {
+  constexpr int kClients = 200;
+  Log log(stderr, LogLevel::quiet);
+  std::promise<void> blocked, go_on;
+  int posts = 0, posts_before_get = -1;  // of the loop's thread
+  HttpServer server(
+      {},
+      [&](HttpRequest& request) {
+        if (request.header.target == "/block") {
+          blocked.set_value();
+          go_on.get_future().wait();
+        } else if (request.header.method == "GET") {
+          posts_before_get = posts;
+        } else if (request.header.target == "/slow") {
+          ++posts;
+          std::this_thread::sleep_for(1ms);
+        }
+        return HttpReply{.body = "{}"};
+      },
+      log);
+  std::thread thread([&] { server.run(); });
+  const auto post = [](const std::string& target) {
+    return "POST " + target + " HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+  };
+  std::deque<Client> clients;
+  for (int i = 0; i < kClients; ++i) {
+    clients.emplace_back(server.port());
+    clients.back().send(post("/first"));
+    clients.back().read_until("{}");
+  }
+  Client blocker(server.port()), other(server.port());
+  blocker.send(post("/block"));
+  blocked.get_future().wait();
+  for (Client& client : clients) client.send(post("/slow"));
+  other.send(get("/ping"));
+  go_on.set_value();
+  EXPECT_THAT(other.read_until("{}"), StartsWith("HTTP/1.1 200"));
+  for (Client& client : clients) EXPECT_THAT(client.read_until("{}"), StartsWith("HTTP/1.1 200"));
+  server.stop();
+  thread.join();
+  EXPECT_EQ(posts, kClients);
+  EXPECT_EQ(posts_before_get, 0);
 }
 
 }  // namespace
