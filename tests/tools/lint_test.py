@@ -63,8 +63,8 @@ class Lint(ToolTest):
 
 
 if __name__ == "__main__":
-    probe = subprocess.run([sys.executable, TOOLS / "lint", "--build", "no_such_folder"], capture_output=True,
-                           text=True, check=False)
+    probe = subprocess.run([sys.executable, TOOLS / "lint", "--build", "no_such_folder"],
+                           capture_output=True, text=True, check=False)
     if probe.stderr.startswith("lint: no clang-tidy-14"):
         print("SKIPPED: " + probe.stderr)
         sys.exit(77)
