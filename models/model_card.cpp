@@ -75,6 +75,23 @@ class Section {
     return out;
   }
 
+  std::uint64_t whole(std::string_view key) const {
+    if (!at(key).is_number_unsigned()) fail(key, "must be a whole number");
+    return at(key).get<std::uint64_t>();
+  }
+
+  // Of an array of objects; none where there is no such key.
+  std::vector<Section> sections(std::string_view key,
+                                std::initializer_list<std::string_view> known) const {
+    std::vector<Section> out;
+    if (!value_.contains(key)) return out;
+    if (!at(key).is_array()) fail(key, "must be an array of objects");
+    for (const Json& item : at(key))
+      out.emplace_back(item, thing_, full_name(key) + "[" + std::to_string(out.size()) + "]",
+                       known);
+    return out;
+  }
+
   Section section(std::string_view key, std::initializer_list<std::string_view> known) const {
     return {at(key), thing_, full_name(key), known};
   }
@@ -137,6 +154,21 @@ void read_normalisation(const Section& top, ModelCard& card) {
     section.fail("std", "must be above zero");
 }
 
+// Names without a folder: a card never speaks of files elsewhere.
+std::vector<FileDigest> files_of(const Section& top) {
+  std::vector<FileDigest> files;
+  for (const Section& entry : top.sections("files", {"name", "bytes", "sha256"})) {
+    FileDigest file{
+        .name = entry.text("name"), .bytes = entry.whole("bytes"), .sha256 = entry.text("sha256")};
+    if (file.name.empty() || file.name == "." || file.name == ".." ||
+        file.name.find_first_of(std::string_view("/\0", 2)) != file.name.npos)
+      entry.fail("name", "must be the name of a file in the same folder");
+    if (!is_sha256(file.sha256)) entry.fail("sha256", "must be 64 digits, 0-9 and a-f");
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
 std::optional<double> accuracy_of(const Section& top) {
   const Json& value = top.at("accuracy");
   if (value.is_null()) return {};
@@ -151,7 +183,7 @@ ModelCard parse_model_card(std::string_view text, std::string_view thing) {
   const Json document = parse_json_strict(text, thing);
   const Section top(document, thing, "",
                     {"format", "version", "name", "spec", "classes", "input", "normalisation",
-                     "accuracy", "data"});
+                     "accuracy", "data", "files"});
   check_version(top);
   ModelCard card;
   card.name = top.text("name");
@@ -168,6 +200,7 @@ ModelCard parse_model_card(std::string_view text, std::string_view thing) {
   card.data_name = data.text("name");
   card.data_origin = data.text("origin");
   card.synthetic = data.flag("synthetic");
+  card.files = files_of(top);
   return card;
 }
 
@@ -189,6 +222,8 @@ std::string to_json(const ModelCard& card) {
   if (card.accuracy) out["accuracy"] = *card.accuracy;
   out["data"] = {
       {"name", card.data_name}, {"origin", card.data_origin}, {"synthetic", card.synthetic}};
+  for (const FileDigest& file : card.files)
+    out["files"].push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   return out.dump(2) + "\n";
 }
 

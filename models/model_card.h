@@ -3,7 +3,11 @@
 //   {"format": "kiln-model", "version": 1, "name": "lenet", "spec": {...},
 //    "classes": ["airplane", ...], "input": {"height": 32, "width": 32, "channels": 3},
 //    "normalisation": {"mode": "constants", "mean": [...], "std": [...]},
-//    "accuracy": 0.634, "data": {"name": "cifar-10", "origin": "...", "synthetic": false}}
+//    "accuracy": 0.634, "data": {"name": "cifar-10", "origin": "...", "synthetic": false},
+//    "files": [{"name": "model.safetensors", "bytes": 251808, "sha256": "..."}, ...]}
+//
+// `files` may be missing. It is written last, so a reader that finds every file as it says there
+// has a whole model of one writing.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +17,7 @@
 #include <vector>
 
 #include "engine/core/file.h"
+#include "models/file_digest.h"
 
 namespace kiln {
 
@@ -39,6 +44,7 @@ struct ModelCard {
   std::string data_name;
   std::string data_origin;
   bool synthetic = false;  // trained on a drawn stand-in set
+  std::vector<FileDigest> files;
 };
 
 std::string to_json(const ModelCard& card);

@@ -10,7 +10,7 @@ ModelDescription read_model_description(const Path& directory) {
   if (!std::filesystem::is_directory(directory))
     throw Error(ErrorKind::input, directory.string(), "is not a model directory",
                 "name the folder that kiln train --model-dir wrote");
-  const Path path = directory / "model.json";
+  const Path path = directory / kCardFile;
   ModelCard card = read_model_card(path);
   ModelSpec spec = parse_spec(card.spec, path.string() + ": spec");
   if (spec.height != card.input_height || spec.width != card.input_width ||

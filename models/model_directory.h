@@ -7,6 +7,10 @@
 
 namespace kiln {
 
+inline constexpr const char* kCardFile = "model.json";
+inline constexpr const char* kWeightsFile = "model.safetensors";
+inline constexpr const char* kGoldenFile = "golden.safetensors";
+
 struct ModelDescription {
   ModelCard card;
   ModelSpec spec;

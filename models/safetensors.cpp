@@ -158,7 +158,9 @@ SafetensorsContents parse_safetensors(std::span<const std::byte> file, std::stri
 }
 
 SafetensorsFile::SafetensorsFile(const Path& path)
-    : path_(path), file_(path), contents_(parse_safetensors(file_.bytes(), path.string())) {}
+    : path_(path),
+      bytes_(read_file(path, std::numeric_limits<std::uint64_t>::max())),
+      contents_(parse_safetensors(bytes_, path.string())) {}
 
 const SafetensorsEntry& SafetensorsFile::at(std::string_view name, DType dtype,
                                             const Shape& shape) const {

@@ -48,7 +48,8 @@ struct SafetensorsContents {
 // Checks a whole file in memory; the entries point into `file`. `thing` names it in errors.
 SafetensorsContents parse_safetensors(std::span<const std::byte> file, std::string_view thing);
 
-// A file mapped into memory and checked.
+// A file read into memory and checked. Not mapped: a file that somebody cuts off while it is read
+// must be an error, and under a map it would be the end of the process.
 class SafetensorsFile {
  public:
   // Throws Error (io, or input naming the fault).
@@ -64,7 +65,7 @@ class SafetensorsFile {
 
  private:
   Path path_;
-  MappedFile file_;
+  std::vector<std::byte> bytes_;
   SafetensorsContents contents_;
 };
 

@@ -33,23 +33,6 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-// The flag of `app` that `word` was probably meant to be; empty when nothing is near.
-std::string nearest_flag(const CLI::App& app, std::string_view word) {
-  std::string best;
-  std::size_t best_distance = 3;
-  for (const CLI::Option* option : app.get_options())
-    for (const std::string& name : option->get_lnames()) {
-      const std::string flag = "--" + name;
-      const std::size_t distance = edit_distance(word, flag);
-      const bool begun = word.size() > 4 && flag.starts_with(word);
-      if (distance < best_distance || (begun && best.empty())) {
-        best = flag;
-        best_distance = std::min(distance, best_distance);
-      }
-    }
-  return best;
-}
-
 std::string see_help(const CLI::App& app) { return "see " + app.get_name() + " --help"; }
 
 [[noreturn]] void refuse_word(const CLI::App& app, const std::string& word) {
@@ -82,6 +65,22 @@ std::string see_help(const CLI::App& app) { return "see " + app.get_name() + " -
 }
 
 }  // namespace
+
+std::string nearest_flag(const CLI::App& app, std::string_view word) {
+  std::string best;
+  std::size_t best_distance = 3;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) {
+      const std::string flag = "--" + name;
+      const std::size_t distance = edit_distance(word, flag);
+      const bool begun = word.size() > 4 && flag.starts_with(word);
+      if (distance < best_distance || (begun && best.empty())) {
+        best = flag;
+        best_distance = std::min(distance, best_distance);
+      }
+    }
+  return best;
+}
 
 void add_common_options(CLI::App& app, CommonOptions& options) {
   app.add_option("--threads", options.thread_count, "Threads that compute; 0: one per CPU")

@@ -1,5 +1,6 @@
 #include "apps/train/run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -9,6 +10,7 @@
 #include "apps/train/settings.h"
 #include "apps/train/summary.h"
 #include "engine/core/error.h"
+#include "engine/infer/golden.h"
 #include "engine/report/png.h"
 #include "engine/train/model_io.h"
 #include "models/zoo.h"
@@ -17,6 +19,8 @@ namespace kiln {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kGoldenPictures = 4;
 
 // Everything that lives as long as the run, in the order of construction.
 class Run {
@@ -32,6 +36,8 @@ class Run {
   void save_outputs(TrainEnd end);
   void write_report();
   ModelCard card() const;
+  bool write_golden_sample(const ModelCard& card);
+  void write_model();
 
   const TrainFlags& flags_;
   Clock::time_point begin_ = Clock::now();
@@ -159,10 +165,37 @@ ModelCard Run::card() const {
   return card;
 }
 
+// The first pictures and what the saved weights make of them, on the CPU and in f32, whatever the
+// training ran on. Returns whether the model can be served at all.
+bool Run::write_golden_sample(const ModelCard& card) {
+  const Dataset& data = data_.test.size() > 0 ? data_.test : data_.train;
+  const std::int64_t count = std::min(data.size(), kGoldenPictures);
+  const std::int64_t size = spec_.height * spec_.width * spec_.channels;
+  try {
+    infer::Session session(infer::Model::load(model_dir_, {card, spec_}), {.max_batch = 1}, log_);
+    const auto pictures = data.images().first(static_cast<std::size_t>(count * size));
+    write_golden(model_dir_ / kGoldenFile, spec_, make_golden(session, pictures));
+    return true;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unsupported) throw;
+    log_.info(std::string("no golden sample: ") + error.what());
+    return false;
+  }
+}
+
+// The card goes last: it tells what the other files are.
+void Run::write_model() {
+  save_weights(model_dir_, parameters_);
+  ModelCard made = card();
+  made.files.push_back(digest_file(model_dir_, kWeightsFile));
+  if (write_golden_sample(made)) made.files.push_back(digest_file(model_dir_, kGoldenFile));
+  write_model_card(model_dir_ / kCardFile, made);
+}
+
 void Run::save_outputs(TrainEnd end) {
   if (end == TrainEnd::finished && data_.test.size() > 0)
     accuracy_ = trainer_->evaluate().accuracy();
-  save_model(model_dir_, card(), parameters_);
+  write_model();
   const Picture filters = first_filters(parameters_);
   if (!filters.empty()) write_png(model_dir_ / "filters.png", filters);
   if (!flags_.no_report) write_report();

@@ -19,10 +19,14 @@ void check_channels(const ModelCard& card, const Path& path) {
 }  // namespace
 
 std::shared_ptr<const Model> Model::load(const Path& directory, Device device) {
-  ModelDescription description = read_model_description(directory);
-  check_channels(description.card, directory / "model.json");
+  return load(directory, read_model_description(directory), device);
+}
+
+std::shared_ptr<const Model> Model::load(const Path& directory, ModelDescription description,
+                                         Device device) {
+  check_channels(description.card, directory / kCardFile);
   return std::shared_ptr<const Model>(
-      new Model(std::move(description), directory / "model.safetensors", device));
+      new Model(std::move(description), directory / kWeightsFile, device));
 }
 
 Model::Model(ModelDescription description, const Path& weights_file, Device device)

@@ -21,6 +21,9 @@ class Model {
   // Reads a model directory (model.safetensors, model.json) to `device`. Throws Error (input or io)
   // naming the file and the fault.
   static std::shared_ptr<const Model> load(const Path& directory, Device device = {});
+  // The same with a description that is not in the directory, or not yet.
+  static std::shared_ptr<const Model> load(const Path& directory, ModelDescription description,
+                                           Device device = {});
 
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;

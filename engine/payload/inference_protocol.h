@@ -65,7 +65,8 @@ InferenceReply write_inference_reply(const ModelFacts& model, const InferenceReq
                                      std::span<const float> values);
 
 std::string server_metadata(std::string_view version);
-std::string model_metadata(const ModelFacts& model);
+// `versions`: all that are served.
+std::string model_metadata(const ModelFacts& model, std::span<const std::string> versions);
 std::string live_reply(bool live);
 std::string ready_reply(bool ready);
 std::string model_ready_reply(std::string_view name, bool ready);

@@ -59,11 +59,14 @@ std::string server_metadata(std::string_view version) {
   return body + R"(,"extensions":["binary_tensor_data"]})";
 }
 
-std::string model_metadata(const ModelFacts& model) {
+std::string model_metadata(const ModelFacts& model, std::span<const std::string> versions) {
   std::string body = "{\"name\":";
   append_json_string(body, model.name);
   body += ",\"versions\":[";
-  append_json_string(body, model.version);
+  for (const std::string& version : versions) {
+    if (version != versions.front()) body += ',';
+    append_json_string(body, version);
+  }
   body += R"(],"platform":"kiln","inputs":)";
   const PictureShape& shape = model.shape;
   open_tensor(body, kInputName,

@@ -65,44 +65,45 @@ class DeferredJob final : public Waiter {
 };
 
 void write_model(MetricsPage& page, const std::vector<ModelTable::Entry>& models) {
-  const auto each = [&](std::string_view name, MetricsPage::Kind kind, std::string_view help,
+  using Kind = MetricsPage::Kind;
+  using Label = MetricsPage::Label;
+  const auto each = [&](std::string_view name, Kind kind, std::string_view help,
                         const auto& write) {
     page.family(name, kind, help);
     for (const ModelTable::Entry& model : models)
-      write(*model, MetricsPage::Label{"model", model->identity->name});
+      write(*model, Label{"model", model->identity->name},
+            Label{"version", model->identity->version});
   };
-  using Kind = MetricsPage::Kind;
-  using Label = MetricsPage::Label;
   each("kiln_model_info", Kind::gauge, "1 for each model at work.",
-       [&](const ServedModel& m, const Label& label) {
-         page.sample(std::uint64_t{1}, {label, {"version", m.identity->version}});
+       [&](const ServedModel&, const Label& name, const Label& version) {
+         page.sample(std::uint64_t{1}, {name, version});
        });
   each("kiln_queue_pictures", Kind::gauge, "Pictures that no batch has taken yet.",
-       [&](const ServedModel& m, const Label& label) {
-         page.sample(static_cast<std::uint64_t>(m.batcher->waiting_pictures()), {label});
+       [&](const ServedModel& m, const Label& name, const Label& version) {
+         page.sample(static_cast<std::uint64_t>(m.batcher->waiting_pictures()), {name, version});
        });
   each("kiln_pictures_total", Kind::counter, "Pictures computed.",
-       [&](const ServedModel& m, const Label& label) {
-         page.sample(m.metrics->pictures.value(), {label});
+       [&](const ServedModel& m, const Label& name, const Label& version) {
+         page.sample(m.metrics->pictures.value(), {name, version});
        });
   each("kiln_rejected_total", Kind::counter, "Requests that got no result, by reason.",
-       [&](const ServedModel& m, const Label& label) {
-         page.sample(m.metrics->full.value(), {label, {"reason", "queue_full"}});
-         page.sample(m.metrics->late.value(), {label, {"reason", "deadline"}});
-         page.sample(m.metrics->cancelled.value(), {label, {"reason", "client_gone"}});
-         page.sample(m.metrics->failed.value(), {label, {"reason", "failure"}});
+       [&](const ServedModel& m, const Label& name, const Label& version) {
+         page.sample(m.metrics->full.value(), {name, version, {"reason", "queue_full"}});
+         page.sample(m.metrics->late.value(), {name, version, {"reason", "deadline"}});
+         page.sample(m.metrics->cancelled.value(), {name, version, {"reason", "client_gone"}});
+         page.sample(m.metrics->failed.value(), {name, version, {"reason", "failure"}});
        });
   each("kiln_batch_pictures", Kind::histogram, "Pictures of a batch.",
-       [&](const ServedModel& m, const Label& label) {
-         page.sample(m.metrics->batch_pictures, {label});
+       [&](const ServedModel& m, const Label& name, const Label& version) {
+         page.sample(m.metrics->batch_pictures, {name, version});
        });
   each("kiln_queue_seconds", Kind::histogram, "From a request's decoding to its first batch.",
-       [&](const ServedModel& m, const Label& label) {
-         page.sample(m.metrics->queue_seconds, {label});
+       [&](const ServedModel& m, const Label& name, const Label& version) {
+         page.sample(m.metrics->queue_seconds, {name, version});
        });
   each("kiln_compute_seconds", Kind::histogram, "Of a batch in the model.",
-       [&](const ServedModel& m, const Label& label) {
-         page.sample(m.metrics->compute_seconds, {label});
+       [&](const ServedModel& m, const Label& name, const Label& version) {
+         page.sample(m.metrics->compute_seconds, {name, version});
        });
 }
 
@@ -156,17 +157,18 @@ Service::Reply Service::route_model(HttpRequest& request, std::string_view rest,
   };
   const std::string_view name = next();
   std::string_view word = next();
-  const ModelTable::Entry model = name.empty() ? nullptr : models_.find(name);
+  ModelTable::Entry model = name.empty() ? nullptr : models_.find(name);
   if (model == nullptr) return error_reply(404, "there is no model of this name");
   if (word == "versions") {
-    if (next() != model->identity->version)
-      return error_reply(404, "there is no such version of this model");
+    model = models_.find(name, next());
+    if (model == nullptr) return error_reply(404, "there is no such version of this model");
     word = next();
   }
   if (!rest.empty()) return error_reply(404, "there is nothing at this path");
   if (word.empty())
     return only_get(request, [&] {
-      return json_reply(200, payload::model_metadata(facts_of(*model->identity)));
+      return json_reply(
+          200, payload::model_metadata(facts_of(*model->identity), models_.versions(name)));
     });
   if (word == "ready")
     return only_get(request, [&] {
@@ -242,12 +244,14 @@ void Service::submit(const ModelTable::Entry& found, const std::shared_ptr<Job>&
                      payload::Pictures pictures,
                      const std::shared_ptr<http::DeferredReply>& deferred) {
   Work work{.pictures = std::move(pictures),
-            .deadline = Clock::now() + options_.request_time,
+            .deadline = Clock::now() + found->request_time,
             .waiter = std::make_unique<DeferredJob>(job, deferred)};
   ModelTable::Entry model = found;
   Admission admission = model->batcher->submit(std::move(work));
   while (admission == Admission::stopping) {
-    ModelTable::Entry next = models_.find(model->identity->name);
+    const ModelIdentity& identity = *model->identity;
+    ModelTable::Entry next = models_.find(identity.name, identity.version);
+    if (next == nullptr) next = models_.find(identity.name);  // the version was taken away
     if (next == nullptr || next == model || !next->identity->answers_like(*found->identity)) break;
     model = std::move(next);
     admission = model->batcher->submit(std::move(work));  // NOLINT(bugprone-use-after-move)
@@ -265,6 +269,10 @@ HttpReply Service::metrics_page() const {
   page.family("kiln_ready", MetricsPage::Kind::gauge, "1 while /ping says 200.");
   page.sample(std::uint64_t{ready() ? 1u : 0u});
   metrics_->write(page);
+  page.family("kiln_model_loads_total", MetricsPage::Kind::counter,
+              "Models loaded, at the start and again, by outcome.");
+  page.sample(models_.loads().loaded.value(), {{"outcome", "loaded"}});
+  page.sample(models_.loads().failed.value(), {{"outcome", "failed"}});
   write_model(page, models_.all());
   return {
       .content_type = std::string(MetricsPage::kContentType), .body = page.text(), .fields = {}};

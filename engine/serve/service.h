@@ -12,7 +12,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -31,8 +30,7 @@ namespace kiln::serve {
 struct ServiceOptions {
   std::string version;  // of the program
   std::string default_accept = "application/json";
-  int overload_status = 429;  // or 503
-  std::chrono::milliseconds request_time{30'000};
+  int overload_status = 429;                // or 503
   std::size_t inline_body_bytes = 1 << 15;  // larger bodies, and encoded pictures, go to workers
   int worker_count = 1;
   std::size_t waiting_bodies = 64;

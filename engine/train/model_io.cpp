@@ -65,12 +65,18 @@ void read_parameters(const SafetensorsFile& file, ParameterStore& parameters,
   refuse_strangers(file, known, other_prefixes);
 }
 
-void save_model(const Path& directory, const ModelCard& card, const ParameterStore& parameters) {
+void save_weights(const Path& directory, const ParameterStore& parameters) {
   make_directories(directory);
   TensorBundle bundle;
   bundle.add_all(parameters);
-  write_safetensors(directory / "model.safetensors", bundle.entries(), {{"format", "pt"}});
-  write_model_card(directory / "model.json", card);
+  write_safetensors(directory / kWeightsFile, bundle.entries(), {{"format", "pt"}});
+}
+
+void save_model(const Path& directory, const ModelCard& card, const ParameterStore& parameters) {
+  save_weights(directory, parameters);
+  ModelCard whole = card;
+  whole.files = {digest_file(directory, kWeightsFile)};
+  write_model_card(directory / kCardFile, whole);
 }
 
 std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device device) {
@@ -82,7 +88,7 @@ std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device dev
   auto [card, spec] = read_model_description(directory);
   auto model = std::make_unique<Model>(
       Model{card, spec, normalisation_of(card), ParameterStore(spec, dtype, device, storage)});
-  read_parameters(SafetensorsFile(directory / "model.safetensors"), model->parameters);
+  read_parameters(SafetensorsFile(directory / kWeightsFile), model->parameters);
   return model;
 }
 

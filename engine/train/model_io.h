@@ -49,7 +49,10 @@ struct Model {
   ParameterStore parameters;
 };
 
-// Writes both files atomically, the card last: a directory with a card is whole.
+// Writes model.safetensors, atomically.
+void save_weights(const Path& directory, const ParameterStore& parameters);
+// Writes both files atomically, the card last and with the digest of the weights: a directory whose
+// files are what its card says is whole.
 void save_model(const Path& directory, const ModelCard& card, const ParameterStore& parameters);
 
 // Throws Error (input or io) naming the file and the fault.

@@ -25,6 +25,7 @@ ModelCard lenet_card() {
   card.data_name = "shapes-10";
   card.data_origin = "drawn";
   card.synthetic = true;
+  card.files = {{"model.safetensors", 251808, std::string(64, 'a')}};
   return card;
 }
 
@@ -43,7 +44,15 @@ TEST_F(ModelCardTest, RoundTrip) {
   EXPECT_EQ(back.accuracy, card.accuracy);
   EXPECT_EQ(back.data_origin, "drawn");
   EXPECT_TRUE(back.synthetic);
+  EXPECT_EQ(back.files, card.files);
   EXPECT_EQ(to_json(back), to_json(card));
+}
+
+TEST_F(ModelCardTest, ACardOfBeforeHasNoFiles) {
+  ModelCard card = lenet_card();
+  card.files.clear();
+  EXPECT_EQ(to_json(card).find("files"), std::string::npos);
+  EXPECT_TRUE(parse_model_card(to_json(card), "model.json").files.empty());
 }
 
 TEST_F(ModelCardTest, PerImageNormalisationHasNoConstantsAndAccuracyMayBeUnknown) {
@@ -116,6 +125,14 @@ INSTANTIATE_TEST_SUITE_P(
         {"ClassTwice", "\"airplane\"", "\"Vögel\"", "names a class twice"},
         {"ClassEmpty", "\"airplane\"", "\"\"", "\"classes\" must be"},
         {"Synthetic", "\"synthetic\": true", "\"synthetic\": 1", "\"data.synthetic\" must be"},
+        {"FilesType", "\"files\": [", "\"files\": [1, ", "\"files[0]\" must be an object"},
+        {"FileUnknown", "\"bytes\"", "\"size\"", "\"files[0].size\" is not a key"},
+        {"FileBytes", "251808", "-1", "\"files[0].bytes\" must be a whole number"},
+        {"FileDigest", "aaaa", "AAAA", "\"files[0].sha256\" must be 64 digits"},
+        {"FileElsewhere", "model.safetensors", "../model.safetensors", "the same folder"},
+        {"FileParent", "model.safetensors", "..", "the same folder"},
+        {"FileNul", "model.safetensors", "a\\u0000b", "the same folder"},
+        {"FileNameless", "model.safetensors", "", "the same folder"},
         {"Deep", "\"spec\": {", kDeep.c_str(), "nested deeper than 64"},
         {"NotJson", "{", "<", "is not JSON"},
     }),

@@ -272,10 +272,12 @@ TEST(InferenceProtocol, BinaryRepliesFollowTheirJson) {
 TEST(InferenceProtocol, FactsAboutServerAndModel) {
   EXPECT_EQ(server_metadata("1.2"),
             R"({"name":"kiln","version":"1.2","extensions":["binary_tensor_data"]})");
-  EXPECT_EQ(model_metadata({.name = "m", .version = "1", .shape = kShape, .classes = 10}),
-            R"({"name":"m","versions":["1"],"platform":"kiln",)"
-            R"("inputs":[{"name":"input","datatype":"FP32","shape":[-1,2,1,3]}],)"
-            R"("outputs":[{"name":"output","datatype":"FP32","shape":[-1,10]}]})");
+  const std::vector<std::string> versions{"1", "12"};
+  EXPECT_EQ(
+      model_metadata({.name = "m", .version = "12", .shape = kShape, .classes = 10}, versions),
+      R"({"name":"m","versions":["1","12"],"platform":"kiln",)"
+      R"("inputs":[{"name":"input","datatype":"FP32","shape":[-1,2,1,3]}],)"
+      R"("outputs":[{"name":"output","datatype":"FP32","shape":[-1,10]}]})");
   EXPECT_EQ(live_reply(true), R"({"live":true})");
   EXPECT_EQ(ready_reply(false), R"({"ready":false})");
   EXPECT_EQ(model_ready_reply("m", true), R"({"name":"m","ready":true})");

@@ -68,8 +68,8 @@ class ServiceTest : public testing::Test {
     for (const auto& model : models_.all()) model->batcher->stop();
   }
 
-  ModelTable::Entry make_model(const std::string& name, const std::string& version,
-                               bool with_inline, std::int64_t queue = 100) {
+  std::shared_ptr<ServedModel> make_model(const std::string& name, const std::string& version,
+                                          bool with_inline, std::int64_t queue = 100) {
     auto model = std::make_shared<ServedModel>();
     model->identity = std::make_shared<ModelIdentity>(
         ModelIdentity{.name = name, .version = version, .shape = kShape, .classes = {"a", "b"}});
@@ -122,6 +122,13 @@ class ServiceTest : public testing::Test {
                    std::vector<http::HttpField> more = {}) {
     more.push_back({"Content-Type", type});
     return ask({"POST", "/invocations", body, std::move(more)});
+  }
+  HttpReply infer(const std::string& path) {
+    return ask({"POST",
+                path,
+                R"({"inputs": [{"name": "input", "shape": [1, 1, 2, 3], "datatype": "FP32",
+                    "data": [1, 2, 3, 4, 5, 6]}]})",
+                {{"Content-Type", "application/json"}}});
   }
   static std::string field(const HttpReply& reply, std::string_view name) {
     for (const auto& f : reply.fields)
@@ -284,7 +291,9 @@ TEST_F(ServiceTest, AFailureIs500AndALateRequest504) {
 }
 
 TEST_F(ServiceTest, ALateRequestIs504) {
-  options_.request_time = std::chrono::milliseconds(5);
+  const auto model = make_model("sum", "7", true);
+  model->request_time = std::chrono::milliseconds(5);
+  models_.put(model)->batcher->stop();
   const std::lock_guard held(*hold_);
   EXPECT_EQ(invoke("text/csv", "1,1,1,1,1,1\n1,1,1,1,1,1").status, 504);
 }
@@ -293,8 +302,7 @@ TEST_F(ServiceTest, ALateRequestIs504) {
 TEST_F(ServiceTest, ReplacingAModelFailsNoRequest) {
   service();
   std::thread reload([&] {
-    for (int version = 0; version < 200; ++version)
-      models_.put(make_model("sum", std::to_string(version), version % 2 == 0))->batcher->stop();
+    for (int i = 0; i < 200; ++i) models_.put(make_model("sum", "7", i % 2 == 0))->batcher->stop();
   });
   for (int i = 0; i < 1000; ++i) {
     const HttpReply reply = invoke("text/csv", "1,2,3,4,5,6\n1,1,1,1,1,1");
@@ -315,11 +323,41 @@ TEST_F(ServiceTest, SeveralModelsAreToldApart) {
   EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6", {{"X-Amzn-SageMaker-Target-Model", "other"}}).status,
             200);
   models_.find("other")->batcher->stop();
-  models_.remove("other");
+  models_.remove("other", "1");
   EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 200);
   models_.find("sum")->batcher->stop();
-  models_.remove("sum");
+  models_.remove("sum", "7");
   EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 503);
+}
+
+TEST_F(ServiceTest, VersionsAreToldApartAndTheNewestIsTheOneWithoutANumber) {
+  add_model("sum", "10", true);
+  EXPECT_THAT(ask({"GET", "/v2/models/sum", "", {}}).body, HasSubstr(R"("versions":["7","10"])"));
+  EXPECT_THAT(infer("/v2/models/sum/infer").body, HasSubstr(R"("model_version":"10")"));
+  EXPECT_THAT(infer("/v2/models/sum/versions/7/infer").body, HasSubstr(R"("model_version":"7")"));
+  EXPECT_EQ(infer("/v2/models/sum/versions/9/infer").status, 404);
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 200);
+  models_.find("sum", "7")->batcher->stop();
+  models_.remove("sum", "7");
+  EXPECT_EQ(infer("/v2/models/sum/versions/7/infer").status, 404);
+  EXPECT_EQ(infer("/v2/models/sum/versions/10/infer").status, 200);
+}
+
+TEST_F(ServiceTest, AVersionThatIsTakenAwayFailsNoRequest) {
+  service();
+  std::thread reload([&] {
+    for (int version = 8; version < 208; ++version) {
+      add_model("sum", std::to_string(version), version % 2 == 0);
+      models_.remove("sum", std::to_string(version - 1))->batcher->stop();
+    }
+  });
+  for (int i = 0; i < 1000; ++i) {
+    const HttpReply reply = infer("/v2/models/sum/infer");
+    ASSERT_EQ(reply.status, 200) << reply.body;
+  }
+  reload.join();
+  EXPECT_EQ(models_.remove("sum", "7"), nullptr);
+  EXPECT_EQ(models_.remove("none", "7"), nullptr);
 }
 
 TEST_F(ServiceTest, MetricsCountWhatHappened) {
@@ -329,14 +367,15 @@ TEST_F(ServiceTest, MetricsCountWhatHappened) {
   ask({"GET", "/nothing", "", {}});
   const HttpReply page = ask({"GET", "/metrics", "", {}});
   EXPECT_THAT(page.content_type, StartsWith("text/plain; version=0.0.4"));
-  for (const char* line :
-       {"kiln_requests_total{endpoint=\"invocations\",code=\"200\"} 2\n",
-        "kiln_requests_total{endpoint=\"invocations\",code=\"400\"} 1\n",
-        "kiln_requests_total{endpoint=\"other\",code=\"404\"} 1\n",
-        "kiln_request_seconds_count{endpoint=\"invocations\"} 3\n",
-        "kiln_pictures_total{model=\"sum\"} 3\n", "kiln_batch_pictures_count{model=\"sum\"} 2\n",
-        "kiln_model_info{model=\"sum\",version=\"7\"} 1\n",
-        "kiln_build_info{version=\"1.2.3\"} 1\n", "kiln_ready 1\n"})
+  for (const char* line : {"kiln_requests_total{endpoint=\"invocations\",code=\"200\"} 2\n",
+                           "kiln_requests_total{endpoint=\"invocations\",code=\"400\"} 1\n",
+                           "kiln_requests_total{endpoint=\"other\",code=\"404\"} 1\n",
+                           "kiln_request_seconds_count{endpoint=\"invocations\"} 3\n",
+                           "kiln_pictures_total{model=\"sum\",version=\"7\"} 3\n",
+                           "kiln_batch_pictures_count{model=\"sum\",version=\"7\"} 2\n",
+                           "kiln_model_loads_total{outcome=\"failed\"} 0\n",
+                           "kiln_model_info{model=\"sum\",version=\"7\"} 1\n",
+                           "kiln_build_info{version=\"1.2.3\"} 1\n", "kiln_ready 1\n"})
     EXPECT_THAT(page.body, HasSubstr(line));
 }
 

@@ -1,0 +1,203 @@
+#include "apps/serve/server.h"
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <future>
+#include <thread>
+#include <unistd.h>
+#include <utility>
+
+#include "apps/common/environment.h"
+#include "apps/common/options.h"
+#include "apps/serve/control_signals.h"
+#include "apps/serve/keeper_thread.h"
+#include "engine/http/http_server.h"
+#include "engine/serve/service.h"
+
+namespace kiln {
+namespace {
+
+using serve::ModelKeeper;
+using serve::ModelLoader;
+using serve::ModelTable;
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+constexpr milliseconds kLong{3'600'000};
+
+serve::LoadOptions load_options(const ServeSettings& s, Device device) {
+  serve::LoadOptions options{.device = device,
+                             .executor_count = thread_count(s.common),
+                             .name = s.name,
+                             .max_batch = s.max_batch,
+                             .queue_pictures = s.queue};
+  if (s.inlining != "auto")
+    options.inlining = s.inlining == "on" ? serve::Inlining::on : serve::Inlining::off;
+  if (s.max_delay_us) options.max_delay = std::chrono::microseconds(*s.max_delay_us);
+  if (s.request_time_ms) options.request_time = milliseconds(*s.request_time_ms);
+  return options;
+}
+
+serve::ServiceOptions service_options(const ServeSettings& s) {
+  return {.version = version(),
+          .default_accept = s.default_accept,
+          .overload_status = s.overload_status,
+          .worker_count = s.decoders,
+          .limits = {.picture_count = s.max_pictures,
+                     .image_side = s.max_image_side,
+                     .image_pixels = s.max_image_pixels}};
+}
+
+http::HttpServerOptions http_options(const ServeSettings& s) {
+  http::HttpServerOptions options{.address = s.address,
+                                  .port = static_cast<std::uint16_t>(s.port),
+                                  .connection_count = static_cast<std::size_t>(s.max_connections),
+                                  .header_time = milliseconds(s.header_time_ms),
+                                  .body_time = milliseconds(s.body_time_ms),
+                                  .idle_time = milliseconds(s.idle_time_ms),
+                                  .drain_time = milliseconds(s.drain_time_ms),
+                                  .drain_idle_time = milliseconds(s.drain_idle_ms)};
+  options.limits.body_bytes = s.max_body_bytes;
+  return options;
+}
+
+// The loop on a thread of its own, which wakes the main thread when it has ended.
+class LoopThread {
+ public:
+  explicit LoopThread(http::HttpServer& server)
+      : server_(server), result_(promise_.get_future()), thread_([this] {
+          try {
+            promise_.set_value(server_.run());
+          } catch (...) {
+            promise_.set_exception(std::current_exception());
+          }
+          ControlSignals::wake();
+        }) {}
+  LoopThread(const LoopThread&) = delete;
+  LoopThread& operator=(const LoopThread&) = delete;
+  ~LoopThread() {
+    server_.stop();
+    thread_.join();
+  }
+
+  bool ended() const { return result_.wait_for(milliseconds(0)) == std::future_status::ready; }
+  // What run() returned or threw.
+  bool result() { return result_.get(); }
+
+ private:
+  http::HttpServer& server_;
+  std::promise<bool> promise_;
+  std::future<bool> result_;
+  std::thread thread_;
+};
+
+// Everything that lives as long as the server, in the order of construction.
+class Server {
+ public:
+  explicit Server(const ServeSettings& settings)
+      : settings_(settings),
+        log_(stderr, log_level(settings.common)),
+        device_(choose_device(settings.common, log_)),
+        loader_(load_options(settings, device_), log_),
+        service_(table_, service_options(settings)),
+        http_(
+            http_options(settings),
+            [this](http::HttpRequest& request) { return service_.handle(request); }, log_),
+        keeper_(
+            settings.root,
+            settings.versions == "all" ? serve::VersionPolicy::all : serve::VersionPolicy::latest,
+            loader_, table_, log_) {}
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  // Batchers first: who waits for them uses what the service has.
+  ~Server() {
+    for (const auto& model : table_.all()) model->batcher->stop();
+  }
+
+  int run();
+
+ private:
+  void announce() const;
+  int drain(int signal, LoopThread& loop);
+  int next_signal(Clock::time_point until);
+
+  const ServeSettings& settings_;
+  ControlSignals signals_;
+  Log log_;
+  const Device device_;
+  ModelTable table_;
+  ModelLoader loader_;
+  serve::Service service_;
+  http::HttpServer http_;
+  ModelKeeper keeper_;
+};
+
+// The one line on standard output.
+void Server::announce() const {
+  std::string models;
+  for (const auto& model : table_.all())
+    models += (models.empty() ? "" : ", ") + model->identity->name + " version " +
+              model->identity->version;
+  std::printf("kiln serve: ready on http://%s:%d: %s\n", settings_.address.c_str(), http_.port(),
+              models.c_str());
+  std::fflush(stdout);
+}
+
+// SIGINT or SIGTERM, or 0 for anything else and when the time has come.
+int Server::next_signal(Clock::time_point until) {
+  const int signal =
+      signals_.wait_for(std::chrono::duration_cast<milliseconds>(until - Clock::now()));
+  return signal == SIGINT || signal == SIGTERM ? signal : 0;
+}
+
+int Server::run() {
+  std::promise<void> loaded;
+  std::future<void> loading = loaded.get_future();
+  LoopThread loop(http_);
+  KeeperThread keeper(keeper_, milliseconds(settings_.watch_ms), [&](std::exception_ptr fault) {
+    fault ? loaded.set_exception(std::move(fault)) : loaded.set_value();
+    ControlSignals::wake();
+  });
+  for (;;) {
+    const int signal = signals_.wait_for(kLong);
+    if (loop.ended()) loop.result();  // only by an exception
+    if (loading.valid() && loading.wait_for(milliseconds(0)) == std::future_status::ready) {
+      loading.get();
+      service_.set_ready(true);
+      announce();
+    }
+    if (signal == SIGHUP) keeper.look();
+    if (signal == SIGINT || signal == SIGTERM) return drain(signal, loop);
+  }
+}
+
+// No new work is asked for, then none is taken; what has begun gets its reply.
+int Server::drain(int signal, LoopThread& loop) {
+  log_.info(std::string(signal == SIGINT ? "SIGINT" : "SIGTERM") +
+            ": no new connections, requests under way are finished");
+  service_.set_ready(false);
+  int second = 0;
+  const Clock::time_point refused = Clock::now() + milliseconds(settings_.drain_delay_ms);
+  while (second == 0 && Clock::now() < refused) second = next_signal(refused);
+  http_.stop();
+  while (second == 0 && !loop.ended()) second = next_signal(Clock::now() + kLong);
+  if (second != 0) {
+    log_.warning("a second signal: ended at once");
+    std::fflush(nullptr);
+    ::_exit(128 + second);
+  }
+  if (loop.result()) return 0;
+  log_.warning("the time to finish is over (--drain-time-ms " +
+               std::to_string(settings_.drain_time_ms) + "); requests were cut off");
+  return 1;
+}
+
+}  // namespace
+
+int run_server(const ServeSettings& settings) {
+  Server server(settings);
+  return server.run();
+}
+
+}  // namespace kiln

@@ -1,0 +1,106 @@
+#include "engine/serve/model_folders.h"
+
+#include <algorithm>
+#include <sys/stat.h>
+
+#include "engine/core/error.h"
+#include "engine/payload/model_name.h"
+#include "engine/serve/served_model.h"
+#include "models/model_directory.h"
+
+namespace kiln::serve {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMostVersionDigits = 18;
+constexpr const char* kFirstVersion = "1";
+
+bool is_model(const Path& folder) {
+  std::error_code failed;
+  return fs::is_regular_file(folder / kCardFile, failed);
+}
+
+bool is_version(std::string_view name) {
+  return !name.empty() && name.size() <= kMostVersionDigits && name.front() != '0' &&
+         std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// Names that do not begin with a dot, in order.
+std::vector<std::string> folders_in(const Path& folder) {
+  std::vector<std::string> names;
+  std::error_code failed;
+  for (fs::directory_iterator at(folder, failed), end; !failed && at != end; at.increment(failed)) {
+    std::error_code not_there;
+    std::string name = at->path().filename().string();
+    if (!name.starts_with('.') && at->is_directory(not_there)) names.push_back(std::move(name));
+  }
+  if (failed) throw Error(ErrorKind::io, folder.string(), "cannot be read: " + failed.message());
+  std::ranges::sort(names);
+  return names;
+}
+
+std::vector<ModelFolder> versions_in(const Path& folder, const std::string& name) {
+  std::vector<ModelFolder> found;
+  for (const std::string& version : folders_in(folder))
+    if (is_version(version) && is_model(folder / version))
+      found.push_back({name, version, folder / version});
+  std::ranges::sort(found, OlderVersion(), &ModelFolder::version);
+  return found;
+}
+
+// A folder `name` in the root; its name must do for an address.
+void add_model(const Path& folder, const std::string& name, std::vector<ModelFolder>& all) {
+  std::vector<ModelFolder> found;
+  if (is_model(folder))
+    found.push_back({name, kFirstVersion, folder});
+  else
+    found = versions_in(folder, name);
+  if (!found.empty() && !payload::valid_model_name(name))
+    throw Error(ErrorKind::input, printable(folder.string()), "has a name that no model can have",
+                "use letters, digits, '.', '_' and '-', up to 64, a letter or digit first");
+  all.insert(all.end(), found.begin(), found.end());
+}
+
+}  // namespace
+
+std::vector<ModelFolder> find_models(const Path& root) {
+  std::error_code failed;
+  if (!fs::is_directory(root, failed))
+    throw Error(
+        ErrorKind::input, printable(root.string()), "is not a folder",
+        "name the folder that kiln train --model-dir wrote, or one of several such folders");
+  if (is_model(root)) return {{"", kFirstVersion, root}};
+  const std::vector<ModelFolder> versions = versions_in(root, "");
+  std::vector<ModelFolder> models;
+  for (const std::string& name : folders_in(root))
+    if (!is_version(name)) add_model(root / name, name, models);
+  if (!versions.empty() && !models.empty())
+    throw Error(ErrorKind::input, printable(root.string()),
+                "holds versions (" + versions.front().version + ") and models (" +
+                    printable(models.front().name) + ") side by side",
+                "give every model a folder of its own");
+  if (versions.empty() && models.empty())
+    throw Error(
+        ErrorKind::input, printable(root.string()), "holds no model: no model.json is there",
+        "name the folder that kiln train --model-dir wrote, or one of several such folders");
+  return versions.empty() ? models : versions;
+}
+
+FolderStamp stamp_of(const Path& folder) {
+  FolderStamp stamp;
+  for (const char* name : {kCardFile, kWeightsFile, kGoldenFile}) {
+    struct stat is {};
+    const bool there = ::stat((folder / name).c_str(), &is) == 0;
+    const auto ns = [](const timespec& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; };
+    if (there)
+      stamp.files.push_back({static_cast<std::int64_t>(is.st_dev),
+                             static_cast<std::int64_t>(is.st_ino), is.st_size, ns(is.st_mtim),
+                             ns(is.st_ctim)});
+    else
+      stamp.files.push_back({});
+  }
+  return stamp;
+}
+
+}  // namespace kiln::serve

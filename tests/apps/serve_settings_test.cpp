@@ -1,0 +1,147 @@
+// Flags, their twins in the environment, SageMaker's variables, and which of them is stronger.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "apps/common/app_main.h"
+#include "apps/common/twins.h"
+#include "apps/serve/settings.h"
+#include "engine/core/error.h"
+
+namespace kiln {
+namespace {
+
+using testing::HasSubstr;
+
+ServeSettings read(std::vector<std::string> words, const std::vector<std::string>& variables = {}) {
+  words.insert(words.begin(), "kiln-serve");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  return read_serve_settings(static_cast<int>(argv.size()), argv.data(), variables);
+}
+
+std::string fault(const std::vector<std::string>& words,
+                  const std::vector<std::string>& variables = {}) {
+  try {
+    read(words, variables);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit_code(), 2) << error.what();
+    return error.what();
+  }
+  return "";
+}
+
+ServeSettings::Row row(const ServeSettings& settings, const std::string& name) {
+  for (const auto& row : settings.rows)
+    if (row.name == name) return row;
+  ADD_FAILURE() << "no row " << name;
+  return {};
+}
+
+TEST(ServeSettings, DefaultsAreWhatAContainerNeeds) {
+  const ServeSettings s = read({"m"});
+  EXPECT_EQ(s.root, "m");
+  EXPECT_EQ(s.address, "0.0.0.0");
+  EXPECT_EQ(s.port, 8080);
+  EXPECT_EQ(s.common.device, "cpu");
+  EXPECT_EQ(s.max_body_bytes, 6u << 20);
+  EXPECT_EQ(s.max_batch, std::nullopt) << "the model's card may still say";
+  EXPECT_FALSE(s.allow_plugins);
+  EXPECT_EQ(row(s, "max-batch").value, "32");
+  EXPECT_EQ(row(s, "max-batch").origin, "default");
+  EXPECT_EQ(row(s, "model").origin, "argument");
+  EXPECT_EQ(row(s, "no-ui").value, "false");
+}
+
+TEST(ServeSettings, AFlagIsStrongerThanItsTwinAndThatThanSageMaker) {
+  const std::vector<std::string> all = {"KILN_PORT=9001", "SAGEMAKER_BIND_TO_PORT=9002"};
+  EXPECT_EQ(read({"m", "--port", "9000"}, all).port, 9000);
+  EXPECT_EQ(row(read({"m", "--port", "9000"}, all), "port").origin, "flag --port");
+  EXPECT_EQ(read({"m"}, all).port, 9001);
+  EXPECT_EQ(row(read({"m"}, all), "port").origin, "environment KILN_PORT");
+  EXPECT_EQ(read({"m"}, {all[1]}).port, 9002);
+  EXPECT_EQ(row(read({"m"}, {all[1]}), "port").value, "9002");
+  EXPECT_EQ(row(read({"m"}, {all[1]}), "port").origin, "environment SAGEMAKER_BIND_TO_PORT");
+}
+
+TEST(ServeSettings, EveryFlagHasATwin) {
+  const ServeSettings s = read({"m"});
+  ASSERT_GT(s.rows.size(), 25u);
+  for (const auto& setting : s.rows) {
+    if (setting.name == "model" || setting.value.empty()) continue;
+    const ServeSettings twin = read({"m"}, {twin_of(setting.name) + "=" + setting.value});
+    EXPECT_EQ(row(twin, setting.name).origin, "environment " + twin_of(setting.name));
+    EXPECT_EQ(row(twin, setting.name).value, setting.value);
+  }
+}
+
+TEST(ServeSettings, ASwitchIsOnOrOffInTheWordsThatPeopleWrite) {
+  for (const char* on : {"1", "true", "YES", "on"})
+    EXPECT_TRUE(read({"m"}, {std::string("KILN_NO_UI=") + on}).no_ui) << on;
+  for (const char* off : {"0", "False", "no", "off"})
+    EXPECT_FALSE(read({"m"}, {std::string("KILN_NO_UI=") + off}).no_ui) << off;
+  EXPECT_THAT(fault({"m"}, {"KILN_NO_UI=maybe"}), HasSubstr("KILN_NO_UI: cannot be maybe"));
+  EXPECT_TRUE(read({"m", "--no-ui"}, {"KILN_NO_UI=0"}).no_ui);
+}
+
+TEST(ServeSettings, SageMakersVariables) {
+  const ServeSettings s =
+      read({"m"}, {"SAGEMAKER_MODEL_SERVER_WORKERS=3", "SAGEMAKER_MODEL_SERVER_TIMEOUT=20",
+                   "SAGEMAKER_MAX_PAYLOAD_IN_MB=5", "SAGEMAKER_TS_BATCH_SIZE=7",
+                   "SAGEMAKER_TS_MAX_BATCH_DELAY=2", "SAGEMAKER_CONTAINER_LOG_LEVEL=10",
+                   "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT=text/csv", "SAGEMAKER_PROGRAM=x.py"});
+  EXPECT_EQ(s.common.thread_count, 3);
+  EXPECT_EQ(s.request_time_ms, 20'000);
+  EXPECT_EQ(s.max_body_bytes, 5u << 20);
+  EXPECT_EQ(s.max_batch, 7);
+  EXPECT_EQ(s.max_delay_us, 2'000);
+  EXPECT_EQ(s.common.log_level, "debug");
+  EXPECT_EQ(s.default_accept, "text/csv");
+  EXPECT_EQ(read({"m"},
+                 {"SAGEMAKER_MODEL_SERVER_TIMEOUT=20", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS=30"})
+                .request_time_ms,
+            30'000);
+  EXPECT_EQ(read({"m"}, {"SAGEMAKER_CONTAINER_LOG_LEVEL=40"}).common.log_level, "quiet");
+  EXPECT_THAT(fault({"m"}, {"SAGEMAKER_BIND_TO_PORT=eighty"}),
+              HasSubstr("SAGEMAKER_BIND_TO_PORT: cannot be eighty"));
+  EXPECT_THAT(fault({"m"}, {"SAGEMAKER_BIND_TO_PORT=99999"}), HasSubstr("SAGEMAKER_BIND_TO_PORT"));
+}
+
+TEST(ServeSettings, UnknownAndImpossibleThingsAreErrorsWithAMend) {
+  EXPECT_THAT(fault({"m", "--prot", "1"}), HasSubstr("did you mean --port?"));
+  EXPECT_THAT(fault({"m"}, {"KILN_MAX_BATHC=1"}), HasSubstr("did you mean KILN_MAX_BATCH?"));
+  EXPECT_THAT(fault({"m"}, {"KILN_ZZZZZZZZ=1"}), HasSubstr("KILN_ZZZZZZZZ: is no variable"));
+  EXPECT_THAT(fault({"m"}, {"KILN_PORT=70000"}), HasSubstr("KILN_PORT: cannot be 70000"));
+  EXPECT_THAT(fault({"m"}, {"KILN_PORT="}), HasSubstr("KILN_PORT"));
+  EXPECT_NE(fault({"m", "--port", "-1"}), "");
+  EXPECT_NE(fault({"m", "--max-batch", "0"}), "");
+  EXPECT_NE(fault({"m", "extra"}), "");
+  EXPECT_THAT(fault({}, {"SAGEMAKER_BASE_DIR=/nowhere"}),
+              HasSubstr("model: is missing, and there is no /nowhere/model"));
+}
+
+TEST(ServeSettings, WhatKubernetesSetsForAServiceNamedKilnIsNoSetting) {
+  const std::vector<std::string> links = {
+      "KILN_SERVICE_HOST=10.0.0.1",         "KILN_SERVICE_PORT=80",
+      "KILN_SERVICE_PORT_HTTP=80",          "KILN_PORT=tcp://10.0.0.1:80",
+      "KILN_PORT_80_TCP=tcp://10.0.0.1:80", "KILN_PORT_80_TCP_PROTO=tcp",
+      "KILN_PORT_80_TCP_PORT=80",           "KILN_PORT_80_TCP_ADDR=10.0.0.1"};
+  EXPECT_EQ(read({"m"}, links).port, 8080);
+}
+
+TEST(ServeSettings, AContainersCommandIsNoModel) {
+  const ServeSettings s = read({"serve", "--print-config"}, {"SAGEMAKER_BASE_DIR=/base"});
+  EXPECT_EQ(s.root, "/base/model");
+  EXPECT_TRUE(s.print_config);
+  EXPECT_EQ(read({"serve", "m"}).root, "m");
+  EXPECT_EQ(row(s, "model").origin, "default");
+}
+
+TEST(ServeSettings, TheTableHasARowForEach) {
+  const std::string table = to_table(read({"m", "--port=9"}).rows);
+  EXPECT_THAT(table, HasSubstr("port  "));
+  EXPECT_THAT(table, HasSubstr("flag --port\n"));
+  EXPECT_THAT(table, testing::Not(HasSubstr("print-config")));
+}
+
+}  // namespace
+}  // namespace kiln
