@@ -6,6 +6,7 @@ option(KILN_ONEDNN "Build the oneDNN convolution plug-in" ON)
 option(KILN_CUDA "Build the CUDA plug-in (needs nvcc)" OFF)
 option(KILN_EMU "Build the CUDA kernels for the host, device `emu`" ON)
 option(KILN_STATIC "Link programs statically; no plug-ins, so neither devices nor hooks from files" OFF)
+option(KILN_PRECOMPILE_GTEST "Precompile the headers of GoogleTest (Clang without ccache)" ON)
 option(KILN_WERROR "Treat warnings as errors" OFF)
 set(KILN_SANITIZE "" CACHE STRING "Sanitizers to build with: empty, address, thread or coverage")
 

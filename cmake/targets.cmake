@@ -36,6 +36,25 @@ function(kiln_labelled target)
   endforeach()
 endfunction()
 
+# kiln_precompile_gtest(TARGET): with Clang the test reads GoogleTest and what it includes from one
+# precompiled header. ccache would not cache such a test, so where it is in use nothing is
+# precompiled; nor with GCC, which then warns about the insides of std::string.
+function(kiln_precompile_gtest target)
+  if(KILN_CCACHE OR NOT KILN_PRECOMPILE_GTEST OR NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    return()
+  endif()
+  if(NOT TARGET kiln_gtest_header)
+    # Programs are compiled with -fPIE, and so the header.
+    add_library(kiln_gtest_header OBJECT ${PROJECT_SOURCE_DIR}/tests/support/precompiled.cpp)
+    set_target_properties(kiln_gtest_header PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(kiln_gtest_header PRIVATE -fPIE)
+    target_link_libraries(kiln_gtest_header PRIVATE GTest::gtest GTest::gmock
+      kiln_warnings kiln_sanitizers)
+    target_precompile_headers(kiln_gtest_header PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM kiln_gtest_header)
+endfunction()
+
 # kiln_test(NAME SOURCES ... LINKS ... [LABELS ...]): a GoogleTest executable, one CTest test.
 # Exit code 77 is CTest's "skipped"; a GTEST_SKIP inside is counted by tools/test_summary.py.
 function(kiln_test name)
@@ -45,6 +64,7 @@ function(kiln_test name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest_main GTest::gmock
     kiln_warnings kiln_sanitizers)
+  kiln_precompile_gtest(${name})
   kiln_labelled(${name} ${arg_LABELS})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
@@ -87,5 +107,6 @@ function(kiln_device_tests name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest_main GTest::gmock
     kiln_warnings kiln_sanitizers)
+  kiln_precompile_gtest(${name})
   kiln_on_devices(${name})
 endfunction()

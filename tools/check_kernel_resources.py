@@ -9,6 +9,8 @@ memory. Fails where one spills or uses a stack frame, where no kernel matches, a
 With --wide also where a kernel moves nothing 16 bytes at once, as its PTX says; ptxas keeps the width.
 """
 import argparse
+import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -24,27 +26,26 @@ PTX_ENTRY = re.compile(r"\.entry (\w+)")
 WIDE = re.compile(r"(?:ld|st)\.global(?:\.\w+)*?\.(?:v4\.[a-z]32|v2\.[a-z]64)")
 
 
-def report_of(nvcc: str, source: pathlib.Path, archs: list[str]) -> str:
-    """What ptxas says about every kernel of a source."""
+def compile_source(nvcc: str, source: pathlib.Path, archs: list[str]) -> tuple[str, set[str]]:
+    """What ptxas says about every kernel of a source, and wide_kernels() of its PTX."""
     codes = [f"-gencode=arch=compute_{a.removeprefix('sm_')},code={a}" for a in archs]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [nvcc, "-std=c++20", f"-I{HOME}", *codes, "-Xptxas", "-v", "-c", str(source), "-o",
-             f"{folder}/kernels.o"], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"check_kernel_resources: {source} does not compile\n{done.stderr}")
-    return done.stdout + done.stderr
+            [nvcc, "-std=c++20", f"-I{HOME}", *codes, "-Xptxas", "-v", "--keep", "--keep-dir",
+             folder, "-c", str(source), "-o", f"{folder}/kernels.o"],
+            capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"check_kernel_resources: {source} does not compile\n{done.stderr}")
+        texts = [ptx.read_text() for ptx in pathlib.Path(folder).glob("*.ptx")]
+    if len(texts) != len(archs):
+        sys.exit(f"check_kernel_resources: nvcc kept {len(texts)} PTX files of {source.name}")
+    return done.stdout + done.stderr, set.intersection(*map(wide_kernels, texts))
 
 
-def wide_kernels(nvcc: str, source: pathlib.Path) -> set[str]:
+def wide_kernels(ptx: str) -> set[str]:
     """The mangled names of the kernels that load or store 16 bytes at once."""
-    with tempfile.TemporaryDirectory() as folder:
-        ptx = pathlib.Path(folder) / "kernels.ptx"
-        subprocess.run([nvcc, "-std=c++20", f"-I{HOME}", "-arch=compute_80", "-ptx", str(source),
-                        "-o", str(ptx)], capture_output=True, check=True)
-        text = ptx.read_text()
     # What stands behind an entry's name, up to the next one, is its parameters and its body.
-    parts = PTX_ENTRY.split(text)[1:]
+    parts = PTX_ENTRY.split(ptx)[1:]
     return {name for name, body in zip(parts[::2], parts[1::2]) if WIDE.search(body)}
 
 
@@ -72,9 +73,10 @@ def main() -> int:
     parser.add_argument("sources", nargs="+", type=pathlib.Path)
     args = parser.parse_args()
     kernels, faults = 0, 0
-    for source in args.sources:
-        report = report_of(args.nvcc, source, args.arch.split(","))
-        wide = wide_kernels(args.nvcc, source) if args.wide else set()
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = list(pool.map(lambda s: compile_source(args.nvcc, s, args.arch.split(",")),
+                                 args.sources))
+    for source, (report, wide) in zip(args.sources, compiled):
         for kernel in kernels_of(report):
             if args.kernel not in kernel["name"]:
                 continue

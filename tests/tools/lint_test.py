@@ -1,0 +1,71 @@
+"""tools/lint reports every planted fault, and what clang-tidy reports without the plug-in."""
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+from fixture import TOOLS, ToolTest
+
+HOME = TOOLS.parent
+PLANTED = HOME / "tests/tools/planted"
+REPORT = re.compile(r"(\w+\.(?:h|cpp)):(\d+):\d+: \w+: .*\[([\w.-]+)")
+
+
+def planted_faults() -> set[tuple[str, int, str]]:
+    return {(path.name, number, line.split("// fault: ")[1])
+            for path in PLANTED.iterdir()
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+            if "// fault: " in line}
+
+
+def reported_faults(output: str) -> set[tuple[str, int, str]]:
+    output = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    return {(name, int(line), check) for name, line, check in REPORT.findall(output)}
+
+
+class Lint(ToolTest):
+    def write_commands(self, source: pathlib.Path, *flags: str) -> None:
+        """One command for the source with each of the flags."""
+        commands = [{"directory": str(self.root), "file": str(source),
+                     "command": f"clang++ -std=c++20 -I{HOME} {flag} -c {source}"}
+                    for flag in flags]
+        self.write({"compile_commands.json": json.dumps(commands)})
+
+    def test_every_planted_fault_is_reported(self):
+        self.write_commands(PLANTED / "planted.cpp", "")
+        code, output = self.run_tool("lint", "--build", self.root)
+        self.assertEqual(code, 1, output)
+        self.assertGreater(len(planted_faults()), 15)
+        self.assertEqual(reported_faults(output), planted_faults(), output)
+        plain = subprocess.run(
+            ["clang-tidy-14", "-quiet", "-p", str(self.root), str(PLANTED / "planted.cpp")],
+            capture_output=True, text=True, check=False)
+        self.assertEqual(reported_faults(plain.stdout), planted_faults(), plain.stdout)
+
+    def test_commands_and_mistakes(self):
+        self.write({"good.cpp": "int main() {}\n"})
+        source = self.root / "good.cpp"
+        for flags, code, words in [
+                (["-DA", "-DB", "-DKILN_ISA=avx2", "-DC -DKILN_ISA=avx2", "-DKILN_ISA=avx512"], 0,
+                 "clang-tidy: 1 sources, 3 commands"),
+                (["-include no_such_file.h"], 1, "'no_such_file.h' file not found")]:
+            with self.subTest(words):
+                self.write_commands(source, *flags)
+                status, output = self.run_tool("lint", "--build", self.root)
+                self.assertEqual(status, code, output)
+                self.assertIn(words, output)
+        status, output = self.run_tool("lint", "--build", self.root, "no_such_path")
+        self.assertEqual(status, 1, output)
+        self.assertIn("no source matched", output)
+
+
+if __name__ == "__main__":
+    probe = subprocess.run([sys.executable, TOOLS / "lint", "--build", "no_such_folder"],
+                           capture_output=True, text=True, check=False)
+    if probe.stderr.startswith("lint: no clang-tidy-14"):
+        print("SKIPPED: " + probe.stderr)
+        sys.exit(77)
+    unittest.main()
