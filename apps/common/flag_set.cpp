@@ -96,8 +96,8 @@ std::string type_of(const FlagSet::Entry& entry) {
   if (!flag.choices.empty())
     text += ":" + joined(flag.choices);
   else if (number)
-    text += ":" + type + " in [" + std::to_string(flag.low) + " - " + std::to_string(flag.high) +
-            "]";
+    text +=
+        ":" + type + " in [" + std::to_string(flag.low) + " - " + std::to_string(flag.high) + "]";
   const std::string value = text_of(flag);
   return value.empty() ? text : text + "=" + value;
 }

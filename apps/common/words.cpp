@@ -60,9 +60,10 @@ void refuse_word(std::string_view program, std::span<const std::string> flags,
   const bool flag = word.starts_with("-") && word != "-";
   const std::string name = flag ? word.substr(0, word.find('=')) : word;
   const std::string near = flag ? nearest_of(flags, name) : "";
-  throw Error(ErrorKind::usage, printable(name),
-              flag ? "is no flag of " + std::string(program) : "is one argument too many",
-              near.empty() ? "see " + std::string(program) + " --help" : "did you mean " + near + "?");
+  throw Error(
+      ErrorKind::usage, printable(name),
+      flag ? "is no flag of " + std::string(program) : "is one argument too many",
+      near.empty() ? "see " + std::string(program) + " --help" : "did you mean " + near + "?");
 }
 
 }  // namespace kiln

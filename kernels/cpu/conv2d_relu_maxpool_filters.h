@@ -118,7 +118,7 @@ KILN_INLINE void add_even_odd(const ConvPoolExtents& e, const PictureRows& rows,
   for (int r = 0; r < rows.count; ++r) {
     const float *x = rows.at[r], *w = row_taps<C>(e, taps, rows.tap_row[r]);
     for (int m = 0; m < e.s / 2; ++m, x += column)
-      for (int c = 0; c < channels; ++c, w += 2 * kLanes) {
+      KILN_NO_UNROLL for (int c = 0; c < channels; ++c, w += 2 * kLanes) {
         add_tap(load(w), x + c, column, rows.up[r], even);
         add_tap(load(w + kLanes), x + channels + c, column, rows.up[r], odd);
       }
@@ -134,11 +134,11 @@ KILN_INLINE void add_both_and_last(const ConvPoolExtents& e, const PictureRows& 
     const float* sums = rows.column_sums[r];
     const int up = rows.up[r];
     for (int m = 0; m < pairs; ++m, sums += column)
-      for (int c = 0; c < channels; ++c, w += kLanes)
-        add_tap(load(w), sums + c, column, up, z.right);
+      KILN_NO_UNROLL for (int c = 0; c < channels; ++c, w += kLanes)
+          add_tap(load(w), sums + c, column, up, z.right);
     if (e.s % 2 == 0) continue;
     const float* x = rows.at[r] + (e.s - 1) * channels;
-    for (int c = 0; c < channels; ++c, w += kLanes) {
+    KILN_NO_UNROLL for (int c = 0; c < channels; ++c, w += kLanes) {
       add_tap(load(w), x + c, column, up, z.left);
       add_tap(load(w), x + channels + c, column, up, z.right);
     }
@@ -147,8 +147,8 @@ KILN_INLINE void add_both_and_last(const ConvPoolExtents& e, const PictureRows& 
 
 // The sums over the rows at the places of Q windows in P rows.
 template <int P, int Q, int C>
-KILN_INLINE Places<P, Q> correlate(const ConvPoolExtents& e, const float* taps,
-                                   const PictureRows& rows) {
+[[gnu::noinline]] Places<P, Q> correlate(const ConvPoolExtents& e, const float* taps,
+                                         const PictureRows& rows) {
   Vec even[P][Q + 1] = {}, odd[P][Q] = {};
   add_even_odd<P, Q, C>(e, rows, taps, even, odd);
   Places<P, Q> z;
