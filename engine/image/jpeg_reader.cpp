@@ -62,8 +62,8 @@ bool JpegReader::read_header(std::span<const std::byte> bytes) {
 bool JpegReader::read_rows(std::uint8_t* out) {
   if (setjmp(errors_.jump) != 0) return false;
   ::jpeg_start_decompress(&jpeg_);
-  const std::size_t row = std::size_t{jpeg_.output_width} *
-                          static_cast<std::size_t>(jpeg_.output_components);
+  const std::size_t row =
+      std::size_t{jpeg_.output_width} * static_cast<std::size_t>(jpeg_.output_components);
   while (jpeg_.output_scanline < jpeg_.output_height) {
     JSAMPROW at = out + jpeg_.output_scanline * row;
     ::jpeg_read_scanlines(&jpeg_, &at, 1);

@@ -6,9 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>  // for jpeglib.h
-#include <span>
-
 #include <jpeglib.h>
+#include <span>
 
 namespace kiln::image_detail {
 
