@@ -25,8 +25,8 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 
 if(KILN_STATIC)
   set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
-  # Relative relocations take a bit each instead of 24 bytes.
-  add_link_options(-static-pie -Wl,-z,pack-relative-relocs)
+  # Relative relocations take a bit each instead of 24 bytes. The linker warns of dlopen().
+  add_link_options(-static-pie -Wl,-z,pack-relative-relocs -Wl,--fatal-warnings)
   add_compile_options(-ffunction-sections -fdata-sections)
 endif()
 
