@@ -1,9 +1,9 @@
 # Names for what people and .ci/run do; each is one script or one preset.
 .PHONY: help build test fmt fmt-check lint checks shell asan tsan clang fuzz cover install cuda \
-        bench quickstart ci
+        serve-static bench quickstart ci
 
 help:       ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 build:      ## optimised build into build/release
 	cmake --preset release && cmake --build --preset release
 test:       ## scripts/check: packages, build, every test, the count
@@ -34,6 +34,8 @@ install:    ## install into an empty folder and consume the package
 	tools/test-preset release -- -R install_consumer
 cuda:       ## nvcc for sm_90; the tests run where there is a GPU
 	tools/cuda-check
+serve-static: ## the static server: its links, its size, and a run from an empty folder
+	tools/serve-static
 bench:      ## benchmarks, into build/bench
 	cmake --preset bench && cmake --build --preset bench
 quickstart: ## the short form of scripts/quickstart

@@ -26,7 +26,9 @@ set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 
 if(KILN_STATIC)
   set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
-  add_link_options(-static-pie)
+  # Relative relocations take a bit each instead of 24 bytes. The linker warns of dlopen().
+  add_link_options(-static-pie -Wl,-z,pack-relative-relocs -Wl,--fatal-warnings)
+  add_compile_options(-ffunction-sections -fdata-sections)
 endif()
 
 find_program(KILN_CCACHE ccache)

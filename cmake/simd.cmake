@@ -22,6 +22,11 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND KILN_ISA_LEVELS avx2 avx512)
 endif()
 
+# A static program is to be small, and carries the baseline for processors of before 2013.
+set(kiln_isa_optimisation_baseline $<IF:$<BOOL:${KILN_STATIC}>,-Os,-O3>)
+set(kiln_isa_optimisation_avx2 -O3)
+set(kiln_isa_optimisation_avx512 -O3)
+
 function(kiln_simd_sources target)
   foreach(level IN LISTS KILN_ISA_LEVELS)
     set(object ${target}_${level})
@@ -32,8 +37,8 @@ function(kiln_simd_sources target)
     add_library(${object} OBJECT ${ARGN})
     target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR})
     target_compile_definitions(${object} PRIVATE KILN_ISA=${level} KILN_ISA_${level}=1)
-    target_compile_options(${object} PRIVATE ${kiln_isa_flags_${level}} -O3
-      ${kiln_section_flags})
+    target_compile_options(${object} PRIVATE ${kiln_isa_flags_${level}}
+      ${kiln_isa_optimisation_${level}} ${kiln_section_flags})
     target_link_libraries(${object} PRIVATE kiln_warnings kiln_sanitizers)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${object}>)
     string(TOUPPER ${level} upper)

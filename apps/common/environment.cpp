@@ -1,6 +1,8 @@
 #include "apps/common/environment.h"
 
-#include <fstream>
+#include <array>
+#include <cstdio>
+#include <memory>
 #include <string_view>
 #include <sys/utsname.h>
 
@@ -32,12 +34,15 @@ std::string version() { return KILN_VERSION; }
 std::string instruction_set() { return std::string(cpu::name_of(cpu::isa())); }
 
 std::string cpu_model() {
-  std::ifstream file("/proc/cpuinfo");
-  std::string line;
-  while (std::getline(file, line)) {
-    if (!line.starts_with("model name")) continue;
-    const std::size_t at = line.find(": ");
-    if (at != line.npos) return printable(std::string_view(line).substr(at + 2));
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/proc/cpuinfo", "r"),
+                                                             &std::fclose);
+  std::array<char, 1024> line{};
+  while (file && std::fgets(line.data(), line.size(), file.get()) != nullptr) {
+    std::string_view text(line.data());
+    if (!text.starts_with("model name")) continue;
+    if (text.ends_with('\n')) text.remove_suffix(1);
+    const std::size_t at = text.find(": ");
+    if (at != text.npos) return printable(text.substr(at + 2));
   }
   return system_names().machine;
 }

@@ -10,8 +10,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "engine/core/device.h"
 #include "engine/core/log.h"
@@ -38,13 +36,6 @@ void add_common_options(CLI::App& app, CommonOptions& options);
 
 // --math, for the programs that run a network.
 void add_math_option(CLI::App& app, CommonOptions& options);
-
-// "--batch_size=4" becomes "--batch-size=4"; values, and all words behind "--", stay as they are.
-std::vector<std::string> normalise_flags(int argc, char** argv);
-
-// The flag of `app` that `word` ("--batch-sise") was probably meant to be; empty where none is
-// near.
-std::string nearest_flag(const CLI::App& app, std::string_view word);
 
 // Reads the command line into the variables that `app` is bound to. Prints the text of --help and
 // --version on stdout and throws ExitEarly. Throws Error (usage) naming the flag; for an unknown

@@ -1,11 +1,10 @@
 #include "apps/common/twins.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <unistd.h>
 
-#include "apps/common/options.h"
+#include "apps/common/words.h"
 #include "engine/core/error.h"
 
 namespace kiln {
@@ -22,25 +21,6 @@ bool is_service_link(std::string_view name, std::string_view value) {
       (name.find("_TCP_") != name.npos || name.find("_UDP_") != name.npos);
   return address || part || name.ends_with("_SERVICE_HOST") ||
          name.find("_SERVICE_PORT") != name.npos;
-}
-
-// Options that are settings: not --help, not arguments without a name.
-std::vector<CLI::Option*> settings_of(CLI::App& app) {
-  std::vector<CLI::Option*> settings;
-  for (CLI::Option* option : app.get_options())
-    if (option != app.get_help_ptr() && option->get_configurable() && !option->get_lnames().empty())
-      settings.push_back(option);
-  return settings;
-}
-
-bool is_switch(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
-
-// A switch is on or off in the words that people write.
-std::string switch_value(const std::string& variable, std::string value) {
-  std::ranges::transform(value, value.begin(), [](unsigned char c) { return std::tolower(c); });
-  if (value == "1" || value == "true" || value == "yes" || value == "on") return "true";
-  if (value == "0" || value == "false" || value == "no" || value == "off") return "false";
-  throw Error(ErrorKind::usage, variable, "cannot be " + printable(value), "write true or false");
 }
 
 }  // namespace
@@ -68,57 +48,50 @@ Twins::Twins(std::span<const std::string> environment, std::vector<std::string> 
     }
 }
 
-std::string* Twins::find(const std::string& name) {
+const std::string* Twins::find(const std::string& name) const {
   const auto found = variables_.find(name);
   return found == variables_.end() ? nullptr : &found->second;
 }
 
-void Twins::set(CLI::Option& option, const std::string& variable, const std::string& value) {
-  try {
-    option.add_result(is_switch(option) ? switch_value(variable, value) : value);
-    option.run_callback();
-  } catch (const CLI::ParseError&) {
-    throw Error(ErrorKind::usage, variable, "cannot be " + printable(value),
-                "it is the twin of --" + option.get_lnames().front() + ", see --help");
-  }
-  origins_[&option] = "environment " + variable;
-}
-
-void Twins::refuse_unknown(const CLI::App& app) const {
+void Twins::refuse_unknown(FlagSet& flags) const {
+  const std::vector<std::string> names = flags.names();
   for (const auto& [name, value] : variables_) {
     if (!name.starts_with(kPrefix) || std::ranges::find(others_, name) != others_.end()) continue;
-    std::string flag;
+    std::string flag = "--";
     for (const char c : name.substr(kPrefix.size()))
       flag += c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    if (app.get_option_no_throw("--" + flag) != nullptr) continue;
-    const std::string near = nearest_flag(app, "--" + flag);
-    throw Error(ErrorKind::usage, printable(name), "is no variable of " + app.get_name(),
-                near.empty() ? "see " + app.get_name() + " --help"
+    if (std::ranges::find(names, flag) != names.end()) continue;
+    const std::string near = nearest_of(names, flag);
+    throw Error(ErrorKind::usage, printable(name), "is no variable of " + flags.program(),
+                near.empty() ? "see " + flags.program() + " --help"
                              : "did you mean " + twin_of(near.substr(2)) + "?");
   }
 }
 
-void Twins::apply(CLI::App& app, std::span<const ForeignTwin> foreign) {
-  refuse_unknown(app);
-  for (CLI::Option* option : settings_of(app)) {
-    const std::string& flag = option->get_lnames().front();
-    if (option->count() > 0) {
-      origins_[option] = "flag --" + flag;
-    } else if (const std::string* value = find(twin_of(flag))) {
-      set(*option, twin_of(flag), *value);
-    } else {
-      for (const ForeignTwin& twin : foreign)
-        if (const std::string* text = twin.flag == flag ? find(twin.variable) : nullptr) {
-          set(*option, twin.variable, twin.translate(*text));
-          break;
-        }
+void Twins::apply(FlagSet& flags, std::span<const ForeignTwin> foreign) const {
+  refuse_unknown(flags);
+  const auto set = [&flags](FlagSet::Entry& entry, const std::string& variable,
+                            const std::string& text) {
+    if (!flags.set(entry, text, "environment " + variable))
+      throw Error(ErrorKind::usage, variable, "cannot be " + printable(text),
+                  entry.flag.is_switch()
+                      ? "write true or false"
+                      : "it is the twin of --" + entry.flag.name + ", see --help");
+  };
+  for (FlagSet::Entry& entry : flags.entries()) {
+    if (!entry.flag.is_setting || entry.is_given) continue;
+    const std::string twin = twin_of(entry.flag.name);
+    if (const std::string* value = find(twin)) {
+      set(entry, twin, *value);
+      continue;
     }
+    for (const ForeignTwin& other : foreign)
+      if (const std::string* text =
+              other.flag == entry.flag.name ? find(other.variable) : nullptr) {
+        set(entry, other.variable, other.translate(*text));
+        break;
+      }
   }
-}
-
-std::string Twins::origin(const CLI::Option& option) const {
-  const auto found = origins_.find(&option);
-  return found == origins_.end() ? "default" : found->second;
 }
 
 }  // namespace kiln

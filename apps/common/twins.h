@@ -13,10 +13,7 @@
 #include <string_view>
 #include <vector>
 
-namespace CLI {
-class App;
-class Option;
-}  // namespace CLI
+#include "apps/common/flag_set.h"
 
 namespace kiln {
 
@@ -32,21 +29,16 @@ class Twins {
   // `environment`: lines NAME=value. `others`: variables KILN_... that are read elsewhere.
   Twins(std::span<const std::string> environment, std::vector<std::string> others);
 
-  // After parse_flags(): gives every option of `app` that is not on the command line the value of
-  // its variable. Throws Error (usage) naming the variable.
-  void apply(CLI::App& app, std::span<const ForeignTwin> foreign = {});
-
-  // "flag --port", "environment KILN_PORT", or "default".
-  std::string origin(const CLI::Option& option) const;
+  // After parse(): gives every setting of `flags` that is not on the command line the value of its
+  // variable. Throws Error (usage) naming the variable.
+  void apply(FlagSet& flags, std::span<const ForeignTwin> foreign = {}) const;
 
  private:
-  std::string* find(const std::string& name);
-  void refuse_unknown(const CLI::App& app) const;
-  void set(CLI::Option& option, const std::string& variable, const std::string& value);
+  const std::string* find(const std::string& name) const;
+  void refuse_unknown(FlagSet& flags) const;
 
   std::map<std::string, std::string> variables_;
   std::vector<std::string> others_;
-  std::map<const CLI::Option*, std::string> origins_;  // of options that are not at their default
 };
 
 // The process's own environment.

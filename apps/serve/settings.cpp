@@ -1,11 +1,10 @@
 #include "apps/serve/settings.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
 
-#include "apps/common/environment.h"
+#include "apps/common/flag_set.h"
 #include "apps/common/twins.h"
 #include "engine/core/error.h"
 
@@ -30,103 +29,138 @@ constexpr const char* kFooter =
     "  kiln serve models/ --port 9000 --max-batch 64 --max-delay-us 500\n"
     "  kiln serve kiln-model --print-config";
 
-void add_model_options(CLI::App& app, ServeSettings& s) {
-  app.add_option("model", s.root,
-                 "Model directory, as kiln train writes it; a folder of versions (1, 2, ...) of a\n"
-                 "model; or a folder of several models. Without it: /opt/ml/model")
-      ->configurable(false);
-  app.add_option("--name", s.name, "Name of the one model, instead of the one in its model.json");
-  app.add_option("--versions", s.versions, "Which versions of a model to serve: all, or the latest")
-      ->check(CLI::IsMember({"all", "latest"}))
-      ->capture_default_str();
-  app.add_option("--watch-ms", s.watch_ms,
-                 "How often to look for new and changed models; 0: only on SIGHUP")
-      ->check(CLI::Range(std::int64_t{0}, kMostMilliseconds))
-      ->capture_default_str();
-  app.add_flag("--allow-plugins", s.allow_plugins,
-               "Load the plug-in that a model's model.json names: code of whoever wrote the model");
+void add_model_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add_argument(
+      {.name = "model",
+       .to = &s.root,
+       .help = "Model directory, as kiln train writes it; a folder of versions (1, 2, ...) of a\n"
+               "model; or a folder of several models. Without it: /opt/ml/model"});
+  flags.add({.name = "name",
+             .to = &s.name,
+             .help = "Name of the one model, instead of the one in its model.json"});
+  flags.add({.name = "versions",
+             .to = &s.versions,
+             .help = "Which versions of a model to serve: all, or the latest",
+             .choices = {"all", "latest"}});
+  flags.add({.name = "watch-ms",
+             .to = &s.watch_ms,
+             .help = "How often to look for new and changed models; 0: only on SIGHUP",
+             .high = kMostMilliseconds});
+  flags.add({.name = "allow-plugins",
+             .to = &s.allow_plugins,
+             .help = "Load the plug-in that a model's model.json names: code of whoever wrote the "
+                     "model"});
 }
 
-void add_batch_options(CLI::App& app, ServeSettings& s) {
-  app.add_option("--device", s.common.device, "Where to compute: cpu, cuda, auto or emu")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda", "emu"}))
-      ->capture_default_str();
-  app.add_option("--threads", s.common.thread_count,
-                 "Batches of a model computed at once, one thread each; 0: one per CPU")
-      ->check(CLI::Range(0, 1024))
-      ->capture_default_str();
-  app.add_option(
-         "--inline", s.inlining,
-         "Whether the thread that receives requests computes the few that arrive together:\n"
-         "auto (where a picture takes under 0.5 ms), on or off")
-      ->check(CLI::IsMember({"auto", "on", "off"}))
-      ->capture_default_str();
-  app.add_option("--max-batch", s.max_batch, "Most pictures computed together")
-      ->check(CLI::Range(1, 4096))
-      ->default_str("32");
-  app.add_option("--max-delay-us", s.max_delay_us,
-                 "How long a batch may wait to fill; 0: it takes what is there")
-      ->check(CLI::Range(0, 10'000'000))
-      ->default_str("0");
-  app.add_option("--queue", s.queue, "Most pictures of a model that wait; more get 429")
-      ->check(CLI::Range(1, 1 << 20))
-      ->default_str("256");
-  app.add_option("--request-time-ms", s.request_time_ms,
-                 "How long a request may wait for its result; then it gets 504")
-      ->check(CLI::Range(std::int64_t{1}, kMostMilliseconds))
-      ->default_str("30000");
-  app.add_option("--decoders", s.decoders, "Threads that decode pictures and large bodies")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
+void add_batch_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add({.name = "max-batch",
+             .to = &s.max_batch,
+             .help = "Most pictures computed together",
+             .low = 1,
+             .high = 4096,
+             .shown = "32"});
+  flags.add({.name = "max-delay-us",
+             .to = &s.max_delay_us,
+             .help = "How long a batch may wait to fill; 0: it takes what is there",
+             .high = 10'000'000,
+             .shown = "0"});
+  flags.add({.name = "queue",
+             .to = &s.queue,
+             .help = "Most pictures of a model that wait; more get 429",
+             .low = 1,
+             .high = 1 << 20,
+             .shown = "256"});
+  flags.add({.name = "request-time-ms",
+             .to = &s.request_time_ms,
+             .help = "How long a request may wait for its result; then it gets 504",
+             .low = 1,
+             .high = kMostMilliseconds,
+             .shown = "30000"});
 }
 
-void add_http_options(CLI::App& app, ServeSettings& s) {
-  const auto time = [&app](const char* flag, std::int64_t& value, const char* help) {
-    app.add_option(flag, value, help)
-        ->check(CLI::Range(std::int64_t{0}, kMostMilliseconds))
-        ->capture_default_str();
+void add_compute_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add({.name = "device",
+             .to = &s.common.device,
+             .help = "Where to compute: cpu, cuda, auto or emu",
+             .choices = {"auto", "cpu", "cuda", "emu"}});
+  flags.add({.name = "threads",
+             .to = &s.common.thread_count,
+             .help = "Batches of a model computed at once, one thread each; 0: one per CPU",
+             .high = 1024});
+  flags.add({.name = "inline",
+             .to = &s.inlining,
+             .help =
+                 "Whether the thread that receives requests computes the few that arrive together:\n"
+                 "auto (where a picture takes under 0.5 ms), on or off",
+             .choices = {"auto", "on", "off"}});
+  add_batch_flags(flags, s);
+  flags.add({.name = "decoders",
+             .to = &s.decoders,
+             .help = "Threads that decode pictures and large bodies",
+             .low = 1,
+             .high = 64});
+}
+
+void add_time_flags(FlagSet& flags, ServeSettings& s) {
+  const auto time = [&flags](const char* name, std::int64_t* to, const char* help) {
+    flags.add({.name = name, .to = to, .help = help, .high = kMostMilliseconds});
   };
-  app.add_option("--address", s.address, "IPv4 address to listen on")->capture_default_str();
-  app.add_option("--port", s.port, "Port; 0: the system chooses, and the ready line tells")
-      ->check(CLI::Range(0, 65535))
-      ->capture_default_str();
-  app.add_option("--default-accept", s.default_accept,
-                 "Type of a result where the request has no Accept, or */*")
-      ->capture_default_str();
-  app.add_option("--overload-status", s.overload_status, "What a full queue answers: 429 or 503")
-      ->check(CLI::IsMember({429, 503}))
-      ->capture_default_str();
-  app.add_option("--max-connections", s.max_connections, "Open at once; more get 503")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  time("--header-time-ms", s.header_time_ms, "For a request's header to arrive; then 408");
-  time("--body-time-ms", s.body_time_ms, "For a request's body to arrive; then 408");
-  time("--idle-time-ms", s.idle_time_ms, "Between two requests of a connection; then it is closed");
-  time("--drain-delay-ms", s.drain_delay_ms,
+  time("header-time-ms", &s.header_time_ms, "For a request's header to arrive; then 408");
+  time("body-time-ms", &s.body_time_ms, "For a request's body to arrive; then 408");
+  time("idle-time-ms", &s.idle_time_ms, "Between two requests of a connection; then it is closed");
+  time("drain-delay-ms", &s.drain_delay_ms,
        "After SIGTERM: how long to answer on, with /ping at 503, before new connections are\n"
        "refused");
-  time("--drain-time-ms", s.drain_time_ms, "After that: how long requests under way may take");
-  time("--drain-idle-ms", s.drain_idle_ms,
-       "After that: how long a connection that asks for nothing stays open");
-  app.add_flag("--no-ui", s.no_ui, "Without the page at /");
+  time("drain-time-ms", &s.drain_time_ms, "After that: how long requests under way may take");
 }
 
-void add_limit_options(CLI::App& app, ServeSettings& s) {
-  app.add_option("--max-body-bytes", s.max_body_bytes, "Of a request; more gets 413")
-      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 30))
-      ->capture_default_str();
-  app.add_option("--max-pictures", s.max_pictures, "Of a request; more gets 413")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  app.add_option("--max-image-side", s.max_image_side, "Pixels of a side of a PNG or JPEG picture")
-      ->check(CLI::Range(1, 1 << 16))
-      ->capture_default_str();
-  app.add_option("--max-image-pixels", s.max_image_pixels, "Pixels of a PNG or JPEG picture")
-      ->check(CLI::Range(1, 1 << 28))
-      ->capture_default_str();
-  app.add_option("--log-level", s.common.log_level, "What to log: quiet, info or debug")
-      ->check(CLI::IsMember({"quiet", "info", "debug"}))
-      ->capture_default_str();
+void add_http_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add({.name = "address", .to = &s.address, .help = "IPv4 address to listen on"});
+  flags.add({.name = "port",
+             .to = &s.port,
+             .help = "Port; 0: the system chooses, and the ready line tells",
+             .high = 65535});
+  flags.add({.name = "default-accept",
+             .to = &s.default_accept,
+             .help = "Type of a result where the request has no Accept, or */*"});
+  flags.add({.name = "overload-status",
+             .to = &s.overload_status,
+             .help = "What a full queue answers: 429 or 503",
+             .choices = {"429", "503"}});
+  flags.add({.name = "max-connections",
+             .to = &s.max_connections,
+             .help = "Open at once; more get 503",
+             .low = 1,
+             .high = 1 << 20});
+  add_time_flags(flags, s);
+  flags.add({.name = "no-ui", .to = &s.no_ui, .help = "Without the page at /"});
+}
+
+void add_limit_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add({.name = "max-body-bytes",
+             .to = &s.max_body_bytes,
+             .help = "Of a request; more gets 413",
+             .low = 1,
+             .high = 1 << 30});
+  flags.add({.name = "max-pictures",
+             .to = &s.max_pictures,
+             .help = "Of a request; more gets 413",
+             .low = 1,
+             .high = 1 << 20});
+  flags.add({.name = "max-image-side",
+             .to = &s.max_image_side,
+             .help = "Pixels of a side of a PNG or JPEG picture",
+             .low = 1,
+             .high = 1 << 16});
+  flags.add({.name = "max-image-pixels",
+             .to = &s.max_image_pixels,
+             .help = "Pixels of a PNG or JPEG picture",
+             .low = 1,
+             .high = 1 << 28});
+  flags.add({.name = "log-level",
+             .to = &s.common.log_level,
+             .help = "What to log: quiet, info or debug",
+             .choices = {"quiet", "info", "debug"}});
 }
 
 // A whole number times `factor`.
@@ -145,7 +179,8 @@ std::function<std::string(const std::string&)> times(const char* variable, std::
 // Python's levels: 10 is debug, 20 info, and above that are warnings, which kiln always writes.
 std::string log_level_of(const std::string& text) {
   const std::string number = times("SAGEMAKER_CONTAINER_LOG_LEVEL", 1)(text);
-  const std::int64_t level = std::stoll(number);
+  std::int64_t level = 0;
+  std::from_chars(number.data(), number.data() + number.size(), level);
   return level <= 10 ? "debug" : level <= 20 ? "info" : "quiet";
 }
 
@@ -177,19 +212,13 @@ std::string container_model(std::span<const std::string> environment) {
   return base + "/model";
 }
 
-std::string value_of(const CLI::Option& option) {
-  const bool is_switch = option.get_items_expected_max() == 0;
-  if (!option.results().empty()) return option.results().front();
-  return is_switch ? "false" : option.get_default_str();
-}
-
-void choose_root(const CLI::App& app, std::span<const std::string> environment, ServeSettings& s) {
+void choose_root(const FlagSet& flags, std::span<const std::string> environment, ServeSettings& s) {
   const bool given = !s.root.empty();
   if (!given) s.root = container_model(environment);
   std::error_code failed;
   if (!given && !s.print_config && !std::filesystem::is_directory(s.root, failed))
     throw Error(ErrorKind::usage, "model", "is missing, and there is no " + s.root,
-                "name a model directory: " + app.get_name() + " MODEL_DIR");
+                "name a model directory: " + flags.program() + " MODEL_DIR");
   s.rows.push_back({"model", s.root, given ? "argument" : "default"});
 }
 
@@ -198,30 +227,26 @@ void choose_root(const CLI::App& app, std::span<const std::string> environment, 
 ServeSettings read_serve_settings(int argc, char** argv, std::span<const std::string> environment) {
   ServeSettings s;
   s.common.device = "cpu";
-  CLI::App app(
-      "Answers predictions over HTTP: SageMaker's /ping and /invocations, the Open Inference\n"
-      "Protocol v2 below /v2, Prometheus metrics at /metrics, a page at /",
-      "kiln serve");
-  app.footer(kFooter);
-  add_model_options(app, s);
-  add_batch_options(app, s);
-  add_http_options(app, s);
-  add_limit_options(app, s);
-  app.add_flag("--print-config", s.print_config,
-               "Print every setting with its value and where it came from, and leave")
-      ->configurable(false);
-  app.set_version_flag("--version", "kiln " + version(), "Print the version and leave")
-      ->configurable(false);
+  FlagSet flags("kiln serve",
+                "Answers predictions over HTTP: SageMaker's /ping and /invocations, the Open "
+                "Inference\nProtocol v2 below /v2, Prometheus metrics at /metrics, a page at /",
+                kFooter);
+  add_model_flags(flags, s);
+  add_compute_flags(flags, s);
+  add_http_flags(flags, s);
+  add_limit_flags(flags, s);
+  flags.add({.name = "print-config",
+             .to = &s.print_config,
+             .help = "Print every setting with its value and where it came from, and leave",
+             .is_setting = false});
   // `IMAGE serve`, as a container is started.
   const int skipped = argc > 1 && std::string_view(argv[1]) == "serve" ? 1 : 0;
-  parse_flags(app, argc - skipped, argv + skipped);
+  flags.parse(argc - skipped, argv + skipped);
   // Variables of the engine and of other programs of kiln, which a shell may well have.
-  Twins twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR"});
-  twins.apply(app, sagemaker_twins());
-  choose_root(app, environment, s);
-  for (const CLI::Option* option : app.get_options())
-    if (option != app.get_help_ptr() && option->get_configurable())
-      s.rows.push_back({option->get_lnames().front(), value_of(*option), twins.origin(*option)});
+  Twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR"}).apply(flags, sagemaker_twins());
+  choose_root(flags, environment, s);
+  for (const FlagSet::Entry& entry : flags.entries())
+    if (entry.flag.is_setting) s.rows.push_back({entry.flag.name, entry.value, entry.origin});
   return s;
 }
 

@@ -1,9 +1,12 @@
 #include "engine/core/thread_pool.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <charconv>
 #include <chrono>
-#include <fstream>
+#include <cstdint>
+#include <cstdio>
 #include <sched.h>
 #include <string>
 #include <thread>
@@ -39,11 +42,18 @@ bool spin_until(const Done& done) {
 
 // CPUs granted by the cgroup's quota, rounded up; 0 where there is no quota.
 int cgroup_cpu_quota() {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max" || period <= 0) return 0;
-  return static_cast<int>((std::strtod(quota.c_str(), nullptr) + period - 1) / period);
+  std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "re");
+  if (file == nullptr) return 0;
+  std::array<char, 64> line{};  // "200000 100000" or "max 100000": quota and period
+  const std::size_t size = std::fread(line.data(), 1, line.size(), file);
+  std::fclose(file);
+  std::int64_t quota = 0, period = 0;
+  const char* end = line.data() + size;
+  const auto [at, no_quota] = std::from_chars(line.data(), end, quota);
+  if (no_quota != std::errc() || at == end) return 0;
+  const auto [rest, no_period] = std::from_chars(at + 1, end, period);
+  if (no_period != std::errc() || period <= 0) return 0;
+  return static_cast<int>((quota + period - 1) / period);
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
-// Decoding by libjpeg-turbo (TurboJPEG interface) and libpng (simplified interface). Both keep
-// their own error state, so no jump ever crosses our frames.
+// Decoding by libjpeg-turbo (jpeg_reader.h) and libpng (simplified interface). Both keep their own
+// error state, so no jump ever crosses the frames here.
 #include <png.h>
-#include <turbojpeg.h>
 
 #include "engine/image/image_codec.h"
 #include "engine/image/image_codec_detail.h"
+#include "engine/image/jpeg_reader.h"
 #include "engine/image/png_chunks.h"
 
 #define KILN_TEXT_OF(x) #x
@@ -15,10 +15,6 @@ namespace {
 
 using image_detail::refuse;
 
-struct JpegDeleter {
-  void operator()(void* handle) const { ::tjDestroy(handle); }
-};
-
 // Frees what libpng holds, however decoding ends.
 struct PngImage : png_image {
   PngImage() : png_image{} { version = PNG_IMAGE_VERSION; }
@@ -26,12 +22,6 @@ struct PngImage : png_image {
   PngImage& operator=(const PngImage&) = delete;
   ~PngImage() { png_image_free(this); }
 };
-
-// Bytes that belong to no marker are harmless and common in files from cameras and the web. Every
-// other warning means that pixels are missing or invented.
-bool is_harmless(std::string_view warning) {
-  return warning.find("extraneous bytes") != std::string_view::npos;
-}
 
 void drop_alpha(Image& image, int with_alpha) {
   const std::size_t pixels = image.bytes.size() / static_cast<std::size_t>(with_alpha);
@@ -49,32 +39,20 @@ class ImageDecoder::Impl {
   explicit Impl(const ImageLimits& limits) : limits_(limits) {}
 
   ImageHeader jpeg_header(std::span<const std::byte> bytes, std::string_view name) {
-    if (!jpeg_) jpeg_.reset(::tjInitDecompress());
-    if (!jpeg_) refuse(name, "cannot be decoded: libjpeg-turbo does not start");
-    int width = 0, height = 0, subsampling = 0, colours = 0;
-    if (::tjDecompressHeader3(jpeg_.get(), data_of(bytes), bytes.size(), &width, &height,
-                              &subsampling, &colours) != 0 &&
-        ::tjGetErrorCode(jpeg_.get()) == TJERR_FATAL)
-      refuse_jpeg(name);
-    image_detail::check_extents(name, width, height, limits_);
-    image_detail::check_scans(bytes, name, std::int64_t{width} * height, limits_);
-    if (colours == TJCS_CMYK || colours == TJCS_YCCK)
+    if (!jpeg_.read_header(bytes)) refuse_jpeg(name);
+    image_detail::check_extents(name, jpeg_.width(), jpeg_.height(), limits_);
+    image_detail::check_scans(bytes, name, std::int64_t{jpeg_.width()} * jpeg_.height(), limits_);
+    const J_COLOR_SPACE colours = jpeg_.colours();
+    if (colours == JCS_CMYK || colours == JCS_YCCK)
       refuse(name, "is a CMYK picture", "convert it to RGB");
-    return {width, height, colours == TJCS_GRAY};
+    return {jpeg_.width(), jpeg_.height(), colours == JCS_GRAYSCALE};
   }
 
   void decode_jpeg(std::span<const std::byte> bytes, std::string_view name, int channels,
                    Image& out) {
-    const ImageHeader header = jpeg_header(bytes, name);
-    shape(out, header, channels);
+    shape(out, jpeg_header(bytes, name), channels);
     out.bytes.resize(byte_count(out, out.channels));
-    const int format = out.channels == 1 ? TJPF_GRAY : TJPF_RGB;
-    // A progressive picture of a few bytes can ask for thousands of passes over all pixels.
-    const int result = ::tjDecompress2(jpeg_.get(), data_of(bytes), bytes.size(), out.bytes.data(),
-                                       header.width, 0, header.height, format, TJFLAG_LIMITSCANS);
-    if (result != 0 && !(::tjGetErrorCode(jpeg_.get()) == TJERR_WARNING &&
-                         is_harmless(::tjGetErrorStr2(jpeg_.get()))))
-      refuse_jpeg(name);
+    if (!jpeg_.read_pixels(out.channels, out.bytes.data())) refuse_jpeg(name);
   }
 
   ImageHeader begin_png(std::span<const std::byte> bytes, std::string_view name, PngImage& png) {
@@ -103,9 +81,6 @@ class ImageDecoder::Impl {
   }
 
  private:
-  static const unsigned char* data_of(std::span<const std::byte> bytes) {
-    return reinterpret_cast<const unsigned char*>(bytes.data());
-  }
   static void shape(Image& out, const ImageHeader& header, int channels) {
     out.width = header.width;
     out.height = header.height;
@@ -116,11 +91,11 @@ class ImageDecoder::Impl {
            static_cast<std::size_t>(channels);
   }
   [[noreturn]] void refuse_jpeg(std::string_view name) {
-    refuse(name, std::string("is a damaged JPEG picture: ") + ::tjGetErrorStr2(jpeg_.get()));
+    refuse(name, std::string("is a damaged JPEG picture: ") + jpeg_.fault());
   }
 
   ImageLimits limits_;
-  std::unique_ptr<void, JpegDeleter> jpeg_;
+  image_detail::JpegReader jpeg_;
   std::vector<std::byte> kept_chunks_;  // what png_image reads, from begin_png to its end
 };
 
@@ -145,7 +120,7 @@ void ImageDecoder::decode(std::span<const std::byte> bytes, std::string_view nam
 }
 
 std::string image_decoder_name() {
-  return "libjpeg-turbo " KILN_TEXT(KILN_TURBOJPEG_VERSION) " and libpng " PNG_LIBPNG_VER_STRING;
+  return "libjpeg-turbo " KILN_TEXT(LIBJPEG_TURBO_VERSION) " and libpng " PNG_LIBPNG_VER_STRING;
 }
 
 }  // namespace kiln

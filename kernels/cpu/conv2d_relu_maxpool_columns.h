@@ -154,9 +154,16 @@ KILN_INLINE void add_both_and_last(const Planes& x, const PictureRows& rows, con
   }
 }
 
+// Inline it is four copies, and 5 % faster where the sums stay in 32 registers.
+#if defined(KILN_ISA_avx512)
+#define KILN_CORRELATE KILN_INLINE
+#else
+#define KILN_CORRELATE [[gnu::noinline]] inline
+#endif
+
 // The sums over the rows at the members of one vector of windows.
 template <int S, int K>
-KILN_INLINE Places<K> correlate(const Planes& x, const float* taps, const PictureRows& rows) {
+KILN_CORRELATE Places<K> correlate(const Planes& x, const float* taps, const PictureRows& rows) {
   Vec even[K] = {}, odd[K] = {};
   add_even_odd<S, K>(x, rows, taps, even, odd);
   Places<K> z;

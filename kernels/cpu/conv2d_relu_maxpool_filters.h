@@ -145,10 +145,11 @@ KILN_INLINE void add_both_and_last(const ConvPoolExtents& e, const PictureRows& 
   }
 }
 
-// The sums over the rows at the places of Q windows in P rows.
+// The sums over the rows at the places of Q windows in P rows. Out of line: it is called five times
+// for every row of windows, and its results are few beside its multiply-adds.
 template <int P, int Q, int C>
-KILN_INLINE Places<P, Q> correlate(const ConvPoolExtents& e, const float* taps,
-                                   const PictureRows& rows) {
+[[gnu::noinline]] Places<P, Q> correlate_channels(const ConvPoolExtents& e, const float* taps,
+                                                  const PictureRows& rows) {
   Vec even[P][Q + 1] = {}, odd[P][Q] = {};
   add_even_odd<P, Q, C>(e, rows, taps, even, odd);
   Places<P, Q> z;
@@ -158,6 +159,17 @@ KILN_INLINE Places<P, Q> correlate(const ConvPoolExtents& e, const float* taps,
   }
   add_both_and_last<P, Q, C>(e, rows, taps, z);
   return z;
+}
+
+template <int P, int Q>
+inline Places<P, Q> correlate(const ConvPoolExtents& e, const float* taps,
+                              const PictureRows& rows) {
+#if !defined(KILN_ISA_baseline)
+  if (e.c == 1) return correlate_channels<P, Q, 1>(e, taps, rows);
+  if (e.c == 3) return correlate_channels<P, Q, 3>(e, taps, rows);
+  if (e.c == 6) return correlate_channels<P, Q, 6>(e, taps, rows);
+#endif
+  return correlate_channels<P, Q, 0>(e, taps, rows);
 }
 
 // One block of windows and of filters, in one row of windows or in several.
@@ -181,16 +193,16 @@ KILN_INLINE void store_even(const Block& b, const Places<P, Q>& z, int p) {
   }
 }
 
-template <int Q, int C>
+template <int Q>
 void make_even(const ConvPoolExtents& e, const Block& b) {
-  store_even(b, correlate<1, Q, C>(e, b.taps(), b.rows.even), 0);
+  store_even(b, correlate<1, Q>(e, b.taps(), b.rows.even), 0);
 }
 
-template <int P, int Q, int C>
+template <int P, int Q>
 void make_windows(const ConvPoolExtents& e, const Block& b) {
-  const auto odd = correlate<P, Q, C>(e, b.taps(), b.rows.odd);
-  auto lower = correlate<P, Q, C>(e, b.taps(), b.rows.lower);
-  const auto even = correlate<P, Q, C>(e, b.taps(), b.rows.even);
+  const auto odd = correlate<P, Q>(e, b.taps(), b.rows.odd);
+  auto lower = correlate<P, Q>(e, b.taps(), b.rows.lower);
+  const auto even = correlate<P, Q>(e, b.taps(), b.rows.even);
   KILN_UNROLL for (int p = 0; p < P; ++p) KILN_UNROLL for (int j = 0; j < Q; ++j) {
     const Vec left = p > 0 ? even.left[p - 1][j] : load(b.even + 2 * j * kLanes);
     const Vec right = p > 0 ? even.right[p - 1][j] : load(b.even + (2 * j + 1) * kLanes);
@@ -198,7 +210,7 @@ void make_windows(const ConvPoolExtents& e, const Block& b) {
     lower.right[p][j] -= odd.right[p][j] + right;
   }
   store_even(b, even, P - 1);
-  const auto last = correlate<P, Q, C>(e, b.taps(), b.rows.last_upper);
+  const auto last = correlate<P, Q>(e, b.taps(), b.rows.last_upper);
   KILN_UNROLL for (int p = 0; p < P; ++p) KILN_UNROLL for (int q = 0; q < Q; ++q) {
     const std::ptrdiff_t at = q * e.k - p * b.result_row;
     store_window(
@@ -211,14 +223,14 @@ void make_windows(const ConvPoolExtents& e, const Block& b) {
 
 // For a window count known at run time, 1..Q, and `row_count` rows of windows: none, which is below
 // the last one, where only even() is made; one; or kRowsAtOnce.
-template <int Q, int C>
+template <int Q>
 void run_block(int window_count, int row_count, const ConvPoolExtents& e, const Block& block) {
   if (window_count == Q) {
-    if (row_count == 0) return make_even<Q, C>(e, block);
-    if (row_count == 1) return make_windows<1, Q, C>(e, block);
-    return make_windows<kRowsAtOnce, Q, C>(e, block);
+    if (row_count == 0) return make_even<Q>(e, block);
+    if (row_count == 1) return make_windows<1, Q>(e, block);
+    return make_windows<kRowsAtOnce, Q>(e, block);
   }
-  if constexpr (Q > 1) run_block<Q - 1, C>(window_count, row_count, e, block);
+  if constexpr (Q > 1) run_block<Q - 1>(window_count, row_count, e, block);
 }
 
 // A bordered picture and what is made of it once.
@@ -227,9 +239,8 @@ struct Picture {
 };
 
 // `row_count` rows of windows from row p upwards.
-template <int C>
-void run_rows(const ConvPoolExtents& e, const Picture& x, float* even, const float* packed, int p,
-              int row_count, float* y, std::uint8_t* index) {
+inline void run_rows(const ConvPoolExtents& e, const Picture& x, float* even, const float* packed,
+                     int p, int row_count, float* y, std::uint8_t* index) {
   const int row = bordered_row(e);
   for (int first = 0, blocks = block_count(e.q, kMaxWindows); blocks > 0; --blocks) {
     const int count = block_count(e.q - first, blocks);  // blocks of nearly equal size
@@ -240,7 +251,7 @@ void run_rows(const ConvPoolExtents& e, const Picture& x, float* even, const flo
       const int at = (p * e.q + first) * e.k + k;
       const WindowTarget to{y + at, index == nullptr ? nullptr : index + at,
                             e.k - k < kLanes ? e.k - k : kLanes};
-      run_block<kMaxWindows, C>(
+      run_block<kMaxWindows>(
           count, row_count, e,
           {rows, packed + k / kLanes * block_floats(e),
            even + 2 * (first * round_up(e.k, kLanes) + k * count), to, e.q * e.k});
@@ -249,13 +260,12 @@ void run_rows(const ConvPoolExtents& e, const Picture& x, float* even, const flo
   }
 }
 
-template <int C>
-void forward_image(const ConvPoolExtents& e, const Picture& x, float* even, const float* packed,
-                   float* y, std::uint8_t* index) {
-  run_rows<C>(e, x, even, packed, e.p, 0, y, index);
+inline void forward_image(const ConvPoolExtents& e, const Picture& x, float* even,
+                          const float* packed, float* y, std::uint8_t* index) {
+  run_rows(e, x, even, packed, e.p, 0, y, index);
   for (int p = e.p - 1, rows = 0; p >= 0; p -= rows) {
     rows = p + 1 < kRowsAtOnce ? 1 : kRowsAtOnce;
-    run_rows<C>(e, x, even, packed, p, rows, y, index);
+    run_rows(e, x, even, packed, p, rows, y, index);
   }
 }
 
@@ -267,10 +277,6 @@ inline void add_column_pairs(const ConvPoolExtents& e, const float* x, std::int6
 }
 
 inline void forward(const ConvPoolExtents& e, const float* packed, const ConvPoolImages& images) {
-  const auto image = e.c == 1   ? forward_image<1>
-                     : e.c == 3 ? forward_image<3>
-                     : e.c == 6 ? forward_image<6>
-                                : forward_image<0>;
   const bool border = has_border(e);
   float* x_columns = images.scratch + (border ? bordered_floats(e) : 0);
   float* sums = x_columns + bordered_floats(e);
@@ -286,8 +292,8 @@ inline void forward(const ConvPoolExtents& e, const float* packed, const ConvPoo
     add_row_pairs(e, x, bordered_row(e), sums);
     add_column_pairs(e, x, bordered_floats(e), x_columns);
     add_column_pairs(e, sums, sums_floats(e), sums_columns);
-    image(e, {x, sums, x_columns, sums_columns}, sums_columns + sums_floats(e), packed,
-          images.y + at, images.index == nullptr ? nullptr : images.index + at);
+    forward_image(e, {x, sums, x_columns, sums_columns}, sums_columns + sums_floats(e), packed,
+                  images.y + at, images.index == nullptr ? nullptr : images.index + at);
   }
 }
 

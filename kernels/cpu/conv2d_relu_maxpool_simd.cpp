@@ -10,7 +10,8 @@ namespace kiln::cpu::KILN_ISA {
 namespace {
 
 bool wants_filters_in_lanes(const ConvPoolExtents& e) {
-  if (e.s != 3 && e.s != 5) return true;  // the other way is compiled for these widths only
+  if constexpr (kLanes == 4) return true;  // filters fill so few lanes well enough
+  if (e.s != 3 && e.s != 5) return true;   // the other way is compiled for these widths only
   // Share of lanes at work: k of round_up(k) against q of the vectors that hold q windows.
   const int columns = block_count(e.q, columns_in_lanes::kWindows) * kLanes;
   return e.k * columns >= e.q * round_up(e.k, kLanes);

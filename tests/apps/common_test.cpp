@@ -7,6 +7,7 @@
 #include "apps/common/environment.h"
 #include "apps/common/options.h"
 #include "apps/common/text.h"
+#include "apps/common/words.h"
 #include "engine/core/error.h"
 #include "kernels/include/load_device.h"
 

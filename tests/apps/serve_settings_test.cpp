@@ -119,6 +119,40 @@ TEST(ServeSettings, UnknownAndImpossibleThingsAreErrorsWithAMend) {
               HasSubstr("model: is missing, and there is no /nowhere/model"));
 }
 
+TEST(ServeSettings, AFlagIsReadInEveryWayThatPeopleWriteIt) {
+  EXPECT_EQ(read({"m", "--max_batch=7"}).max_batch, 7);
+  EXPECT_EQ(read({"m", "--name", "--port"}).name, "--port") << "what follows is its value";
+  EXPECT_EQ(read({"m", "--name=a=b"}).name, "a=b");
+  EXPECT_EQ(read({"--", "--odd"}).root, "--odd");
+  EXPECT_TRUE(read({"m", "--no-ui"}).no_ui);
+  EXPECT_FALSE(read({"m", "--no-ui=false"}).no_ui);
+  EXPECT_EQ(row(read({"m", "--no-ui=ON"}), "no-ui").value, "true");
+  EXPECT_THAT(fault({"m", "--no-ui=maybe"}), HasSubstr("--no-ui: cannot be maybe"));
+  EXPECT_THAT(fault({"m", "--port"}), HasSubstr("--port: needs a value"));
+  EXPECT_THAT(fault({"m", "--port="}), HasSubstr("--port: needs a value"));
+  EXPECT_THAT(fault({"m", "--port", "1", "--port", "2"}), HasSubstr("--port: is given twice"));
+  EXPECT_THAT(fault({"m", "--port", "70000"}), HasSubstr("value 70000 not in range 0 to 65535"));
+  EXPECT_THAT(fault({"m", "--queue", "3.0"}), HasSubstr("value 3.0 not in range 1 to 1048576"));
+  EXPECT_THAT(fault({"m", "--queue", "99999999999999999999"}), HasSubstr("not in range"));
+  EXPECT_THAT(fault({"m", "--versions", "new"}), HasSubstr("new not in {all,latest}"));
+  EXPECT_THAT(fault({"m", "-p"}), HasSubstr("-p: is no flag of kiln serve"));
+  EXPECT_THAT(fault({"m", "n", "--port", "x"}), HasSubstr("n: is one argument too many"));
+}
+
+TEST(ServeSettings, HelpNamesEveryFlagWithItsDefault) {
+  testing::internal::CaptureStdout();
+  EXPECT_THROW(read({"--prot", "x", "-h"}), ExitEarly) << "whatever else is wrong";
+  const std::string help = testing::internal::GetCapturedStdout();
+  for (const auto& setting : read({"m"}).rows)
+    EXPECT_TRUE(setting.name == "model" || help.find("\n  --" + setting.name) != help.npos)
+        << setting.name;
+  EXPECT_THAT(help, HasSubstr("Usage: kiln serve [OPTIONS] [model]\n"));
+  EXPECT_THAT(help, HasSubstr("  --port INT:INT in [0 - 65535]=8080\n"
+                              "                              Port; 0: the system chooses"));
+  EXPECT_THAT(help, HasSubstr("  --max-batch INT:INT in [1 - 4096]=32\n"));
+  EXPECT_THAT(help, HasSubstr("  --no-ui                     Without the page at /\n"));
+}
+
 TEST(ServeSettings, WhatKubernetesSetsForAServiceNamedKilnIsNoSetting) {
   const std::vector<std::string> links = {
       "KILN_SERVICE_HOST=10.0.0.1",         "KILN_SERVICE_PORT=80",

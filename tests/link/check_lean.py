@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Proves that a program carries no training code and needs no library of training.
 
-    tests/link/check_lean.py PROGRAM
+    tests/link/check_lean.py [--plug-ins | --static] PROGRAM
 
-Reads the symbols with nm and the needed libraries with readelf. Exit code 1 and one line per find
+Reads the symbols with nm and the needed libraries with readelf. With --plug-ins the program may
+open them: the server does, for devices and hooks. With --static it must need no library and no
+loader, and call dlopen() nowhere; the C library itself always holds it. Exit code 1 and one line per find
 where something is there that a server must not have; 2 where the program cannot be judged.
 """
 import re
@@ -12,7 +14,7 @@ import sys
 
 # In demangled names. Kernels of our own end in these words; classes are spelled as they are.
 SYMBOLS = {
-    "a gradient": r"\bkiln::.*_(grad|gradient|backward)\w*",
+    "a gradient": r"\bkiln::(\w+::|\(anonymous namespace\)::)*\w*_(grad|gradient|backward)\w*",
     "a kernel of training": r"\bkiln::.*\b\w*(_train|dropout|softmax_xent)\w*\(",
     "an optimizer": r"\bkiln::.*(\b(sgd|adam|adadelta)_\w+|\bOptimizer\b)",
     "the trainer": r"\bkiln::(Trainer|TrainPass|Evaluator|ParameterStore|Network|Layer)\b",
@@ -23,6 +25,9 @@ SYMBOLS = {
     "cuDNN or cuBLAS": r"\b(cudnn|cublas)\w*",
     "the loader of plug-ins": r"(^|\s)(dlopen|dlmopen)(@|$)",
 }
+LOADER = "the loader of plug-ins"
+# In a line of objdump.
+LOADER_CALL = r"\b(call|jmp)\s.*<_*(dlopen|dlmopen)(@\S+)?>"
 LIBRARIES = r"(dnnl|mpi|nccl|cudnn|cublas|cudart|libcuda\b|open-pal|pmix|tbb|gomp|torch)"
 # A program without these was not read, or is not one that serves.
 EXPECTED = r"\bkiln::infer::Session::run\("
@@ -38,10 +43,29 @@ def symbol_names(program: str) -> list[str]:
     return [re.sub(r"^\s*([0-9a-f]+)?\s*\w ", "", line) for line in lines]
 
 
-def faults_of(program: str) -> list[str]:
+def static_faults(program: str) -> list[str]:
+    faults = []
+    if "INTERP" in output_of("readelf", "--program-headers", "--wide", program):
+        faults.append("a request for the dynamic loader")
+    for line in output_of("readelf", "--dynamic", "--wide", program).splitlines():
+        if "(NEEDED)" in line:
+            faults.append(f"a library: {line.split('[')[-1].rstrip(']')}")
+    caller = ""
+    for line in output_of("objdump", "--disassemble", "--demangle", "--no-show-raw-insn",
+                          program).splitlines():
+        if line.endswith(">:"):
+            caller = line.split("<", 1)[1][:-2]
+        elif re.search(LOADER_CALL, line):
+            faults.append(f"{LOADER}: a call of it in {caller}")
+    return faults
+
+
+def faults_of(program: str, may_load: bool) -> list[str]:
     faults = []
     for name in symbol_names(program):
         for what, pattern in SYMBOLS.items():
+            if may_load and what == LOADER:
+                continue
             if re.search(pattern, name):
                 faults.append(f"{what}: {name}")
                 break
@@ -52,13 +76,16 @@ def faults_of(program: str) -> list[str]:
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
+    option = sys.argv[1] if len(sys.argv) == 3 else ""
+    if len(sys.argv) != (3 if option else 2) or option not in ("", "--plug-ins", "--static"):
         print(__doc__, file=sys.stderr)
         return 2
-    program = sys.argv[1]
+    program = sys.argv[-1]
     try:
         names = symbol_names(program)
-        faults = faults_of(program)
+        faults = faults_of(program, may_load=option != "")
+        if option == "--static":
+            faults += static_faults(program)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"check_lean: {error}", file=sys.stderr)
         return 2

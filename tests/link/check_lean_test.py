@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Holds check_lean.py to programs that it must take and refuse.
 
-    tests/link/check_lean_test.py LEAN FAT
+    tests/link/check_lean_test.py LEAN FAT SERVER
+
+SERVER may open plug-ins.
 """
 import pathlib
 import re
@@ -29,7 +31,12 @@ PLANTED = {
 }
 LIBRARIES = ["libdnnl.so.2", "libmpi.so.40", "libnccl.so.2", "libcudnn.so.9", "libcublasLt.so.13",
              "libcudart.so.13", "libcuda.so.1", "libtbb.so.12", "libgomp.so.1"]
-HARMLESS = ["kiln::infer::Session::run(long)", "kiln::cpu::relu(kiln::Context&)", "std::terminate()"]
+HARMLESS = ["kiln::infer::Session::run(long)", "kiln::cpu::relu(kiln::Context&)", "std::terminate()",
+            "kiln::Block* std::__copy_move_backward<true>::__copy_move_b<kiln::Block>()",
+            "std::__copy_move_backward_a1<true, kiln::serve::(anonymous namespace)::Request>()"]
+LOADER_CALLS = ["  2064: call   49d0 <___dlopen>", "  2064: jmp    49d0 <dlmopen>",
+                "  2064: call   1050 <dlopen@plt>"]
+OTHER_CALLS = ["  2064: call   49d0 <dlopen_doit>", "  2064: lea    0x1(%rip),%rdi # 9 <___dlopen>"]
 HARMLESS_LIBRARIES = ["libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libc.so.6"]
 
 
@@ -41,19 +48,22 @@ def pattern_faults() -> list[str]:
     for name in HARMLESS:
         faults += [f"{name} was called {what}" for what, pattern in check_lean.SYMBOLS.items()
                    if re.search(pattern, name)]
+    for calls, found in ((LOADER_CALLS, True), (OTHER_CALLS, False)):
+        faults += [f"{call}: found is not {found}" for call in calls
+                   if bool(re.search(check_lean.LOADER_CALL, call)) != found]
     for libraries, found in ((LIBRARIES, True), (HARMLESS_LIBRARIES, False)):
         faults += [f"{library}: found is not {found}" for library in libraries
                    if bool(re.search(check_lean.LIBRARIES, library)) != found]
     return faults
 
 
-def run(program: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-B", str(CHECKER), program], capture_output=True,
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-B", str(CHECKER), *arguments], capture_output=True,
                           text=True, check=False)
 
 
 def main() -> int:
-    lean, fat = sys.argv[1:]
+    lean, fat, server = sys.argv[1:]
     failures = pattern_faults()
     result = run(lean)
     if result.returncode != 0:
@@ -64,6 +74,15 @@ def main() -> int:
     for what in MUST_FIND:
         if not re.search(rf"holds {re.escape(what)}:", result.stdout):
             failures.append(f"nothing in the fat program was called {what}")
+    result = run("--plug-ins", server)
+    if result.returncode != 0:
+        failures.append(f"the server was refused:\n{result.stdout}{result.stderr}")
+    if f"holds {check_lean.LOADER}" not in run(server).stdout:
+        failures.append("the server opens plug-ins, and that was not seen")
+    result = run("--static", server)
+    for what in ("a request for the dynamic loader", "a library: libc.so", check_lean.LOADER):
+        if result.returncode != 1 or what not in result.stdout:
+            failures.append(f"{what} was not found in a server that is not static")
     for not_judged in ("/nonexistent", str(CHECKER)):
         result = run(not_judged)
         if result.returncode != 2:
