@@ -87,12 +87,12 @@ void add_compute_flags(FlagSet& flags, ServeSettings& s) {
              .to = &s.common.thread_count,
              .help = "Batches of a model computed at once, one thread each; 0: one per CPU",
              .high = 1024});
-  flags.add({.name = "inline",
-             .to = &s.inlining,
-             .help =
-                 "Whether the thread that receives requests computes the few that arrive together:\n"
-                 "auto (where a picture takes under 0.5 ms), on or off",
-             .choices = {"auto", "on", "off"}});
+  flags.add(
+      {.name = "inline",
+       .to = &s.inlining,
+       .help = "Whether the thread that receives requests computes the few that arrive together:\n"
+               "auto (where a picture takes under 0.5 ms), on or off",
+       .choices = {"auto", "on", "off"}});
   add_batch_flags(flags, s);
   flags.add({.name = "decoders",
              .to = &s.decoders,
@@ -112,6 +112,8 @@ void add_time_flags(FlagSet& flags, ServeSettings& s) {
        "After SIGTERM: how long to answer on, with /ping at 503, before new connections are\n"
        "refused");
   time("drain-time-ms", &s.drain_time_ms, "After that: how long requests under way may take");
+  time("drain-idle-ms", &s.drain_idle_ms,
+       "After that: how long a connection that asks for nothing stays open");
 }
 
 void add_http_flags(FlagSet& flags, ServeSettings& s) {
@@ -243,7 +245,8 @@ ServeSettings read_serve_settings(int argc, char** argv, std::span<const std::st
   const int skipped = argc > 1 && std::string_view(argv[1]) == "serve" ? 1 : 0;
   flags.parse(argc - skipped, argv + skipped);
   // Variables of the engine and of other programs of kiln, which a shell may well have.
-  Twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR"}).apply(flags, sagemaker_twins());
+  Twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR"})
+      .apply(flags, sagemaker_twins());
   choose_root(flags, environment, s);
   for (const FlagSet::Entry& entry : flags.entries())
     if (entry.flag.is_setting) s.rows.push_back({entry.flag.name, entry.value, entry.origin});
