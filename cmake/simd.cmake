@@ -36,7 +36,8 @@ function(kiln_simd_sources target)
     endif()
     add_library(${object} OBJECT ${ARGN})
     target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR})
-    target_compile_definitions(${object} PRIVATE KILN_ISA=${level} KILN_ISA_${level}=1)
+    target_compile_definitions(${object} PRIVATE KILN_ISA=${level} KILN_ISA_${level}=1
+      $<$<BOOL:${KILN_STATIC}>:KILN_SMALL>)
     target_compile_options(${object} PRIVATE ${kiln_isa_flags_${level}}
       ${kiln_isa_optimisation_${level}} ${kiln_section_flags})
     target_link_libraries(${object} PRIVATE kiln_warnings kiln_sanitizers)
