@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/core/error.h"
-#include "engine/serve/plugin_hooks.h"
 #include "models/model_directory.h"
 
 namespace kiln::serve {
@@ -40,10 +39,7 @@ std::shared_ptr<const Hooks> load_plugin(const Path& directory, const std::strin
   if (!allow)
     throw Error(ErrorKind::unsupported, card, names,
                 "start with --allow-plugins to load it; it runs with the server's rights");
-  const Path file = file_of_plugin(directory, name);
-  PluginLibrary library = open_plugin(file);
-  return make_plugin_hooks(library.table, std::move(library.keep), file.string(), directory,
-                           identity);
+  return open_plugin(file_of_plugin(directory, name), directory, identity);
 }
 
 }  // namespace kiln::serve

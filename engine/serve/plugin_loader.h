@@ -5,7 +5,6 @@
 #include <string>
 
 #include "engine/serve/hooks.h"
-#include "engine/serve/plugin_api.h"
 
 namespace kiln::serve {
 
@@ -15,15 +14,11 @@ namespace kiln::serve {
 std::shared_ptr<const Hooks> load_plugin(const Path& directory, const std::string& name,
                                          const ModelIdentity& identity, bool allow);
 
-// A library in memory, for as long as `keep` lives.
-struct PluginLibrary {
-  std::shared_ptr<const void> keep;
-  const KilnHooks* table = nullptr;  // as kiln_hooks() returned it
-};
-
 // Does this build open libraries? A build without (plugin_none.cpp) has no way to.
 bool has_plugins();
-// Throws Error naming the file.
-PluginLibrary open_plugin(const Path& file);
+// The hooks of the library `file`, which stays in memory as long as they live. Throws Error naming
+// it.
+std::shared_ptr<const Hooks> open_plugin(const Path& file, const Path& directory,
+                                         const ModelIdentity& identity);
 
 }  // namespace kiln::serve

@@ -7,6 +7,8 @@ namespace kiln::serve {
 
 bool has_plugins() { return false; }
 
-PluginLibrary open_plugin(const Path&) { throw std::logic_error("this build has no plug-ins"); }
+std::shared_ptr<const Hooks> open_plugin(const Path&, const Path&, const ModelIdentity&) {
+  throw std::logic_error("this build has no plug-ins");
+}
 
 }  // namespace kiln::serve

@@ -10,6 +10,7 @@
 
 #include "engine/core/error.h"
 #include "engine/serve/hook_call.h"
+#include "engine/serve/plugin_hooks.h"
 #include "engine/serve/plugin_loader.h"
 
 namespace kiln::serve {
@@ -77,7 +78,8 @@ class Library {
 
 bool has_plugins() { return true; }
 
-PluginLibrary open_plugin(const Path& file) {
+std::shared_ptr<const Hooks> open_plugin(const Path& file, const Path& directory,
+                                         const ModelIdentity& identity) {
   constexpr const char* kEntry = "kiln_hooks";
   auto library = std::make_shared<const Library>(file);
   const auto entry = reinterpret_cast<decltype(&::kiln_hooks)>(library->symbol(kEntry));
@@ -86,7 +88,7 @@ PluginLibrary open_plugin(const Path& file) {
                 std::string("is no plug-in of kiln: it does not export ") + kEntry + "()",
                 "see engine/serve/plugin_api.h");
   const KilnHooks* table = call_hook(kEntry, [&] { return entry(); });
-  return {.keep = std::move(library), .table = table};
+  return make_plugin_hooks(table, std::move(library), file.string(), directory, identity);
 }
 
 }  // namespace kiln::serve

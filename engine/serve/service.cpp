@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -48,8 +49,9 @@ class DeferredJob final : public Waiter {
 void write_model(MetricsPage& page, const std::vector<ModelTable::Entry>& models) {
   using Kind = MetricsPage::Kind;
   using Label = MetricsPage::Label;
+  using Write = std::function<void(const ServedModel&, const Label&, const Label&)>;
   const auto each = [&](std::string_view name, Kind kind, std::string_view help,
-                        const auto& write) {
+                        const Write& write) {
     page.family(name, kind, help);
     for (const ModelTable::Entry& model : models)
       write(*model, Label{"model", model->identity->name},
@@ -248,14 +250,14 @@ Service::Arrival Service::make_arrival(const ModelTable::Entry& model,
 
 void Service::finish_turn() {
   std::vector<Arrival> arrivals = std::exchange(arrivals_, {});
-  const auto model_of = [](const Arrival& arrival) { return arrival.model.get(); };
-  std::ranges::stable_sort(arrivals, {}, model_of);
-  for (std::span<Arrival> left = arrivals; !left.empty();) {
-    const auto other = std::ranges::find_if(
-        left, [&](const Arrival& arrival) { return model_of(arrival) != model_of(left.front()); });
-    const auto same = left.first(static_cast<std::size_t>(other - left.begin()));
+  while (!arrivals.empty()) {
+    const ServedModel* const model = arrivals.front().model.get();
+    std::vector<Arrival> same, others;
+    same.reserve(arrivals.size());
+    for (Arrival& arrival : arrivals)
+      (arrival.model.get() == model ? same : others).push_back(std::move(arrival));
     compute(same);
-    left = left.subspan(same.size());
+    arrivals = std::move(others);
   }
 }
 
