@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 Path file_of_plugin(const Path& directory, const std::string& name) {
   std::error_code failed;
   const Path root = fs::canonical(directory, failed);
-  const Path file = failed ? Path() : fs::canonical(directory / name, failed);
+  Path file = failed ? Path() : fs::canonical(directory / name, failed);
   const std::string thing = (directory / name).string();
   if (failed)
     throw Error(ErrorKind::input, thing, "cannot be opened: " + failed.message(),

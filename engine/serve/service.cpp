@@ -198,7 +198,7 @@ bool Service::cheap(const HttpRequest& request, const ServedModel& model) const 
 }
 
 Service::Reply Service::start(HttpRequest& request, const ModelTable::Entry& model,
-                              std::shared_ptr<Job> job) {
+                              const std::shared_ptr<Job>& job) {
   if (!cheap(request, *model)) {
     job->keep_body(std::move(request.body));
     const auto deferred = request.defer();

@@ -66,7 +66,8 @@ class Service {
   Reply route(http::HttpRequest& request, std::string_view path, bool& counted);
   Reply route_model(http::HttpRequest& request, std::string_view rest, bool& counted);
   Reply invoke(http::HttpRequest& request, bool& counted);
-  Reply start(http::HttpRequest& request, const ModelTable::Entry& model, std::shared_ptr<Job> job);
+  Reply start(http::HttpRequest& request, const ModelTable::Entry& model,
+              const std::shared_ptr<Job>& job);
   // A request with its pictures, and who waits for it.
   struct Arrival {
     ModelTable::Entry model;

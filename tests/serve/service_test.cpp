@@ -366,7 +366,7 @@ TEST_F(ServiceTest, AVersionThatIsTakenAwayFailsNoRequest) {
 // once.
 TEST_F(ServiceTest, TheRequestsOfATurnAreComputedTogether) {
   const auto roomy = [&](const std::string& name) {
-    const auto model = make_model(name, "1", true);
+    auto model = make_model(name, "1", true);
     std::vector<std::unique_ptr<Executor>> executors;
     executors.push_back(std::make_unique<SumExecutor>(hold_));
     model->batcher = std::make_unique<Batcher>(
