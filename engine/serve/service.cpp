@@ -186,7 +186,7 @@ Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
         "Accept names no type that is written here; use application/json, application/x-npy "
         "or text/csv");
   counted = true;
-  return start(request, model, std::move(job));
+  return start(request, model, job);
 }
 
 // A picture may be small and yet take long to decode, and nobody knows how long a hook takes.
