@@ -244,9 +244,10 @@ ServeSettings read_serve_settings(int argc, char** argv, std::span<const std::st
   // `IMAGE serve`, as a container is started.
   const int skipped = argc > 1 && std::string_view(argv[1]) == "serve" ? 1 : 0;
   flags.parse(argc - skipped, argv + skipped);
-  // Variables of the engine and of other programs of kiln, which a shell may well have.
-  Twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR"})
-      .apply(flags, sagemaker_twins());
+  // Variables of the engine, of other programs of kiln and of its tests, which a shell may have.
+  Twins twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR", "KILN_PEER_PYTHON",
+                            "KILN_BIN_DIR", "KILN_SOURCE_DIR"});
+  twins.apply(flags, sagemaker_twins());
   choose_root(flags, environment, s);
   for (const FlagSet::Entry& entry : flags.entries())
     if (entry.flag.is_setting) s.rows.push_back({entry.flag.name, entry.value, entry.origin});
