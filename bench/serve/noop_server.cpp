@@ -16,29 +16,35 @@
 namespace kiln {
 namespace {
 
+constexpr std::int64_t kBatch = 32, kClasses = 10;  // batches as kiln-serve has them
+
 class NoopExecutor final : public serve::Executor {
  public:
-  std::int64_t max_batch() const override { return 1; }
-  std::int64_t output_size() const override { return std::ssize(zeros_); }
+  std::int64_t max_batch() const override { return kBatch; }
+  std::int64_t output_size() const override { return kClasses; }
   void load(std::int64_t, const payload::Pictures&, std::int64_t, std::int64_t) override {}
   void run(std::int64_t) override {}
-  std::span<const float> outputs(std::int64_t, std::int64_t) const override { return zeros_; }
+  std::span<const float> outputs(std::int64_t, std::int64_t count) const override {
+    return std::span(zeros_).first(static_cast<std::size_t>(count * output_size()));
+  }
 
  private:
-  std::array<float, 10> zeros_{};
+  std::array<float, kBatch * kClasses> zeros_{};
 };
 
 std::shared_ptr<serve::ServedModel> make_model() {
   auto model = std::make_shared<serve::ServedModel>();
   serve::ModelIdentity identity{.name = "noop", .version = "1", .shape = {64, 64, 3}};
-  for (int i = 0; i < 10; ++i) identity.classes.push_back("class " + std::to_string(i));
+  for (int i = 0; i < kClasses; ++i) identity.classes.push_back("class " + std::to_string(i));
   model->identity = std::make_shared<serve::ModelIdentity>(std::move(identity));
-  model->metrics = std::make_shared<serve::BatcherMetrics>(1);
+  model->metrics = std::make_shared<serve::BatcherMetrics>(kBatch);
   std::vector<std::unique_ptr<serve::Executor>> executors;
   executors.push_back(std::make_unique<NoopExecutor>());
-  model->batcher = std::make_unique<serve::Batcher>(serve::BatcherOptions{}, std::move(executors),
-                                                    std::make_unique<NoopExecutor>(),
-                                                    *model->metrics, [](std::string_view) {});
+  model->batcher = std::make_unique<serve::Batcher>(
+      serve::BatcherOptions{.inline_pictures = 4 * kBatch, .inline_batch = kBatch},
+      std::move(executors), std::make_unique<NoopExecutor>(), *model->metrics,
+      [](std::string_view) {});
+  model->turn_requests = kBatch;
   return model;
 }
 
@@ -56,7 +62,8 @@ int run() {
     serve::Service service(models, {.version = "bench"});
     service.set_ready(true);
     http::HttpServer server(
-        {}, [&service](http::HttpRequest& request) { return service.handle(request); }, log);
+        {}, [&service](http::HttpRequest& request) { return service.handle(request); }, log,
+        [&service] { service.finish_turn(); });
     std::printf("%d\n", server.port());
     std::fflush(stdout);
     std::thread loop([&] { server.run(); });

@@ -34,11 +34,11 @@ void Completions::hold() {
   held_ = true;
 }
 
-std::vector<Completions::Entry> Completions::take() {
+void Completions::take(std::vector<Entry>& taken) {
   const std::lock_guard lock(mutex_);
   // Whoever added the first has written, or will: that wakes the loop for nothing, no more.
   held_ = false;
-  return std::exchange(entries_, {});
+  taken.swap(entries_);
 }
 
 void Completions::clear() {

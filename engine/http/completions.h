@@ -23,7 +23,13 @@ class Completions {
   void wake();
   // add() wakes nobody until take(): for a loop that takes right after what adds.
   void hold();
-  std::vector<Entry> take();
+  // Exchanges what is there for `taken`, which is empty and keeps its memory.
+  void take(std::vector<Entry>& taken);
+  std::vector<Entry> take() {
+    std::vector<Entry> taken;
+    take(taken);
+    return taken;
+  }
   // Until the next wake(), fd() is not readable. Before take(): what is added after it wakes again.
   void clear();
 

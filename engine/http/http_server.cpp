@@ -115,6 +115,7 @@ class HttpServer::Loop {
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::uint64_t next_id_ = kCompletions + 1;  // never used twice: a late event finds nobody
   std::vector<std::uint64_t> ready_;          // have input that the last turn left
+  std::vector<Completions::Entry> taken_;     // of on_completions(), kept for its memory
   std::vector<std::uint64_t> deferred_;       // in this turn; epoll does not know it yet
   std::uint64_t turn_ = 0;
   std::vector<std::pair<std::uint64_t, epoll_event>>
@@ -249,7 +250,8 @@ void HttpServer::Loop::open(UniqueFd fd) {
 }
 
 void HttpServer::Loop::on_completions() {
-  for (auto& [id, reply] : completions_->take()) {
+  completions_->take(taken_);
+  for (auto& [id, reply] : taken_) {
     Connection* c = find(id);
     if (!c || c->phase != Phase::deferred) continue;
     c->queue(reply, c->parser.header().keep_alive && !draining_ && !c->input_ended, date());
@@ -257,6 +259,7 @@ void HttpServer::Loop::on_completions() {
     c->continued = false;
     advance(*c, std::exchange(c->input, {}));
   }
+  taken_.clear();
 }
 
 // Most replies that were deferred in this turn are there before epoll is told of them. What the

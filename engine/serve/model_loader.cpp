@@ -181,7 +181,7 @@ ModelTable::Entry ModelLoader::load(const ModelFolder& folder) {
           std::chrono::microseconds(wish.max_delay_us.value_or(kMaxDelay.count())))};
   auto inlined = inline_executor(model, *served, max_batch, batching);
   if (inlined && options_.executor_count == 1)
-    served->turn_requests = static_cast<std::size_t>(batching.inline_pictures);
+    served->turn_requests = static_cast<std::size_t>(batching.inline_batch);
   served->batcher =
       std::make_unique<Batcher>(batching, std::move(executors), std::move(inlined),
                                 *served->metrics, [&log = log_, name](std::string_view what) {

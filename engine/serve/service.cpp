@@ -249,16 +249,18 @@ Service::Arrival Service::make_arrival(const ModelTable::Entry& model,
 }
 
 void Service::finish_turn() {
-  std::vector<Arrival> arrivals = std::exchange(arrivals_, {});
-  while (!arrivals.empty()) {
-    const ServedModel* const model = arrivals.front().model.get();
-    std::vector<Arrival> same, others;
-    same.reserve(arrivals.size());
-    for (Arrival& arrival : arrivals)
-      (arrival.model.get() == model ? same : others).push_back(std::move(arrival));
+  computing_.clear();  // where an exception left some
+  computing_.swap(arrivals_);
+  for (std::span<Arrival> left = computing_; !left.empty();) {
+    const auto of_this_model = [model = left.front().model.get()](const Arrival& arrival) {
+      return arrival.model.get() == model;
+    };
+    const auto others = std::ranges::stable_partition(left, of_this_model);
+    const auto same = left.first(left.size() - others.size());
     compute(same);
-    arrivals = std::move(others);
+    left = left.subspan(same.size());
   }
+  computing_.clear();
 }
 
 // All of one model.

@@ -92,7 +92,8 @@ class Service {
   const std::shared_ptr<const JobSupport> support_;
   const std::shared_ptr<const Hooks> default_hooks_;
   std::atomic<bool> ready_ = false;
-  std::vector<Arrival> arrivals_;  // of this turn
+  std::vector<Arrival> arrivals_;   // of this turn
+  std::vector<Arrival> computing_;  // by finish_turn(), kept for its memory
   Workers workers_;
   const DemoPage page_;
 };
