@@ -255,8 +255,8 @@ void Service::finish_turn() {
     const auto of_this_model = [model = left.front().model.get()](const Arrival& arrival) {
       return arrival.model.get() == model;
     };
-    const auto others = std::ranges::stable_partition(left, of_this_model);
-    const auto same = left.first(left.size() - others.size());
+    const auto other = std::stable_partition(left.begin(), left.end(), of_this_model);
+    const auto same = left.first(static_cast<std::size_t>(other - left.begin()));
     compute(same);
     left = left.subspan(same.size());
   }
