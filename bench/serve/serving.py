@@ -54,6 +54,11 @@ def post(port, path, body, fields):
         return reply.status, reply.read()
 
 
+def without_settings() -> dict[str, str]:
+    """The environment without variables KILN_..., which the server would take for its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("KILN_")}
+
+
 class Server:
     """A server on core 0: ready when the block begins, told to end (SIGTERM) when it is left."""
 
@@ -64,7 +69,8 @@ class Server:
     def __enter__(self):
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self.process = subprocess.Popen([*self._first, *ON_SERVER_CORE, *self.command],
-                                        stdout=self._log, stderr=subprocess.STDOUT)
+                                        stdout=self._log, stderr=subprocess.STDOUT,
+                                        env=without_settings())
         end = time.monotonic() + self._limit
         while not self.ready():
             if self.process.poll() is not None or time.monotonic() > end:

@@ -66,6 +66,11 @@ from tritonclient.utils import InferenceServerException  # noqa: E402
 BIN = Path(sys.argv.pop(1)).resolve()
 
 
+def without_settings() -> dict[str, str]:
+    """The environment without variables KILN_..., which the server would take for its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("KILN_")}
+
+
 class World:
     """One trained model, two pictures of it, and the server."""
 
@@ -93,7 +98,7 @@ class World:
         self._errors = open(self.folder / "log", "w+", encoding="utf-8")
         self._server = subprocess.Popen(
             [BIN / "kiln-serve", self.model, "--address", "127.0.0.1", "--port", "0"],
-            stdout=subprocess.PIPE, stderr=self._errors, text=True)
+            stdout=subprocess.PIPE, stderr=self._errors, text=True, env=without_settings())
         ready = re.match(r"kiln serve: ready on http://127\.0\.0\.1:(\d+)",
                          self._server.stdout.readline())
         if not ready:

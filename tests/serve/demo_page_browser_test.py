@@ -396,6 +396,11 @@ class Page(InBrowser):
         self.browser.execute_script("window.violations = []")
 
 
+def without_settings() -> dict[str, str]:
+    """The environment without variables KILN_..., which the server would take for its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("KILN_")}
+
+
 class TrainedNetwork(InBrowser):
     """kiln-serve with a network that kiln-train has trained for seconds."""
 
@@ -415,7 +420,7 @@ class TrainedNetwork(InBrowser):
         model.rename(cls.versions / "1")
         server = subprocess.Popen([PROGRAMS / "kiln-serve", cls.versions, "--port", "0", "--address",
                                    "127.0.0.1", "--watch-ms", "100", "--log-level", "quiet"],
-                                  stdout=subprocess.PIPE, text=True)
+                                  stdout=subprocess.PIPE, text=True, env=without_settings())
         cls.addClassCleanup(server.wait, 40)
         cls.addClassCleanup(server.terminate)
         cls.addClassCleanup(server.stdout.close)
