@@ -144,15 +144,18 @@ std::unique_ptr<SessionExecutor> ModelLoader::inline_executor(
       std::make_unique<SessionExecutor>(std::move(model), max_batch, log_, served.hooks);
   warm(*executor);
   const Clock::duration time = fastest(*executor, 1);
-  const bool inlined = options_.inlining == Inlining::on || time <= kMostInline;
+  const std::string takes = served.identity->name + ": a picture takes " + in_microseconds(time);
+  if (options_.inlining == Inlining::automatic && time > kMostInline) {
+    log_.info(takes + ", too long for the thread that received it");
+    return nullptr;
+  }
   const bool alone = options_.executor_count == 1;
   batching.inline_batch = pictures_within(*executor, alone ? kMostInline : kMostInlineBeside);
   batching.inline_pictures =
       batching.inline_batch * (alone && time <= kMostInline ? kInlineBatches : 1);
-  log_.info(served.identity->name + ": a picture takes " + in_microseconds(time) + "; up to " +
-            std::to_string(inlined ? batching.inline_pictures : 0) +
+  log_.info(takes + "; up to " + std::to_string(batching.inline_pictures) +
             " that arrive together are computed by the thread that received them");
-  return inlined ? std::move(executor) : nullptr;
+  return executor;
 }
 
 ModelTable::Entry ModelLoader::load(const ModelFolder& folder) {

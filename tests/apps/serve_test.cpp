@@ -176,8 +176,22 @@ TEST_F(ServeTest, ThePlanOfSettingsIsPrintedWithoutServing) {
   EXPECT_EQ(end.code, 0) << end.err;
   EXPECT_THAT(end.out, HasSubstr("flag --port"));
   EXPECT_THAT(end.out, HasSubstr("environment KILN_MAX_BATCH"));
+  EXPECT_THAT(end.err, HasSubstr("what models say is not shown"));
   RunningServer wrong({"nowhere"}, {"KILN_NONSENSE=1"});
   EXPECT_EQ(wrong.finish().code, 2);
+}
+
+TEST_F(ServeTest, WhatAModelSaysIsPrintedUnlessTheOperatorSaysOtherwise) {
+  const std::string directory = model();
+  ModelCard card = read_model_card(directory + "/model.json");
+  card.serving = {.max_batch = 7, .queue = 99};
+  write_model_card(directory + "/model.json", card);
+  RunningServer server({directory, "--print-config", "--queue", "50"});
+  const ProcessResult end = server.finish();
+  EXPECT_EQ(end.code, 0) << end.err;
+  EXPECT_THAT(end.out, testing::ContainsRegex("max-batch of lenet/1 +7 +[^ ]*model.json\n"));
+  EXPECT_THAT(end.out, testing::ContainsRegex("queue +50 +flag --queue\n"));
+  EXPECT_THAT(end.out, testing::Not(HasSubstr("queue of"))) << "a flag is stronger";
 }
 
 TEST_F(ServeTest, SigtermUnderLoadFailsNoRequest) {

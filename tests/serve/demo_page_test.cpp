@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,12 +7,11 @@
 #include <optional>
 #include <regex>
 #include <set>
-#include <thread>
 
-#include "engine/http/completions.h"
 #include "engine/serve/service.h"
 #include "engine/serve/ui/page_files.h"
 #include "tests/serve/colour_model.h"
+#include "tests/serve/service_client.h"
 
 namespace kiln::serve {
 namespace {
@@ -34,17 +31,6 @@ std::string image_file(const std::string& name) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-std::string field(const HttpReply& reply, std::string_view name) {
-  for (const auto& f : reply.fields)
-    if (f.name == name) return f.value;
-  return "";
-}
-
-struct Asked {
-  std::string method, target, body;
-  std::vector<http::HttpField> fields;
-};
-
 class DemoPageTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -63,22 +49,7 @@ class DemoPageTest : public testing::Test {
 
   HttpReply ask(const Asked& asked) {
     if (!service_) service_.emplace(models_, options_);
-    const http::HttpHeader header{
-        .method = asked.method, .target = asked.target, .fields = asked.fields};
-    std::string body = asked.body;
-    const http::HttpRequest::Defer defer = [&] {
-      return std::make_shared<http::DeferredReply>(completions_, 1);
-    };
-    http::HttpRequest request(header, body, defer);
-    deferred_ = false;
-    if (auto reply = service_->handle(request)) return *reply;
-    service_->finish_turn();
-    deferred_ = true;
-    for (;;) {
-      auto entries = completions_->take();
-      if (!entries.empty()) return std::move(entries.front().second);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    return client_.ask(*service_, asked);
   }
   HttpReply get(const std::string& target) { return ask({"GET", target, "", {}}); }
   HttpReply input(const std::string& type, const std::string& body) {
@@ -87,9 +58,8 @@ class DemoPageTest : public testing::Test {
 
   ModelTable models_;
   ServiceOptions options_;
-  std::shared_ptr<http::Completions> completions_ = std::make_shared<http::Completions>();
+  ServiceClient client_;
   std::optional<Service> service_;
-  bool deferred_ = false;
 };
 
 // All that stands between quotes behind `before`.
@@ -243,7 +213,7 @@ TEST_F(DemoPageTest, InputIsWhatThePredictionGets) {
     const HttpReply reply = input(type, picture);
     EXPECT_EQ(reply.status, 200) << reply.body;
     EXPECT_EQ(reply.content_type, "application/octet-stream");
-    EXPECT_TRUE(deferred_) << "a picture may take long to decode";
+    EXPECT_TRUE(client_.was_deferred()) << "a picture may take long to decode";
     EXPECT_EQ(field(reply, "X-Content-Type-Options"), "nosniff");
     const payload::Pictures pictures = payload::decode_pictures(picture, type, {5, 7, 3});
     EXPECT_EQ(reply.body.size(), 5u * 7 * 3);
@@ -290,13 +260,7 @@ TEST_F(DemoPageTest, RefusesWithTheRightStatusAndOneLineOfJson) {
   };
   for (const Wrong& row : rows) {
     SCOPED_TRACE(row.name);
-    const HttpReply reply = ask(row.asked);
-    EXPECT_EQ(reply.status, row.status);
-    EXPECT_EQ(reply.content_type, "application/json");
-    EXPECT_THAT(reply.body, StartsWith("{\"error\": \""));
-    EXPECT_THAT(reply.body, HasSubstr(row.words));
-    EXPECT_EQ(std::count(reply.body.begin(), reply.body.end(), '\n'), 1);
-    EXPECT_EQ(field(reply, "Allow"), row.status == 405 ? row.words : "");
+    expect_error(ask(row.asked), row.status, row.words);
   }
 }
 

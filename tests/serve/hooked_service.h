@@ -1,17 +1,15 @@
 // A small model that is loaded with hooks and answers through a service, without a socket.
 #pragma once
 
-#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <thread>
 
-#include "engine/http/completions.h"
 #include "engine/serve/model_loader.h"
 #include "engine/serve/service.h"
 #include "tests/infer/model_folder.h"
+#include "tests/serve/service_client.h"
 #include "tests/support/temp_folder.h"
 
 namespace kiln::serve {
@@ -78,19 +76,7 @@ class HookedServiceTest : public TempFolderTest {
 
   http::HttpReply ask(const std::string& path, const std::string& body,
                       std::vector<http::HttpField> fields) {
-    const http::HttpHeader header{.method = "POST", .target = path, .fields = std::move(fields)};
-    std::string moved = body;
-    const http::HttpRequest::Defer defer = [&] {
-      return std::make_shared<http::DeferredReply>(completions_, 1);
-    };
-    http::HttpRequest request(header, moved, defer);
-    if (auto reply = service().handle(request)) return *reply;
-    service().finish_turn();
-    for (;;) {
-      auto entries = completions_->take();
-      if (!entries.empty()) return std::move(entries.front().second);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    return client_.ask(service(), {"POST", path, body, std::move(fields)});
   }
   http::HttpReply invoke(const std::string& type, const std::string& body,
                          const std::string& accept = "application/json") {
@@ -109,10 +95,7 @@ class HookedServiceTest : public TempFolderTest {
 
   // 500 with one line of JSON that tells nothing of `secret`, which is in the log.
   void expect_hidden_fault(const http::HttpReply& reply, const std::string& secret) const {
-    EXPECT_EQ(reply.status, 500);
-    EXPECT_EQ(reply.content_type, "application/json");
-    EXPECT_THAT(reply.body, testing::StartsWith("{\"error\": \""));
-    EXPECT_EQ(std::count(reply.body.begin(), reply.body.end(), '\n'), 1);
+    expect_error(reply, 500, "");
     EXPECT_THAT(reply.body, testing::Not(testing::HasSubstr(secret)));
     EXPECT_THAT(logged(), testing::HasSubstr(secret));
   }
@@ -128,7 +111,7 @@ class HookedServiceTest : public TempFolderTest {
   std::FILE* log_file_ = nullptr;
   std::optional<Log> log_;
   ModelTable models_;
-  std::shared_ptr<http::Completions> completions_ = std::make_shared<http::Completions>();
+  ServiceClient client_;
   std::optional<Service> service_;
 };
 

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-#include "engine/http/completions.h"
+#include "tests/serve/service_client.h"
 
 namespace kiln::serve {
 namespace {
@@ -53,11 +53,6 @@ class SumExecutor : public Executor {
   std::shared_ptr<std::mutex> hold_;
 };
 
-struct Asked {
-  std::string method, target, body;
-  std::vector<http::HttpField> fields;
-};
-
 class ServiceTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -95,31 +90,9 @@ class ServiceTest : public testing::Test {
     return *service_;
   }
 
-  // At once, or nothing where the reply is to come.
-  std::optional<HttpReply> send(const Asked& asked) {
-    const http::HttpHeader header{
-        .method = asked.method, .target = asked.target, .fields = asked.fields};
-    std::string body = asked.body;
-    const http::HttpRequest::Defer defer = [&] {
-      deferred_ = std::make_shared<http::DeferredReply>(completions_, 1);
-      return deferred_;
-    };
-    http::HttpRequest request(header, body, defer);
-    auto reply = service().handle(request);
-    service().finish_turn();
-    return reply;
-  }
-  HttpReply wait() {
-    for (;;) {
-      auto entries = completions_->take();
-      if (!entries.empty()) return std::move(entries.front().second);
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-  }
-  HttpReply ask(const Asked& asked) {
-    auto reply = send(asked);
-    return reply ? *reply : wait();
-  }
+  std::optional<HttpReply> send(const Asked& asked) { return client_.send(service(), asked); }
+  HttpReply wait() { return client_.wait(); }
+  HttpReply ask(const Asked& asked) { return client_.ask(service(), asked); }
   HttpReply invoke(const std::string& type, const std::string& body,
                    std::vector<http::HttpField> more = {}) {
     more.push_back({"Content-Type", type});
@@ -132,17 +105,11 @@ class ServiceTest : public testing::Test {
                     "data": [1, 2, 3, 4, 5, 6]}]})",
                 {{"Content-Type", "application/json"}}});
   }
-  static std::string field(const HttpReply& reply, std::string_view name) {
-    for (const auto& f : reply.fields)
-      if (f.name == name) return f.value;
-    return "";
-  }
 
   std::shared_ptr<std::mutex> hold_ = std::make_shared<std::mutex>();
   ModelTable models_;
   ServiceOptions options_;
-  std::shared_ptr<http::Completions> completions_ = std::make_shared<http::Completions>();
-  std::shared_ptr<http::DeferredReply> deferred_;
+  ServiceClient client_;
   std::unique_ptr<Service> service_;
 };
 
@@ -203,13 +170,7 @@ TEST_F(ServiceTest, RefusesWithTheRightStatusAndOneLineOfJson) {
   };
   for (const Wrong& row : rows) {
     SCOPED_TRACE(row.name);
-    const HttpReply reply = ask(row.asked);
-    EXPECT_EQ(reply.status, row.status);
-    EXPECT_EQ(reply.content_type, "application/json");
-    EXPECT_THAT(reply.body, StartsWith("{\"error\": \""));
-    EXPECT_THAT(reply.body, HasSubstr(row.words));
-    EXPECT_EQ(std::count(reply.body.begin(), reply.body.end(), '\n'), 1);
-    EXPECT_EQ(field(reply, "Allow"), row.status == 405 ? row.words : "");
+    expect_error(ask(row.asked), row.status, row.words);
   }
 }
 
@@ -263,7 +224,7 @@ TEST_F(ServiceTest, WhatCannotBeComputedNowIsDeferred) {
 TEST_F(ServiceTest, LargeBodiesGoToWorkers) {
   options_.inline_body_bytes = 4;
   const HttpReply reply = invoke("text/csv", "1,2,3,4,5,6", {{"X-Request-Id", "abc"}});
-  EXPECT_NE(deferred_, nullptr);
+  EXPECT_NE(client_.last(), nullptr);
   EXPECT_EQ(reply.body, "[[21.0, 1.0]]");
   EXPECT_EQ(field(reply, "X-Request-Id"), "abc");
   EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,x").status, 400);
@@ -387,14 +348,14 @@ TEST_F(ServiceTest, TheRequestsOfATurnAreComputedTogether) {
         .fields = {{"Content-Type", "text/csv"},
                    {"X-Amzn-SageMaker-Target-Model", i % 2 == 0 ? "first" : "second"}}};
     const http::HttpRequest::Defer defer = [&] {
-      return std::make_shared<http::DeferredReply>(completions_, i);
+      return std::make_shared<http::DeferredReply>(client_.completions(), i);
     };
     http::HttpRequest request(header, bodies[i], defer);
     if (auto reply = service().handle(request)) replies[i] = *reply;
   }
   EXPECT_EQ(replies.size(), 1u);
   service().finish_turn();
-  for (auto& [id, reply] : completions_->take()) replies[id] = reply;
+  for (auto& [id, reply] : client_.completions()->take()) replies[id] = reply;
   ASSERT_EQ(replies.size(), bodies.size());
   for (std::uint64_t i = 0; i < bodies.size(); ++i) {
     const int digit = bodies[i][0] - '0';
