@@ -82,7 +82,8 @@ int run(const ContainerPaths& paths, const std::vector<std::string>& words, Sign
   announce(plan);
   for (const Path& folder : {paths.model(), paths.output_data(), paths.checkpoints()})
     make_directories(folder);
-  Narrator narrator(plan, stdout);
+  restore_metrics(paths);
+  Narrator narrator(plan, stdout, [&] { keep_metrics(paths); });
   const int code = run_training(plan.flags, signals, &narrator);
   if (code == 0) {
     write_success(paths);

@@ -110,6 +110,10 @@ void Narrator::epoch_ended(const EpochReport& r) {
           static_cast<long long>(facts_.test_count), 100.0 * r.test_accuracy);
 }
 
+void Narrator::checkpoint_begins() {
+  if (before_checkpoint_) before_checkpoint_();
+}
+
 void Narrator::checkpoint_saved(const Path& path, const TrainPosition&) {
   if (story() == Story::spot) print("Saving the Checkpoint: %s", path.c_str());
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
 #include <string>
 
 #include "apps/sagemaker-train/plan.h"
@@ -12,14 +13,17 @@ namespace kiln::sagemaker {
 
 class Narrator final : public RunListener {
  public:
-  // `out` gets whole lines. Both must outlive the narrator.
-  Narrator(const Plan& plan, std::FILE* out) : plan_(plan), out_(out) {}
+  // `out` gets whole lines. Both must outlive the narrator. `before_checkpoint` is called before
+  // each is written.
+  Narrator(const Plan& plan, std::FILE* out, std::function<void()> before_checkpoint = {})
+      : plan_(plan), out_(out), before_checkpoint_(std::move(before_checkpoint)) {}
 
   void ready(const RunFacts& facts) override;
   void epoch_began(std::int64_t epoch, std::int64_t batch_count) override;
   void step_done(std::int64_t batch, double loss, double accuracy,
                  double images_per_second) override;
   void epoch_ended(const EpochReport& report) override;
+  void checkpoint_begins() override;
   void checkpoint_saved(const Path& path, const TrainPosition& position) override;
   void saved(const Path& model_dir) override;
 
@@ -33,6 +37,7 @@ class Narrator final : public RunListener {
 
   const Plan& plan_;
   std::FILE* out_;
+  const std::function<void()> before_checkpoint_;
   RunFacts facts_;
   std::int64_t epoch_ = 0;
   // A run tells means over the epoch's pictures; what batches add to their sum are differences.

@@ -1,4 +1,4 @@
-// How a job tells the platform that it went well, or why it did not.
+// What a job leaves beside its model: how it ended, and what a restarted job needs.
 #pragma once
 
 #include <string_view>
@@ -13,5 +13,11 @@ void write_failure(const ContainerPaths& paths, std::string_view cause, int exit
 
 // /opt/ml/output/success, empty. Throws Error (io).
 void write_success(const ContainerPaths& paths);
+
+// A spot instance that is taken away loses /opt/ml/output; /opt/ml/checkpoints comes back. So the
+// metrics lie there too, as old as the checkpoint or newer, and a restarted job begins with them.
+// Throws Error (io).
+void keep_metrics(const ContainerPaths& paths);
+void restore_metrics(const ContainerPaths& paths);
 
 }  // namespace kiln::sagemaker

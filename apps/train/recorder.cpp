@@ -62,6 +62,10 @@ void Recorder::epoch_ended(const EpochReport& r) {
   if (listener_ != nullptr) listener_->epoch_ended(r);
 }
 
+void Recorder::checkpoint_begins() {
+  if (listener_ != nullptr) listener_->checkpoint_begins();
+}
+
 void Recorder::checkpoint_saved(const Path& path, const TrainPosition& position) {
   if (listener_ != nullptr) listener_->checkpoint_saved(path, position);
 }

@@ -31,6 +31,7 @@ class Recorder final : public TrainObserver {
                  double images_per_second) override;
   void loss_logged(std::int64_t step, double loss) override;
   void epoch_ended(const EpochReport& report) override;
+  void checkpoint_begins() override;
   void checkpoint_saved(const Path& path, const TrainPosition& position) override;
 
   void line(std::string_view text);

@@ -233,6 +233,7 @@ void Trainer::finish_epoch(TrainObserver& observer) {
 
 void Trainer::save(TrainObserver& observer) {
   if (options_.checkpoint.empty()) return;
+  observer.checkpoint_begins();
   save_checkpoint(options_.checkpoint, parameters_, optimizer_, position_, options_.settings);
   observer.checkpoint_saved(options_.checkpoint, position_);
 }

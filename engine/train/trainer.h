@@ -65,6 +65,8 @@ class TrainObserver {
   // Every log_interval steps: mean loss of the steps since the last report.
   virtual void loss_logged(std::int64_t /*step*/, double /*loss*/) {}
   virtual void epoch_ended(const EpochReport&) {}
+  // What shall be no older than the checkpoint is written now.
+  virtual void checkpoint_begins() {}
   virtual void checkpoint_saved(const Path&, const TrainPosition&) {}
 };
 
