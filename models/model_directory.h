@@ -3,6 +3,7 @@
 
 #include "engine/core/file.h"
 #include "models/model_card.h"
+#include "models/safetensors.h"
 #include "models/spec.h"
 
 namespace kiln {
@@ -16,8 +17,16 @@ struct ModelDescription {
   ModelSpec spec;
 };
 
-// Reads model.json and checks that its input and classes are those of its spec. Throws Error (input
-// or io) naming the file and the fault.
+// The description of a folder: its model.json, else of the one .pth or .pt file there
+// (models/torch_model.h). Checks that its input and classes are those of its spec. Throws Error
+// (input or io) naming the file and the fault.
 ModelDescription read_model_description(const Path& directory);
+
+// The weights that go with it: model.safetensors where there is a model.json, else those of the
+// .pth or .pt file. Throws Error (input or io).
+SafetensorsFile read_weights(const Path& directory, const ModelSpec& spec);
+
+// Whether `directory` is a model without a model.json, made of PyTorch's file alone.
+bool is_torch_directory(const Path& directory);
 
 }  // namespace kiln

@@ -39,8 +39,8 @@ bool to_latin1(std::string_view utf8, std::string& out) {
   return true;
 }
 
-PickleValue array_of(const PickleMachine& machine, const PickleValue& extents, const PickleValue& dtype,
-                                    const PickleValue& content, bool fortran) {
+PickleValue array_of(const PickleMachine& machine, const PickleValue& extents,
+                     const PickleValue& dtype, const PickleValue& content, bool fortran) {
   if (extents.kind != Kind::tuple || dtype.kind != Kind::dtype || !content.is_string() ||
       extents.items.size() > 8)
     machine.fail("an array of an unknown form");
