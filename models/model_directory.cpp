@@ -17,7 +17,9 @@ ModelDescription describe_torch(const Path& path) {
 }  // namespace
 
 bool is_torch_directory(const Path& directory) {
-  return !std::filesystem::exists(directory / kCardFile) && find_torch_file(directory).has_value();
+  return !std::filesystem::exists(directory / kCardFile) &&
+         !std::filesystem::exists(directory / kWeightsFile) &&
+         find_torch_file(directory).has_value();
 }
 
 SafetensorsFile read_weights(const Path& directory, const ModelSpec& spec) {

@@ -12,8 +12,7 @@ constexpr std::string_view kOrderedDict = "collections.OrderedDict",
                            kParameter = "torch._utils._rebuild_parameter";
 
 bool is_storage(std::string_view name) {
-  return name.starts_with("torch.") && name.ends_with("Storage") &&
-         name.find('.', 6) == name.npos;
+  return name.starts_with("torch.") && name.ends_with("Storage") && name.find('.', 6) == name.npos;
 }
 
 }  // namespace
@@ -63,10 +62,8 @@ PickleValue TorchCalls::persistent(PickleMachine& machine, const PickleValue& id
   if (machine.item(id, 0).bytes != "storage" || type.kind != Kind::name || !key.is_string() ||
       count.kind != Kind::integer)
     machine.fail("a storage of an unknown form");
-  return {.kind = Kind::storage,
-          .integer = count.integer,
-          .bytes = key.bytes,
-          .items = {id.items[1]}};
+  return {
+      .kind = Kind::storage, .integer = count.integer, .bytes = key.bytes, .items = {id.items[1]}};
 }
 
 }  // namespace kiln

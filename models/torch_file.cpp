@@ -121,8 +121,8 @@ void TorchFile::read() {
   constexpr std::string_view kPickle = "/data.pkl";
   const ZipEntry* description = nullptr;
   for (const ZipEntry& entry : archive_->entries()) {
-    const bool here = entry.name.ends_with(kPickle) &&
-                      entry.name.find('/') == entry.name.size() - kPickle.size();
+    const bool here =
+        entry.name.ends_with(kPickle) && entry.name.find('/') == entry.name.size() - kPickle.size();
     if (here && description != nullptr) fail("holds two archives of torch.save");
     if (here) description = &entry;
   }
@@ -206,8 +206,8 @@ void TorchFile::check_inside(const TorchTensor& tensor, std::int64_t element_cou
   for (int i = 0; fits && i < tensor.shape.rank(); ++i) {
     std::int64_t reach = 0;
     if (tensor.shape[i] == 0) return;
-    fits = !__builtin_mul_overflow(tensor.shape[i] - 1,
-                                   tensor.strides[static_cast<std::size_t>(i)], &reach) &&
+    fits = !__builtin_mul_overflow(tensor.shape[i] - 1, tensor.strides[static_cast<std::size_t>(i)],
+                                   &reach) &&
            !__builtin_add_overflow(last, reach, &last);
   }
   if (!fits || last >= element_count)

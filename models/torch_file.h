@@ -7,8 +7,8 @@
 // What is read is a state dict: the whole file, or what lies in a checkpoint under
 // "model_state_dict", "state_dict", "model", "net" or "model_state". A "module." (DataParallel) or
 // "_orig_mod." (torch.compile) in front of every name is taken off. Nothing in the file is executed
-// (models/torch_calls.h); files before 1.6, TorchScript and pickled modules are refused with what to
-// do.
+// (models/torch_calls.h); files before 1.6, TorchScript and pickled modules are refused with what
+// to do.
 #pragma once
 
 #include <cstddef>

@@ -31,7 +31,8 @@ std::string kiln_name(std::string_view torchvision) {
 }
 
 void take_torchvision_names(TorchFile& file) {
-  if (file.find("layer1.0.conv1.weight") == nullptr || file.find("linear.weight") != nullptr) return;
+  if (file.find("layer1.0.conv1.weight") == nullptr || file.find("linear.weight") != nullptr)
+    return;
   for (TorchTensor& tensor : file.tensors()) tensor.name = kiln_name(tensor.name);
 }
 
@@ -125,6 +126,13 @@ ModelSpec recognise_network(TorchFile& file) {
        "convert it with kiln convert --model SPEC.json, the description of its network");
 }
 
+ModelSpec named_network(TorchFile& file, const std::string& model) {
+  const std::vector<std::string> names = model_names();
+  if (std::ranges::find(names, model) == names.end()) return find_model(model, 0);
+  take_torchvision_names(file);
+  return likeness(file, model).spec;
+}
+
 SafetensorsFile torch_weights(const TorchFile& file, const ModelSpec& spec) {
   const std::vector<ParameterLayout> layouts = parameter_layouts(spec);
   const std::set<std::string> known = names_of(layouts);
@@ -134,19 +142,18 @@ SafetensorsFile torch_weights(const TorchFile& file, const ModelSpec& spec) {
            "name the network that wrote it with --model");
   SafetensorsFile::Owned owned;
   for (const ParameterLayout& layout : layouts) {
-    owned.push_back({layout.name, DType::f32, layout.file_shape, bytes_of(weights_in(file, layout))});
+    owned.push_back(
+        {layout.name, DType::f32, layout.file_shape, bytes_of(weights_in(file, layout))});
     if (layout.role != ParameterRole::running_mean) continue;
     const TorchTensor* tracked = file.find(tracked_name(layout));
     if (tracked != nullptr && !is_floating(tracked->type) && tracked->shape.element_count() == 1)
-      owned.push_back(
-          {tracked->name, DType::i64, Shape{}, bytes_of(file.integers(*tracked))});
+      owned.push_back({tracked->name, DType::i64, Shape{}, bytes_of(file.integers(*tracked))});
   }
   return SafetensorsFile(file.path(), std::move(owned));
 }
 
 ModelCard torch_card(const ModelSpec& spec, const Path& file) {
   ModelCard card{.name = spec.name,
-                 .spec = to_json(spec),
                  .input_height = spec.height,
                  .input_width = spec.width,
                  .input_channels = spec.channels,
@@ -173,8 +180,7 @@ std::vector<Path> torch_files_in(const Path& directory) {
     const Path& path = at->path();
     std::error_code not_there;
     if (!path.filename().string().starts_with('.') &&
-        (path.extension() == ".pth" || path.extension() == ".pt") &&
-        at->is_regular_file(not_there))
+        (path.extension() == ".pth" || path.extension() == ".pt") && at->is_regular_file(not_there))
       files.push_back(path);
   }
   std::ranges::sort(files);

@@ -19,7 +19,8 @@ constexpr const char* kFirstVersion = "1";
 
 bool is_model(const Path& folder) {
   std::error_code failed;
-  return fs::is_regular_file(folder / kCardFile, failed) || torch_files_in(folder).size() == 1;
+  return fs::is_regular_file(folder / kCardFile, failed) ||
+         (torch_files_in(folder).size() == 1 && is_torch_directory(folder));
 }
 
 bool is_version(std::string_view name) {
