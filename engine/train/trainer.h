@@ -128,6 +128,7 @@ class Trainer {
   std::optional<Evaluator> evaluator_;
   TrainPosition position_;
   double last_rate_ = 0.0;
+  double last_loss_ = std::numeric_limits<double>::quiet_NaN();
   double waited_before_ = 0.0;
   Clock::time_point epoch_began_;
   double epoch_seconds_before_ = 0.0;  // of an epoch that is resumed
