@@ -9,8 +9,6 @@
 namespace kiln {
 namespace {
 
-constexpr std::int64_t kLargestPayload = 1 << 30;
-
 std::optional<std::string_view> find(std::span<const std::string> environment,
                                      std::string_view name) {
   for (const std::string& line : environment)
@@ -31,13 +29,33 @@ std::optional<std::int64_t> whole_number(std::string_view text) {
   return value;
 }
 
-// A whole number times `factor`; zero becomes `of_zero`, where that is told.
-ForeignTwin number(const char* variable, const char* flag, std::int64_t factor = 1,
-                   std::optional<std::int64_t> of_zero = {}) {
-  return {variable, flag, [variable, factor, of_zero](const std::string& text) {
+// Whole numbers, and what a flag is given for them.
+struct NumberTwin {
+  const char *variable, *flag;
+  std::int64_t factor = 1;
+  std::int64_t of_zero = 0;  // instead of zero
+};
+
+constexpr NumberTwin kNumbers[] = {
+    {"SAGEMAKER_BIND_TO_PORT", "port"},
+    {"SAGEMAKER_MODEL_SERVER_WORKERS", "threads"},
+    {"SAGEMAKER_TS_MAX_WORKERS", "threads"},
+    {"SAGEMAKER_TS_MIN_WORKERS", "threads"},
+    {"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "request-time-ms", 1000},
+    {"SAGEMAKER_MODEL_SERVER_TIMEOUT", "request-time-ms", 1000},
+    {"SAGEMAKER_TS_RESPONSE_TIMEOUT", "request-time-ms", 1000},
+    {"SAGEMAKER_STARTUP_TIMEOUT", "startup-time-ms", 1000},
+    {"SAGEMAKER_MAX_PAYLOAD_IN_MB", "max-body-bytes", 1 << 20, 1 << 30},
+    {"SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", "max-concurrent-transforms"},
+    {"SAGEMAKER_TS_BATCH_SIZE", "max-batch"},
+    {"SAGEMAKER_TS_MAX_BATCH_DELAY", "max-delay-us", 1000},
+};
+
+ForeignTwin to_twin(const NumberTwin& number) {
+  return {number.variable, number.flag, [&number](const std::string& text) {
             const auto value = whole_number(text);
-            if (!value) refuse(variable, text, "write a whole number");
-            return std::to_string(*value == 0 && of_zero ? *of_zero : *value * factor);
+            if (!value) refuse(number.variable, text, "write a whole number");
+            return std::to_string(*value == 0 ? number.of_zero : *value * number.factor);
           }};
 }
 
@@ -78,25 +96,13 @@ void add_batch_transform(std::vector<ForeignTwin>& twins) {
 
 std::vector<ForeignTwin> sagemaker_twins(std::span<const std::string> environment) {
   check_port_range(environment);
-  std::vector<ForeignTwin> twins = {
-      number("SAGEMAKER_BIND_TO_PORT", "port"),
-      number("SAGEMAKER_MODEL_SERVER_WORKERS", "threads"),
-      number("SAGEMAKER_TS_MAX_WORKERS", "threads"),
-      number("SAGEMAKER_TS_MIN_WORKERS", "threads"),
-      number("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "request-time-ms", 1000),
-      number("SAGEMAKER_MODEL_SERVER_TIMEOUT", "request-time-ms", 1000),
-      number("SAGEMAKER_TS_RESPONSE_TIMEOUT", "request-time-ms", 1000),
-      number("SAGEMAKER_STARTUP_TIMEOUT", "startup-time-ms", 1000),
-      number("SAGEMAKER_MAX_PAYLOAD_IN_MB", "max-body-bytes", 1 << 20, kLargestPayload),
-      number("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", "max-concurrent-transforms"),
-      number("SAGEMAKER_TS_BATCH_SIZE", "max-batch"),
-      number("SAGEMAKER_TS_MAX_BATCH_DELAY", "max-delay-us", 1000),
-      {"SAGEMAKER_MULTI_MODEL", "multi-model",
-       [](const std::string& text) { return text == "true" ? "true" : "false"; }},
-      {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "default-accept",
-       [](const std::string& text) { return text; }},
-      log_level(),
-  };
+  std::vector<ForeignTwin> twins;
+  for (const NumberTwin& number : kNumbers) twins.push_back(to_twin(number));
+  twins.push_back({"SAGEMAKER_MULTI_MODEL", "multi-model",
+                   [](const std::string& text) { return text == "true" ? "true" : "false"; }});
+  twins.push_back({"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "default-accept",
+                   [](const std::string& text) { return text; }});
+  twins.push_back(log_level());
   if (is_batch_transform(environment)) add_batch_transform(twins);
   return twins;
 }

@@ -47,13 +47,13 @@ HttpReply no_model() { return error_reply(404, "no model of this name is loaded"
 
 // The folder that `url` names, free of links; it lies below the root.
 Path resolve(const Path& root, const std::string& url) {
-  std::error_code failed;
-  const Path inside = fs::canonical(root, failed);
-  const Path folder = failed ? Path() : fs::canonical(inside / url, failed);
-  if (failed || !fs::is_directory(folder, failed))
+  std::error_code no_root, failed;
+  std::string inside = fs::canonical(root, no_root).string();
+  const Path folder = fs::canonical(root / url, failed);  // an absolute url stands for itself
+  if (failed || url.find('\0') != url.npos || !fs::is_directory(folder, failed))
     throw Refusal(404, "url: there is no such folder");
-  const auto [end, rest] = std::ranges::mismatch(inside, folder);
-  if (end != inside.end() || rest == folder.end())
+  if (!inside.ends_with('/')) inside += '/';
+  if (no_root || !folder.string().starts_with(inside))
     throw Refusal(400, "url: does not lie below the folder of models that this server was given");
   return folder;
 }

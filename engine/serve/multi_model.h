@@ -1,6 +1,7 @@
 // SageMaker's multi-model endpoints: the platform loads and unloads models while the server runs.
 //
-//   POST   /models                  {"model_name": N, "url": folder}: 200; 409 where N is loaded, 507
+//   POST   /models                  {"model_name": N, "url": folder}: 200; 409 where N is loaded,
+//   507
 //                                   where no room is left (the platform then unloads another)
 //   GET    /models?limit&next_page_token
 //   GET    /models/N                200 or 404

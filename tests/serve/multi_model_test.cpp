@@ -60,8 +60,7 @@ class MultiModelTest : public TempFolderTest {
   std::vector<std::string> listed(const std::string& query = "") {
     std::vector<std::string> names;
     const json page = json::parse(ask("GET", "/models" + query).body);
-    for (const json& model : page.at("models"))
-      names.push_back(model.at("modelName"));
+    for (const json& model : page.at("models")) names.push_back(model.at("modelName"));
     return names;
   }
 
