@@ -117,8 +117,9 @@ def with_variables(text: str, environment: dict[str, str]) -> str:
 def apply(config: Config, step: Step) -> None:
     """The steps that change no file."""
     if step.keyword == "ENV":
+        before = dict(config.environment)  # a step's variables do not see each other
         for name, value in pairs(step).items():
-            config.environment[name] = with_variables(value, config.environment)
+            config.environment[name] = with_variables(value, before)
     elif step.keyword == "LABEL":
         config.labels.update(pairs(step))
     elif step.keyword == "USER":
