@@ -1,9 +1,12 @@
 #include "apps/serve/server.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
 #include <future>
+#include <memory>
+#include <optional>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -15,6 +18,7 @@
 #include "engine/core/error.h"
 #include "engine/http/http_server.h"
 #include "engine/serve/built_in_hooks.h"
+#include "engine/serve/multi_model.h"
 #include "engine/serve/service.h"
 
 namespace kiln {
@@ -31,6 +35,7 @@ constexpr milliseconds kLong{3'600'000};
 serve::LoadOptions load_options(const ServeSettings& s, Device device) {
   serve::LoadOptions options{.device = device,
                              .executor_count = thread_count(s.common),
+                             .any_name = s.multi_model,
                              .name = s.name,
                              .hooks = built_in_hooks(),
                              .allow_plugins = s.allow_plugins,
@@ -43,7 +48,25 @@ serve::LoadOptions load_options(const ServeSettings& s, Device device) {
   return options;
 }
 
-serve::ServiceOptions service_options(const ServeSettings& s, Log& log) {
+serve::MultiModelOptions multi_model_options(const ServeSettings& s) {
+  const auto most = static_cast<std::uint64_t>(s.max_memory_mb) << 20;
+  return {.root = s.root,
+          .model_count = static_cast<std::size_t>(s.max_models),
+          .memory_bytes = most > 0 ? most : serve::allowed_bytes() / 5 * 4};
+}
+
+// What SageMaker's batch transform asks for: bodies of all requests at once within 100 MB.
+// BatchStrategy is left to the job: its two ends do not agree on how to write it.
+std::string execution_parameters(const ServeSettings& s) {
+  const std::uint64_t megabytes = std::max<std::uint64_t>(s.max_body_bytes >> 20, 1);
+  const std::uint64_t most = std::clamp<std::uint64_t>(
+      100 / megabytes, 1, static_cast<std::uint64_t>(thread_count(s.common)));
+  const auto told = static_cast<std::uint64_t>(s.max_concurrent_transforms);
+  return R"({"MaxConcurrentTransforms": )" + std::to_string(told > 0 ? told : most) +
+         R"(, "MaxPayloadInMB": )" + std::to_string(megabytes) + "}\n";
+}
+
+serve::ServiceOptions service_options(const ServeSettings& s, serve::MultiModel* models, Log& log) {
   return {.version = version(),
           .default_accept = s.default_accept,
           .overload_status = s.overload_status,
@@ -52,6 +75,8 @@ serve::ServiceOptions service_options(const ServeSettings& s, Log& log) {
           .limits = {.picture_count = s.max_pictures,
                      .image_side = s.max_image_side,
                      .image_pixels = s.max_image_pixels},
+          .execution_parameters = execution_parameters(s),
+          .models = models,
           .on_failure = [&log](std::string_view what) { log.warning(printable(what, 1024)); }};
 }
 
@@ -106,7 +131,11 @@ class Server {
         log_(stderr, log_level(settings.common)),
         device_(choose_device(settings.common, log_)),
         loader_(load_options(settings, device_), log_),
-        service_(table_, service_options(settings, log_)),
+        multi_model_(settings.multi_model
+                         ? std::make_unique<serve::MultiModel>(table_, loader_,
+                                                               multi_model_options(settings), log_)
+                         : nullptr),
+        service_(table_, service_options(settings, multi_model_.get(), log_)),
         http_(
             http_options(settings),
             [this](http::HttpRequest& request) { return service_.handle(request); }, log_,
@@ -126,6 +155,7 @@ class Server {
 
  private:
   void announce() const;
+  [[noreturn]] void give_up();
   int drain(int signal, LoopThread& loop);
   int next_signal(Clock::time_point until);
 
@@ -135,6 +165,7 @@ class Server {
   const Device device_;
   ModelTable table_;
   ModelLoader loader_;
+  const std::unique_ptr<serve::MultiModel> multi_model_;
   serve::Service service_;
   http::HttpServer http_;
   ModelKeeper keeper_;
@@ -142,7 +173,7 @@ class Server {
 
 // The one line on standard output.
 void Server::announce() const {
-  std::string models;
+  std::string models = settings_.multi_model ? "models come by POST /models" : "";
   for (const auto& model : table_.all())
     models += (models.empty() ? "" : ", ") + model->identity->name + " version " +
               model->identity->version;
@@ -159,24 +190,41 @@ int Server::next_signal(Clock::time_point until) {
 }
 
 int Server::run() {
+  for (const std::string& note : settings_.notes) log_.warning(note);
   std::promise<void> loaded;
   std::future<void> loading = loaded.get_future();
   LoopThread loop(http_);
-  KeeperThread keeper(keeper_, milliseconds(settings_.watch_ms), [&](std::exception_ptr fault) {
+  const auto tell = [&](std::exception_ptr fault) {
     fault ? loaded.set_exception(std::move(fault)) : loaded.set_value();
     ControlSignals::wake();
-  });
+  };
+  std::optional<KeeperThread> keeper;
+  if (settings_.multi_model)
+    tell(nullptr);
+  else
+    keeper.emplace(keeper_, milliseconds(settings_.watch_ms), tell);
+  const Clock::time_point late = Clock::now() + milliseconds(settings_.startup_time_ms);
   for (;;) {
-    const int signal = signals_.wait_for(kLong);
+    const int signal = signals_.wait_for(
+        loading.valid() ? std::chrono::duration_cast<milliseconds>(late - Clock::now()) : kLong);
     if (loop.ended()) loop.result();  // only by an exception
+    if (loading.valid() && Clock::now() >= late) give_up();
     if (loading.valid() && loading.wait_for(milliseconds(0)) == std::future_status::ready) {
       loading.get();
       service_.set_ready(true);
       announce();
     }
-    if (signal == SIGHUP) keeper.look();
+    if (signal == SIGHUP && keeper) keeper->look();
     if (signal == SIGINT || signal == SIGTERM) return drain(signal, loop);
   }
+}
+
+// A thread that loads cannot be waited for.
+void Server::give_up() {
+  log_.warning("the models are not loaded within --startup-time-ms " +
+               std::to_string(settings_.startup_time_ms) + "; ended");
+  std::fflush(nullptr);
+  ::_exit(1);
 }
 
 // No new work is asked for, then none is taken; what has begun gets its reply.

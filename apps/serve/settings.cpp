@@ -1,11 +1,11 @@
 #include "apps/serve/settings.h"
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "apps/common/flag_set.h"
 #include "apps/common/twins.h"
+#include "apps/serve/sagemaker_twins.h"
 #include "engine/core/error.h"
 
 namespace kiln {
@@ -15,12 +15,9 @@ constexpr std::int64_t kMostMilliseconds = 86'400'000;
 constexpr const char* kFooter =
     "Every flag can be given as a variable, --max-batch as KILN_MAX_BATCH; a flag is stronger, "
     "and\n"
-    "the model's model.json (\"serve\") is weaker than both. Of SageMaker's variables those that "
-    "have\n"
-    "a flag are read too: SAGEMAKER_BIND_TO_PORT, SAGEMAKER_MODEL_SERVER_WORKERS,\n"
-    "SAGEMAKER_MODEL_SERVER_TIMEOUT[_SECONDS], SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT,\n"
-    "SAGEMAKER_MAX_PAYLOAD_IN_MB, SAGEMAKER_TS_BATCH_SIZE, SAGEMAKER_TS_MAX_BATCH_DELAY and\n"
-    "SAGEMAKER_CONTAINER_LOG_LEVEL.\n\n"
+    "the model's model.json (\"serve\") is weaker than both. SageMaker's variables are read too, "
+    "and\n"
+    "weaker than a flag and its variable; docs/container.md has them.\n\n"
     "signals: SIGTERM and SIGINT finish what has begun and end with 0, a second one ends at once;\n"
     "         SIGHUP looks for new and changed models\n\n"
     "examples:\n"
@@ -34,7 +31,8 @@ void add_model_flags(FlagSet& flags, ServeSettings& s) {
       {.name = "model",
        .to = &s.root,
        .help = "Model directory, as kiln train writes it; a folder of versions (1, 2, ...) of a\n"
-               "model; or a folder of several models. Without it: /opt/ml/model"});
+               "model; or a folder of several models. Without it: /opt/ml/model, and with\n"
+               "--multi-model /opt/ml/models; SAGEMAKER_BASE_DIR stands for /opt/ml"});
   flags.add({.name = "name",
              .to = &s.name,
              .help = "Name of the one model, instead of the one in its model.json"});
@@ -50,6 +48,23 @@ void add_model_flags(FlagSet& flags, ServeSettings& s) {
              .to = &s.allow_plugins,
              .help = "Load the plug-in that a model's model.json names: code of whoever wrote the "
                      "model"});
+}
+
+void add_multi_model_flags(FlagSet& flags, ServeSettings& s) {
+  flags.add({.name = "multi-model",
+             .to = &s.multi_model,
+             .help = "Begin without a model; POST /models loads one that lies below MODEL, DELETE\n"
+                     "/models/NAME unloads it, as SageMaker's multi-model endpoints do"});
+  flags.add({.name = "max-models",
+             .to = &s.max_models,
+             .help = "With --multi-model: most models at once; one more gets 507. 0: any number",
+             .high = 1'000'000});
+  flags.add({.name = "max-memory-mb",
+             .to = &s.max_memory_mb,
+             .help =
+                 "With --multi-model: a model that would take the process beyond this gets 507;\n"
+                 "0: four fifths of the machine's or the container's memory",
+             .high = 1 << 30});
 }
 
 void add_batch_flags(FlagSet& flags, ServeSettings& s) {
@@ -105,6 +120,11 @@ void add_time_flags(FlagSet& flags, ServeSettings& s) {
   const auto time = [&flags](const char* name, std::int64_t* to, const char* help) {
     flags.add({.name = name, .to = to, .help = help, .high = kMostMilliseconds});
   };
+  flags.add({.name = "startup-time-ms",
+             .to = &s.startup_time_ms,
+             .help = "For the models to be loaded; then the server ends with 1",
+             .low = 1,
+             .high = kMostMilliseconds});
   time("header-time-ms", &s.header_time_ms, "For a request's header to arrive; then 408");
   time("body-time-ms", &s.body_time_ms, "For a request's body to arrive; then 408");
   time("idle-time-ms", &s.idle_time_ms, "Between two requests of a connection; then it is closed");
@@ -159,66 +179,23 @@ void add_limit_flags(FlagSet& flags, ServeSettings& s) {
              .help = "Pixels of a PNG or JPEG picture",
              .low = 1,
              .high = 1 << 28});
+  flags.add({.name = "max-concurrent-transforms",
+             .to = &s.max_concurrent_transforms,
+             .help =
+                 "What /execution-parameters tells batch transform; 0: as many as --threads, as\n"
+                 "far as their bodies stay within 100 MB",
+             .high = 10'000});
   flags.add({.name = "log-level",
              .to = &s.common.log_level,
              .help = "What to log: quiet, info or debug",
              .choices = {"quiet", "info", "debug"}});
 }
 
-// A whole number times `factor`.
-std::function<std::string(const std::string&)> times(const char* variable, std::int64_t factor) {
-  return [variable, factor](const std::string& text) {
-    std::int64_t value = 0;
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (fault != std::errc() || end != text.data() + text.size() || value < 0 ||
-        value > (std::int64_t{1} << 40))
-      throw Error(ErrorKind::usage, variable, "cannot be " + printable(text),
-                  "write a whole number");
-    return std::to_string(value * factor);
-  };
-}
-
-// Python's levels: 10 is debug, 20 info, and above that are warnings, which kiln always writes.
-std::string log_level_of(const std::string& text) {
-  const std::string number = times("SAGEMAKER_CONTAINER_LOG_LEVEL", 1)(text);
-  std::int64_t level = 0;
-  std::from_chars(number.data(), number.data() + number.size(), level);
-  return level <= 10 ? "debug" : level <= 20 ? "info" : "quiet";
-}
-
-// Source: the SageMaker inference toolkit's parameters.
-std::vector<ForeignTwin> sagemaker_twins() {
-  const auto number = [](const char* variable, const char* flag, std::int64_t factor) {
-    return ForeignTwin{variable, flag, times(variable, factor)};
-  };
-  return {
-      number("SAGEMAKER_BIND_TO_PORT", "port", 1),
-      number("SAGEMAKER_MODEL_SERVER_WORKERS", "threads", 1),
-      number("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "request-time-ms", 1000),
-      number("SAGEMAKER_MODEL_SERVER_TIMEOUT", "request-time-ms", 1000),
-      number("SAGEMAKER_MAX_PAYLOAD_IN_MB", "max-body-bytes", 1 << 20),
-      number("SAGEMAKER_TS_BATCH_SIZE", "max-batch", 1),
-      number("SAGEMAKER_TS_MAX_BATCH_DELAY", "max-delay-us", 1000),
-      {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "default-accept",
-       [](const std::string& text) { return text; }},
-      {"SAGEMAKER_CONTAINER_LOG_LEVEL", "log-level", log_level_of},
-  };
-}
-
-// Where the container contract puts the model.
-std::string container_model(std::span<const std::string> environment) {
-  constexpr std::string_view kBase = "SAGEMAKER_BASE_DIR=";
-  std::string base = "/opt/ml";
-  for (const std::string& line : environment)
-    if (line.starts_with(kBase)) base = line.substr(kBase.size());
-  return base + "/model";
-}
-
 void choose_root(const FlagSet& flags, std::span<const std::string> environment, ServeSettings& s) {
   const bool given = !s.root.empty();
-  if (!given) s.root = container_model(environment);
+  if (!given) s.root = sagemaker_base(environment) + (s.multi_model ? "/models" : "/model");
   std::error_code failed;
-  if (!given && !s.print_config && !std::filesystem::is_directory(s.root, failed))
+  if (!given && !s.print_config && !s.multi_model && !std::filesystem::is_directory(s.root, failed))
     throw Error(ErrorKind::usage, "model", "is missing, and there is no " + s.root,
                 "name a model directory: " + flags.program() + " MODEL_DIR");
   s.rows.push_back({"model", s.root, given ? "argument" : "default"});
@@ -234,6 +211,7 @@ ServeSettings read_serve_settings(int argc, char** argv, std::span<const std::st
                 "Inference\nProtocol v2 below /v2, Prometheus metrics at /metrics, a page at /",
                 kFooter);
   add_model_flags(flags, s);
+  add_multi_model_flags(flags, s);
   add_compute_flags(flags, s);
   add_http_flags(flags, s);
   add_limit_flags(flags, s);
@@ -247,8 +225,9 @@ ServeSettings read_serve_settings(int argc, char** argv, std::span<const std::st
   // Variables of the engine, of other programs of kiln and of its tests, which a shell may have.
   Twins twins(environment, {"KILN_CPU_ISA", "KILN_DATA", "KILN_CACHE_DIR", "KILN_PEER_PYTHON",
                             "KILN_BIN_DIR", "KILN_SOURCE_DIR"});
-  twins.apply(flags, sagemaker_twins());
+  twins.apply(flags, sagemaker_twins(environment));
   choose_root(flags, environment, s);
+  s.notes = unread_sagemaker_code(environment);
   for (const FlagSet::Entry& entry : flags.entries())
     if (entry.flag.is_setting) s.rows.push_back({entry.flag.name, entry.value, entry.origin});
   return s;

@@ -27,10 +27,13 @@ struct ServeSettings {
   std::uint64_t max_body_bytes = 6u << 20;
   std::int64_t max_pictures = 1 << 12, max_image_pixels = 1 << 24;
   int max_image_side = 4096, max_connections = 1024, decoders = 1;
+  int max_concurrent_transforms = 0, max_models = 0;
+  std::int64_t max_memory_mb = 0, startup_time_ms = 600'000;
   std::int64_t header_time_ms = 10'000, body_time_ms = 30'000, idle_time_ms = 75'000;
   std::int64_t drain_delay_ms = 0, drain_time_ms = 25'000, drain_idle_ms = 500;
   std::int64_t watch_ms = 1'000;
-  bool no_ui = false, allow_plugins = false;
+  bool no_ui = false, allow_plugins = false, multi_model = false;
+  std::vector<std::string> notes;  // for the log
 
   // One row of --print-config.
   struct Row {

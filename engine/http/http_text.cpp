@@ -8,7 +8,7 @@
 namespace kiln::http {
 
 std::string_view http_reason(int status) {
-  static constexpr std::array<std::pair<int, std::string_view>, 20> kReasons = {
+  static constexpr std::array<std::pair<int, std::string_view>, 21> kReasons = {
       {{100, "Continue"},
        {200, "OK"},
        {204, "No Content"},
@@ -28,7 +28,8 @@ std::string_view http_reason(int status) {
        {501, "Not Implemented"},
        {503, "Service Unavailable"},
        {504, "Gateway Timeout"},
-       {505, "HTTP Version Not Supported"}}};
+       {505, "HTTP Version Not Supported"},
+       {507, "Insufficient Storage"}}};
   for (const auto& [code, reason] : kReasons)
     if (code == status) return reason;
   return "Unknown";

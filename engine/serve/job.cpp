@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -10,6 +11,9 @@ namespace kiln::serve {
 namespace {
 
 constexpr std::string_view kJsonBytesField = "Inference-Header-Content-Length";
+// What a client of SageMaker sends along and finds again in the reply.
+constexpr std::string_view kAttributesField = "X-Amzn-SageMaker-Custom-Attributes";
+constexpr std::size_t kMostAttributes = 1024, kMostId = 128;
 
 http::HttpReply to_http(HookReply reply) {
   const bool printable =
@@ -101,7 +105,8 @@ Job::Job(const http::HttpRequest& request, Endpoint endpoint,
       begin_(request.arrived),
       identity_(std::move(identity)),
       support_(support),
-      request_id_(request_id_of(request.header)) {}
+      request_id_(request_id_of(request.header)),
+      custom_attributes_(echo_of(request.header, kAttributesField, kMostAttributes)) {}
 
 // Hooks are code of others: what they say is held to the shape.
 payload::Pictures Job::decode(std::string_view body) {
@@ -167,6 +172,8 @@ http::HttpReply Job::fail_by_exception(std::string_view message) {
   } catch (const payload::Refusal& refusal) {
     why = refusal.what();
     if (refusal.status() >= 400 && refusal.status() <= 599) return fail(refusal.status(), why);
+  } catch (const std::bad_alloc&) {
+    return fail(507, "no memory is left for this request");
   } catch (const std::exception& fault) {
     why = fault.what();
   } catch (...) {
@@ -180,6 +187,8 @@ http::HttpReply Job::finish(http::HttpReply reply) {
   support_.metrics->count(endpoint_, reply.status, Clock::now() - begin_);
   if (reply.status == 429 || reply.status == 503) reply.fields.push_back({"Retry-After", "1"});
   if (!request_id_.empty()) reply.fields.push_back({"X-Request-Id", request_id_});
+  if (!custom_attributes_.empty())
+    reply.fields.push_back({std::string(kAttributesField), custom_attributes_});
   return reply;
 }
 
@@ -207,11 +216,14 @@ payload::ModelFacts facts_of(const ModelIdentity& identity) {
           .classes = static_cast<std::int64_t>(identity.classes.size())};
 }
 
+std::string echo_of(const http::HttpHeader& header, std::string_view name, std::size_t most) {
+  const std::string_view text = header.field(name);
+  const bool printable = std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
+  return printable && text.size() <= most ? std::string(text) : std::string();
+}
+
 std::string request_id_of(const http::HttpHeader& header) {
-  constexpr std::size_t kMost = 128;
-  const std::string_view id = header.field("X-Request-Id");
-  const bool printable = std::ranges::all_of(id, [](char c) { return c >= ' ' && c <= '~'; });
-  return printable && id.size() <= kMost ? std::string(id) : std::string();
+  return echo_of(header, "X-Request-Id", kMostId);
 }
 
 }  // namespace kiln::serve

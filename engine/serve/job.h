@@ -77,7 +77,7 @@ class Job : public Waiter {
   const std::shared_ptr<const ModelIdentity> identity_;
   const JobSupport& support_;
   std::shared_ptr<http::DeferredReply> deferred_;
-  std::string request_id_, body_;
+  std::string request_id_, custom_attributes_, body_;
 };
 
 // POST /invocations. `accept`: what the client takes. nullptr where neither the server nor the
@@ -93,6 +93,10 @@ std::unique_ptr<Job> make_inference(const http::HttpRequest& request,
                                     const JobSupport& support);
 
 payload::ModelFacts facts_of(const ModelIdentity& identity);
+
+// A field of the request that comes back in its reply: where it is printable and no longer than
+// `most`, else empty.
+std::string echo_of(const http::HttpHeader& header, std::string_view name, std::size_t most);
 
 // X-Request-Id of the request, where it is short and printable.
 std::string request_id_of(const http::HttpHeader& header);

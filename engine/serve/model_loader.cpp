@@ -95,11 +95,15 @@ std::string ModelLoader::name_of(const ModelFolder& folder, const ModelCard& car
   const std::string& name = !folder.name.empty()    ? folder.name
                             : options_.name.empty() ? card.name
                                                     : options_.name;
-  if (!payload::valid_model_name(name))
+  if (!options_.any_name && !payload::valid_model_name(name))
     throw Error(ErrorKind::input, (folder.path / kCardFile).string(),
                 "has the name \"" + printable(name) + "\", which does not do for an address",
                 "give one with --name");
   return name;
+}
+
+void ModelLoader::forget(const std::string& name) {
+  std::erase_if(metrics_, [&name](const auto& entry) { return entry.first.first == name; });
 }
 
 std::shared_ptr<BatcherMetrics> ModelLoader::metrics_of(const ModelIdentity& identity,

@@ -32,7 +32,8 @@ struct LoadOptions {
   Device device;
   int executor_count = 1;  // threads of a model on the CPU; another device has one
   Inlining inlining = Inlining::automatic;
-  std::string name;  // of a model whose folder does not name it; empty: the card's name
+  bool any_name = false;  // a folder may have a name that does not do for an address
+  std::string name;       // of a model whose folder does not name it; empty: the card's name
   std::shared_ptr<const Hooks> hooks;  // of models whose cards name no plug-in; empty: none
   bool allow_plugins = false;
   // What the operator says, over what the model's card says, over the default.
@@ -49,6 +50,9 @@ class ModelLoader {
 
   // Throws Error (input, io or unsupported). By one thread at a time.
   ModelTable::Entry load(const ModelFolder& folder);
+  // Sets back what is counted for models of this name: another of the name begins at zero. By the
+  // same thread.
+  void forget(const std::string& name);
 
  private:
   std::shared_ptr<BatcherMetrics> metrics_of(const ModelIdentity& identity, std::int64_t max_batch);

@@ -9,6 +9,7 @@
 #include "engine/payload/encode.h"
 #include "engine/payload/inference_protocol.h"
 #include "engine/payload/media_type.h"
+#include "engine/serve/load_request.h"
 #include "engine/serve/replies.h"
 
 namespace kiln::serve {
@@ -109,6 +110,10 @@ Service::Reply Service::route(HttpRequest& request, std::string_view path, bool&
     return only_get(request,
                     [&] { return json_reply(ready() ? 200 : 503, payload::ready_reply(ready())); });
   if (path.starts_with(kModels)) return route_model(request, path.substr(kModels.size()), counted);
+  if (path == "/execution-parameters" && !options_.execution_parameters.empty())
+    return only_get(request, [&] { return json_reply(200, options_.execution_parameters); });
+  if (options_.models != nullptr && MultiModel::owns(path))
+    return route_models(request, path, counted);
   if (options_.ui && DemoPage::owns(path)) return page_.handle(request, path);
   return error_reply(404, "there is nothing at this path");
 }
@@ -145,6 +150,16 @@ Service::Reply Service::route_model(HttpRequest& request, std::string_view rest,
   return start(request, model, make_inference(request, model->identity, support_));
 }
 
+Service::Reply Service::route_models(HttpRequest& request, std::string_view path, bool& counted) {
+  const auto invoked = MultiModel::invoked_model(path);
+  if (!invoked) return options_.models->handle(request);
+  if (request.header.method != "POST") return wrong_method("POST");
+  const auto name = decode_percent(*invoked);
+  const ModelTable::Entry model = name && !name->empty() ? models_.find(*name) : nullptr;
+  if (model == nullptr) return error_reply(404, "no model of this name is loaded");
+  return invoke(request, model, counted);
+}
+
 Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
   if (request.header.method != "POST") return wrong_method("POST");
   const ModelTable::Entry model =
@@ -153,6 +168,11 @@ Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
     if (models_.all().empty()) return error_reply(503, "no model is loaded");
     return error_reply(404, "name one of the models in X-Amzn-SageMaker-Target-Model");
   }
+  return invoke(request, model, counted);
+}
+
+Service::Reply Service::invoke(HttpRequest& request, const ModelTable::Entry& model,
+                               bool& counted) {
   std::string_view accept = request.header.field("Accept");
   if (accept.empty() || accept == "*/*") accept = options_.default_accept;
   std::unique_ptr<Job> job = make_invocation(

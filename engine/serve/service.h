@@ -5,6 +5,9 @@
 //   POST /invocations               pictures in, results out (SageMaker)
 //   GET  /v2, /v2/health/live, /v2/health/ready, /v2/models/M[/versions/V][/ready]
 //   POST /v2/models/M[/versions/V]/infer      the Open Inference Protocol
+//   GET  /execution-parameters      what batch transform should ask for (SageMaker)
+//   .... /models, /models/M         come and go (engine/serve/multi_model.h)
+//   POST /models/M/invoke           as /invocations
 //   GET  /metrics                   Prometheus
 //   GET  /, /ui/...                 the demo page (engine/serve/ui/demo_page.h)
 //
@@ -26,6 +29,7 @@
 #include "engine/http/http_server.h"
 #include "engine/payload/decode.h"
 #include "engine/serve/job.h"
+#include "engine/serve/multi_model.h"
 #include "engine/serve/request_metrics.h"
 #include "engine/serve/served_model.h"
 #include "engine/serve/ui/demo_page.h"
@@ -42,6 +46,8 @@ struct ServiceOptions {
   std::size_t waiting_bodies = 64;
   bool ui = true;  // the demo page
   payload::DecodeLimits limits;
+  std::string execution_parameters;  // JSON of /execution-parameters; empty: no such path
+  MultiModel* models = nullptr;      // the paths below /models; it must outlive the service
   // Hears of faults in requests that are not the client's, from any thread; must outlive the
   // models.
   std::function<void(std::string_view)> on_failure;
@@ -65,7 +71,9 @@ class Service {
 
   Reply route(http::HttpRequest& request, std::string_view path, bool& counted);
   Reply route_model(http::HttpRequest& request, std::string_view rest, bool& counted);
+  Reply route_models(http::HttpRequest& request, std::string_view path, bool& counted);
   Reply invoke(http::HttpRequest& request, bool& counted);
+  Reply invoke(http::HttpRequest& request, const ModelTable::Entry& model, bool& counted);
   Reply start(http::HttpRequest& request, const ModelTable::Entry& model, std::unique_ptr<Job> job);
   void start_worker(const ModelTable::Entry& model, std::unique_ptr<Job> job);
   // A request with its pictures.

@@ -106,6 +106,59 @@ TEST(ServeSettings, SageMakersVariables) {
   EXPECT_THAT(fault({"m"}, {"SAGEMAKER_BIND_TO_PORT=99999"}), HasSubstr("SAGEMAKER_BIND_TO_PORT"));
 }
 
+TEST(ServeSettings, VariablesOfMultiModelEndpoints) {
+  EXPECT_TRUE(read({"m"}, {"SAGEMAKER_MULTI_MODEL=true"}).multi_model);
+  for (const char* other : {"True", "1", "yes", "", " true", "false"})
+    EXPECT_FALSE(read({"m"}, {std::string("SAGEMAKER_MULTI_MODEL=") + other}).multi_model) << other;
+  EXPECT_EQ(read({"serve"}, {"SAGEMAKER_MULTI_MODEL=true"}).root, "/opt/ml/models");
+  EXPECT_EQ(read({}, {"SAGEMAKER_MULTI_MODEL=true", "SAGEMAKER_BASE_DIR=/none"}).root,
+            "/none/models");
+  EXPECT_EQ(read({"--multi-model"}, {"SAGEMAKER_BASE_DIR="}).root, "/opt/ml/models");
+}
+
+TEST(ServeSettings, VariablesOfBatchTransform) {
+  for (const char* on : {"true", "True"}) {
+    const ServeSettings s = read(
+        {"m"}, {std::string("SAGEMAKER_BATCH=") + on, "SAGEMAKER_MAX_PAYLOAD_IN_MB=0",
+                "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS=3", "SAGEMAKER_BATCH_STRATEGY=MULTI_RECORD"});
+    EXPECT_EQ(s.max_body_bytes, 1u << 30) << "0 is no limit there";
+    EXPECT_EQ(s.max_concurrent_transforms, 3);
+    EXPECT_EQ(s.request_time_ms, 3'600'000);
+    EXPECT_EQ(s.queue, 65'536);
+  }
+  EXPECT_EQ(read({"m"}, {"SAGEMAKER_BATCH=false"}).queue, std::nullopt);
+  EXPECT_EQ(
+      read({"m"}, {"SAGEMAKER_BATCH=true", "SAGEMAKER_MODEL_SERVER_TIMEOUT=5"}).request_time_ms,
+      5'000);
+}
+
+TEST(ServeSettings, WorkersAndTimesInEveryNameThatSageMakerHasForThem) {
+  EXPECT_EQ(read({"m"}, {"SAGEMAKER_TS_MIN_WORKERS=2"}).common.thread_count, 2);
+  EXPECT_EQ(
+      read({"m"}, {"SAGEMAKER_TS_MIN_WORKERS=2", "SAGEMAKER_TS_MAX_WORKERS=4"}).common.thread_count,
+      4);
+  EXPECT_EQ(read({"m"}, {"SAGEMAKER_TS_MAX_WORKERS=4", "SAGEMAKER_MODEL_SERVER_WORKERS=1"})
+                .common.thread_count,
+            1);
+  EXPECT_EQ(read({"m"}, {"SAGEMAKER_TS_RESPONSE_TIMEOUT=7"}).request_time_ms, 7'000);
+  EXPECT_EQ(read({"m"}, {"SAGEMAKER_STARTUP_TIMEOUT=9"}).startup_time_ms, 9'000);
+  EXPECT_EQ(read({"m"}, {}).startup_time_ms, 600'000);
+}
+
+TEST(ServeSettings, ThePortRangeIsChecked) {
+  EXPECT_EQ(fault({"m"}, {"SAGEMAKER_SAFE_PORT_RANGE=13000-14000"}), "");
+  for (const char* bad : {"13000", "14000-13000", "a-b", "1-99999", "1-2-3", "-1-5"})
+    EXPECT_THAT(fault({"m"}, {std::string("SAGEMAKER_SAFE_PORT_RANGE=") + bad}),
+                HasSubstr("SAGEMAKER_SAFE_PORT_RANGE: cannot be "))
+        << bad;
+}
+
+TEST(ServeSettings, PythonCodeThatIsNotRunIsNamed) {
+  EXPECT_THAT(read({"m"}, {"SAGEMAKER_PROGRAM=inference.py", "SAGEMAKER_SUBMIT_DIRECTORY="}).notes,
+              testing::ElementsAre(HasSubstr("SAGEMAKER_PROGRAM: inference.py")));
+  EXPECT_TRUE(read({"m"}).notes.empty());
+}
+
 TEST(ServeSettings, UnknownAndImpossibleThingsAreErrorsWithAMend) {
   EXPECT_THAT(fault({"m", "--prot", "1"}), HasSubstr("did you mean --port?"));
   EXPECT_THAT(fault({"m"}, {"KILN_MAX_BATHC=1"}), HasSubstr("did you mean KILN_MAX_BATCH?"));

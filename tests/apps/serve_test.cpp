@@ -133,6 +133,70 @@ TEST_F(ServeTest, AFolderOfModelsWithVersions) {
   EXPECT_THAT(ask(port, named), StartsWith("HTTP/1.1 200 "));
 }
 
+// As SageMaker starts a container: one word, and the rest in variables.
+TEST_F(ServeTest, TheContainersCommandServesTheContainersModel) {
+  const std::filesystem::path base = folder() / "ml";
+  std::filesystem::create_directories(base);
+  std::filesystem::rename(model(), base / "model");
+  // What a training job leaves beside a model, and local mode's tarball.
+  std::filesystem::create_directories(base / "model/code");
+  std::ofstream(base / "model/code/inference.py") << "import torch\n";
+  std::ofstream(base / "model/model.tar.gz") << "no archive";
+  RunningServer server({"serve"}, {"SAGEMAKER_BASE_DIR=" + base.string(),
+                                   "SAGEMAKER_BIND_TO_PORT=0", "SAGEMAKER_PROGRAM=inference.py"});
+  const std::uint16_t port = server.wait_until_ready();
+  EXPECT_THAT(ask(port, picture_request()), HasSubstr("[["));
+  EXPECT_THAT(
+      body_of(get(port, "/execution-parameters")),
+      testing::MatchesRegex(R"(\{"MaxConcurrentTransforms": [0-9]+, "MaxPayloadInMB": 6\}.)"));
+  EXPECT_TRUE(server.wait_for_log("SAGEMAKER_PROGRAM: inference.py is Python code"));
+}
+
+TEST_F(ServeTest, ModelsOfAMultiModelEndpointComeAndGo) {
+  const std::filesystem::path base = folder() / "ml";
+  RunningServer server({"serve"}, {"SAGEMAKER_BASE_DIR=" + base.string(),
+                                   "SAGEMAKER_BIND_TO_PORT=0", "SAGEMAKER_MULTI_MODEL=true"});
+  const std::uint16_t port = server.wait_until_ready();
+  EXPECT_THAT(get(port, "/ping"), StartsWith("HTTP/1.1 200 ")) << "without a model, or a folder";
+  const std::filesystem::path url = base / "models/0f4a/model";
+  std::filesystem::create_directories(url.parent_path());
+  std::filesystem::rename(model(), url);
+  const std::string load = R"({"model_name": "0f4a", "url": ")" + url.string() + "\"}";
+  const auto post = [&](const std::string& path, const std::string& body) {
+    return ask(port, "POST " + path + " HTTP/1.1\r\nHost: a\r\nContent-Length: " +
+                         std::to_string(body.size()) + "\r\n\r\n" + body);
+  };
+  EXPECT_THAT(post("/models", load), StartsWith("HTTP/1.1 200 OK"));
+  EXPECT_THAT(post("/models", load), StartsWith("HTTP/1.1 409 Conflict"));
+  std::string request = picture_request();
+  request.replace(request.find("/invocations"), 12, "/models/0f4a/invoke");
+  EXPECT_THAT(ask(port, request), HasSubstr("[["));
+  EXPECT_THAT(ask(port, "DELETE /models/0f4a HTTP/1.1\r\nHost: a\r\n\r\n"),
+              StartsWith("HTTP/1.1 200 OK"));
+  EXPECT_THAT(ask(port, request), StartsWith("HTTP/1.1 404 Not Found"));
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.finish().code, 0);
+}
+
+TEST_F(ServeTest, AnEndpointHasRoomForSoManyModels) {
+  const std::filesystem::path base = folder() / "ml";
+  RunningServer server({"--multi-model", base / "models", "--port", "0", "--max-memory-mb", "1"});
+  const std::uint16_t port = server.wait_until_ready();
+  std::filesystem::create_directories(base / "models");
+  std::filesystem::rename(model(), base / "models/one");
+  EXPECT_THAT(ask(port,
+                  "POST /models HTTP/1.1\r\nHost: a\r\nContent-Length: 36\r\n\r\n"
+                  R"({"model_name": "one", "url": "one"} )"),
+              StartsWith("HTTP/1.1 507 Insufficient Storage"));
+}
+
+TEST_F(ServeTest, ModelsThatTakeTooLongToLoadEndTheServer) {
+  RunningServer server({model(), "--port", "0", "--startup-time-ms", "1", "--max-batch", "4096"});
+  const ProcessResult result = server.finish();
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err, HasSubstr("--startup-time-ms 1"));
+}
+
 TEST_F(ServeTest, WhatCannotBeServedIsOneLine) {
   const std::string good = model();
   const std::string cut = path("cut");

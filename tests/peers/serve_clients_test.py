@@ -15,12 +15,14 @@ import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import unittest
 import warnings
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = "import boto3, numpy, PIL, prometheus_client, sagemaker, tritonclient.http"
@@ -53,12 +55,14 @@ run_by_clients_python()
 import boto3  # noqa: E402
 import numpy  # noqa: E402
 import tritonclient.http as triton  # noqa: E402
+import urllib3  # noqa: E402
 from PIL import Image  # noqa: E402
 from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 from sagemaker.deserializers import (CSVDeserializer, JSONDeserializer,  # noqa: E402
                                      NumpyDeserializer)
 from sagemaker.local import LocalSession  # noqa: E402
 from sagemaker.local.local_session import LocalSagemakerRuntimeClient  # noqa: E402
+from sagemaker.model import Model  # noqa: E402
 from sagemaker.predictor import Predictor  # noqa: E402
 from sagemaker.serializers import CSVSerializer, JSONSerializer, NumpySerializer  # noqa: E402
 from tritonclient.utils import InferenceServerException  # noqa: E402
@@ -247,10 +251,128 @@ class SageMaker(Clients):
         reply = boto_client().invoke_endpoint(EndpointName="kiln", Body=WORLD.npy(),
                                               ContentType="application/x-npy", Accept="text/csv")
         self.assertEqual(reply["ContentType"], "text/csv")
+        self.assertNotIn("CustomAttributes", reply)
         self.check(numpy.loadtxt(io.BytesIO(reply["Body"].read()), delimiter=","))
+        reply = boto_client().invoke_endpoint(EndpointName="kiln", Body=WORLD.npy(),
+                                              ContentType="application/x-npy",
+                                              CustomAttributes="trace=7, b", InferenceId="1")
+        self.assertEqual(reply["CustomAttributes"], "trace=7, b")
         with self.assertRaises(boto_client().exceptions.ClientError) as caught:
             boto_client().invoke_endpoint(EndpointName="kiln", Body=b"x", ContentType="text/csv")
         self.assertEqual(caught.exception.response["ResponseMetadata"]["HTTPStatusCode"], 400)
+
+
+class ProcessContainer:
+    """In place of the SDK's container: `kiln-serve serve` with the same variables, no Docker."""
+
+    def __init__(self, _instance_type, _instance_count, _image, sagemaker_session, **_):
+        self.port = sagemaker_session.config["local"]["serving_port"]
+        self.base = tempfile.TemporaryDirectory(prefix="kiln-ml-")
+
+    def serve(self, model_dir, environment):
+        (Path(self.base.name) / "model").symlink_to(model_dir.removeprefix("file://"))
+        told = {"SAGEMAKER_BASE_DIR": self.base.name, "SAGEMAKER_BIND_TO_PORT": str(self.port)}
+        self.process = subprocess.Popen(
+            [BIN / "kiln-serve", "serve"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env={**without_settings(), **{n: str(v) for n, v in environment.items()}, **told})
+
+    def stop_serving(self):
+        self.process.terminate()
+        if self.process.wait(40) != 0:
+            raise RuntimeError(f"kiln-serve ended with {self.process.returncode}")
+        self.base.cleanup()
+
+
+class LocalMode(Clients):
+    """The SDK's own local mode from deploy() and transform() to the last byte, but for Docker."""
+
+    def setUp(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.session = LocalSession(boto_session())
+        self.session.config = {"local": {"serving_port": self.port}}
+        for name, own in (("local.entities._SageMakerContainer", ProcessContainer),
+                          ("telemetry.telemetry_logging._requests_helper", mock.Mock())):
+            patch = mock.patch(f"sagemaker.{name}", own)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def model(self):
+        return Model("kiln", f"file://{WORLD.model}", role="arn:aws:iam::111111111111:role/none",
+                     env={"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}, predictor_cls=Predictor,
+                     sagemaker_session=self.session)
+
+    def test_deploy_predict_delete(self):
+        predictor = self.model().deploy(1, "local", serializer=NumpySerializer(),
+                                        deserializer=NumpyDeserializer())
+        try:
+            self.check(predictor.predict(WORLD.values))
+        finally:
+            predictor.delete_endpoint()
+
+    def test_batch_transform(self):
+        lines = [",".join(map(repr, row.ravel().tolist())) for row in WORLD.values]
+        data, results = WORLD.folder / "batch.csv", WORLD.folder / "results"
+        data.write_text("\n".join(lines) + "\n")
+        for strategy in ("MultiRecord", "SingleRecord", None):
+            with self.subTest(strategy):
+                shutil.rmtree(results, ignore_errors=True)
+                transformer = self.model().transformer(
+                    1, "local", strategy=strategy, accept="text/csv", assemble_with="Line",
+                    output_path=f"file://{results}", env={"SAGEMAKER_TS_BATCH_SIZE": "4"})
+                transformer.transform(f"file://{data}", content_type="text/csv", split_type="Line",
+                                      wait=False, logs=False)
+                text = (results / "batch.csv.out").read_text()
+                rows = [line.split(",") for line in text.splitlines() if line]
+                self.check(numpy.array(rows, "f8"))
+
+
+class MultiModel(Clients):
+    """As the platform drives a multi-model endpoint; names are hashes, boto3 names files."""
+
+    def test_load_list_invoke_unload(self):
+        with tempfile.TemporaryDirectory(prefix="kiln-mme-") as base:
+            name = "5a8cc71e4ff04a2e"
+            place = Path(base) / "models" / name
+            place.mkdir(parents=True)
+            (place / "model").symlink_to(WORLD.model)
+            shutil.copytree(WORLD.model, place / "copy")
+            with mock.patch.dict(os.environ, {"SAGEMAKER_MULTI_MODEL": "true",
+                                              "SAGEMAKER_BASE_DIR": base}):
+                server = subprocess.Popen([BIN / "kiln-serve", "serve", "--port", "0"],
+                                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                          text=True, env=without_settings())
+            try:
+                self.drive(re.search(r"http://\S+:\d+", server.stdout.readline())[0].replace(
+                    "0.0.0.0", "127.0.0.1"), name, place)
+            finally:
+                server.terminate()
+                self.assertEqual(server.wait(40), 0)
+                server.stdout.close()
+
+    def drive(self, url, name, place):
+        pool = urllib3.PoolManager()
+
+        def ask(method, path, body=None, **fields):
+            reply = pool.request(method, url + path, body=body, headers=fields)
+            return reply.status, reply.data
+
+        self.assertEqual(ask("GET", "/ping")[0], 200)
+        wish = {"model_name": name, "url": str(place / "model")}
+        self.assertEqual(ask("POST", "/models", json.dumps(wish))[0], 400)  # a link out of the root
+        wish["url"] = str(place / "copy")
+        self.assertEqual(ask("POST", "/models", json.dumps(wish))[0], 200)
+        self.assertEqual(ask("POST", "/models", json.dumps(wish))[0], 409)
+        self.assertEqual(json.loads(ask("GET", "/models?limit=10")[1]),
+                         {"models": [{"modelName": name, "modelUrl": wish["url"]}]})
+        fields = {"Content-Type": "application/x-npy", "Accept": "application/x-npy",
+                  "X-Amzn-SageMaker-Target-Model": "cats.tar.gz"}
+        status, body = ask("POST", f"/models/{name}/invoke", WORLD.npy(), **fields)
+        self.assertEqual(status, 200)
+        self.check(numpy.load(io.BytesIO(body)))
+        self.assertEqual(ask("DELETE", f"/models/{name}")[0], 200)
+        self.assertEqual(ask("POST", f"/models/{name}/invoke", WORLD.npy(), **fields)[0], 404)
 
 
 class Triton(Clients):

@@ -230,6 +230,18 @@ TEST_F(ServiceTest, LargeBodiesGoToWorkers) {
   EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,x").status, 400);
 }
 
+TEST_F(ServiceTest, CustomAttributesComeBackWhereTheyAreAHeadersValue) {
+  const auto echo = [&](const std::string& sent) {
+    return field(invoke("text/csv", "1,2,3,4,5,6", {{"X-Amzn-SageMaker-Custom-Attributes", sent}}),
+                 "X-Amzn-SageMaker-Custom-Attributes");
+  };
+  EXPECT_EQ(echo("trace=7; a, b"), "trace=7; a, b");
+  EXPECT_EQ(echo(std::string(1024, 'a')), std::string(1024, 'a'));
+  EXPECT_EQ(echo(std::string(1025, 'a')), "");
+  EXPECT_EQ(echo("\xc3\xa9"), "");
+  EXPECT_EQ(echo(""), "");
+}
+
 TEST_F(ServiceTest, AFullQueueIsTold) {
   models_.put(make_model("sum", "8", false, 1));
   std::unique_lock held(*hold_);
