@@ -82,8 +82,9 @@ int run(const ContainerPaths& paths, const std::vector<std::string>& words, Sign
   announce(plan);
   for (const Path& folder : {paths.model(), paths.output_data(), paths.checkpoints()})
     make_directories(folder);
-  restore_metrics(paths);
-  Narrator narrator(plan, stdout, [&] { keep_metrics(paths); });
+  const JobFiles files(paths, plan.flags.model, plan.script->story == Story::spot);
+  files.restore_metrics();
+  Narrator narrator(plan, stdout, &files);
   const int code = run_training(plan.flags, signals, &narrator);
   if (code == 0) {
     write_success(paths);

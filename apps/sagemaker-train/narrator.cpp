@@ -43,7 +43,8 @@ void Narrator::tell_checkpoint(const RunFacts& facts) {
   if (facts.position.step == 0) return;
   print("----------------------------");
   print("Checkpoint file found!");
-  print("Loading Checkpoint From: %s", facts.checkpoint.c_str());
+  print("Loading Checkpoint From: %s",
+        (facts.checkpoint.parent_path() / kTorchCheckpointFile).c_str());
   print("Checkpoint File Loaded - epoch_number: %lld - step: %lld",
         static_cast<long long>(facts.position.epoch), static_cast<long long>(facts.position.step));
   print("Resuming training from epoch: %lld", static_cast<long long>(facts.position.epoch + 1));
@@ -111,16 +112,19 @@ void Narrator::epoch_ended(const EpochReport& r) {
 }
 
 void Narrator::checkpoint_begins() {
-  if (before_checkpoint_) before_checkpoint_();
+  if (files_ != nullptr) files_->before_checkpoint();
 }
 
 void Narrator::checkpoint_saved(const Path& path, const TrainPosition&) {
-  if (story() == Story::spot) print("Saving the Checkpoint: %s", path.c_str());
+  if (story() == Story::spot)
+    print("Saving the Checkpoint: %s", (path.parent_path() / kTorchCheckpointFile).c_str());
+  if (files_ != nullptr) files_->after_checkpoint(path, facts_.class_count);
 }
 
 void Narrator::saved(const Path& model_dir) {
+  if (files_ != nullptr) files_->model_saved();
   print(story() == Story::spot ? "Finished Training" : "Training is finished");
-  print("the model is saved at %s", model_dir.c_str());
+  print("the model is saved at %s", (model_dir / kTorchModelFile).c_str());
 }
 
 }  // namespace kiln::sagemaker

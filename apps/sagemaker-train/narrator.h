@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cstdio>
-#include <functional>
 #include <string>
 
+#include "apps/sagemaker-train/outcome.h"
 #include "apps/sagemaker-train/plan.h"
 #include "apps/train/run.h"
 
@@ -13,10 +13,9 @@ namespace kiln::sagemaker {
 
 class Narrator final : public RunListener {
  public:
-  // `out` gets whole lines. Both must outlive the narrator. `before_checkpoint` is called before
-  // each is written.
-  Narrator(const Plan& plan, std::FILE* out, std::function<void()> before_checkpoint = {})
-      : plan_(plan), out_(out), before_checkpoint_(std::move(before_checkpoint)) {}
+  // `out` gets whole lines; `files` may be null. All must outlive the narrator.
+  Narrator(const Plan& plan, std::FILE* out, const JobFiles* files = nullptr)
+      : plan_(plan), out_(out), files_(files) {}
 
   void ready(const RunFacts& facts) override;
   void epoch_began(std::int64_t epoch, std::int64_t batch_count) override;
@@ -37,7 +36,7 @@ class Narrator final : public RunListener {
 
   const Plan& plan_;
   std::FILE* out_;
-  const std::function<void()> before_checkpoint_;
+  const JobFiles* files_;
   RunFacts facts_;
   std::int64_t epoch_ = 0;
   // A run tells means over the epoch's pictures; what batches add to their sum are differences.

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "apps/convert/convert.h"
+
 namespace kiln::sagemaker {
 namespace {
 
@@ -37,13 +39,28 @@ void write_success(const ContainerPaths& paths) {
   write_file_atomic(paths.output() / "success", std::string_view());
 }
 
-void keep_metrics(const ContainerPaths& paths) {
-  copy_whole(paths.output_data() / kMetricsFile, paths.checkpoints() / kMetricsFile);
+void JobFiles::restore_metrics() const {
+  const Path own = paths_.output_data() / kMetricsFile;
+  if (!std::filesystem::exists(own)) copy_whole(paths_.checkpoints() / kMetricsFile, own);
 }
 
-void restore_metrics(const ContainerPaths& paths) {
-  const Path own = paths.output_data() / kMetricsFile;
-  if (!std::filesystem::exists(own)) copy_whole(paths.checkpoints() / kMetricsFile, own);
+void JobFiles::before_checkpoint() const {
+  copy_whole(paths_.output_data() / kMetricsFile, paths_.checkpoints() / kMetricsFile);
+}
+
+void JobFiles::after_checkpoint(const Path& checkpoint, std::int64_t class_count) const {
+  if (!torch_checkpoints_) return;
+  convert_to_torch({.source = checkpoint,
+                    .target = checkpoint.parent_path() / kTorchCheckpointFile,
+                    .model = model_,
+                    .class_count = class_count,
+                    .module_prefix = true});
+}
+
+void JobFiles::model_saved() const {
+  convert_to_torch({.source = paths_.model(),
+                    .target = paths_.model() / kTorchModelFile,
+                    .module_prefix = true});
 }
 
 }  // namespace kiln::sagemaker

@@ -131,6 +131,7 @@ RunFacts Run::facts() const {
           .test_count = data_.test.size(),
           .batch_count = trainer_->batch_count(),
           .parameter_count = parameters_.trainable_count(),
+          .class_count = spec_.class_count,
           .checkpoint = checkpoint(),
           .position = trainer_->position()};
 }

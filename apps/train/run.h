@@ -14,7 +14,7 @@ struct RunFacts {
   std::string device;
   std::int64_t train_count = 0, test_count = 0;  // pictures
   std::int64_t batch_count = 0;                  // of an epoch
-  std::int64_t parameter_count = 0;
+  std::int64_t parameter_count = 0, class_count = 0;
   Path checkpoint;         // where it is written
   TrainPosition position;  // not the start: the run goes on from the checkpoint
 };

@@ -334,7 +334,7 @@ TEST(SageMakerNarrator, TheClassicScriptTellsEvery2000Batches) {
             "[1,  4000] loss: 3000.500\n"
             "Test set: Average loss: 1.2500, Accuracy: 19/200 (10%)\n"
             "Training is finished\n"
-            "the model is saved at /opt/ml/model\n");
+            "the model is saved at /opt/ml/model/model.pth\n");
 }
 
 TEST(SageMakerNarrator, AShortEpochTellsItsLossAtItsEnd) {
@@ -344,7 +344,7 @@ TEST(SageMakerNarrator, AShortEpochTellsItsLossAtItsEnd) {
 TEST(SageMakerNarrator, TheOtherScripts) {
   const std::string spot = story_of("train_spot.py", 2, 8);
   EXPECT_THAT(spot, HasSubstr("\nepoch: 1 - loss: 4\n"));
-  EXPECT_THAT(spot, HasSubstr("\nSaving the Checkpoint: /opt/ml/checkpoints/checkpoint."));
+  EXPECT_THAT(spot, HasSubstr("\nSaving the Checkpoint: /opt/ml/checkpoints/checkpoint.pth\n"));
   EXPECT_THAT(spot, HasSubstr("\nFinished Training\n"));
   const std::string horovod = story_of("train_horovod.py", 64, 50000);
   EXPECT_THAT(horovod, HasSubstr("\nProcesses 50000/50000 (100%) of train data\n"));
@@ -380,7 +380,7 @@ TEST(SageMakerNarrator, AResumedRunSaysSo) {
   const std::string told(text, size);
   std::free(text);
   EXPECT_THAT(told, HasSubstr("\nCheckpoint file found!\nLoading Checkpoint From: "
-                              "/opt/ml/checkpoints/checkpoint.safetensors\n"
+                              "/opt/ml/checkpoints/checkpoint.pth\n"
                               "Checkpoint File Loaded - epoch_number: 5 - step: 21000\n"
                               "Resuming training from epoch: 6\n"));
   EXPECT_THAT(told, HasSubstr("\n[6,  2000] loss: 3.000\n"));

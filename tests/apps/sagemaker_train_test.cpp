@@ -63,9 +63,9 @@ TEST_F(SageMakerTrainTest, AJobLeavesWhatTheContractNames) {
   const ProcessResult result = train(base);
   ASSERT_EQ(result.code, 0) << result.err;
   for (const char* name :
-       {"model/model.safetensors", "model/model.json", "checkpoints/checkpoint.safetensors",
-        "output/success", "output/data/metrics.jsonl", "output/data/report.html",
-        "output/data/filters.png", "output/data/config.toml"})
+       {"model/model.safetensors", "model/model.json", "model/model.pth",
+        "checkpoints/checkpoint.safetensors", "output/success", "output/data/metrics.jsonl",
+        "output/data/report.html", "output/data/filters.png", "output/data/config.toml"})
     EXPECT_TRUE(std::filesystem::exists(base + "/" + name)) << name;
   EXPECT_FALSE(std::filesystem::exists(base + "/output/failure"));
   EXPECT_FALSE(std::filesystem::exists(base + "/model/report.html"));
@@ -129,6 +129,7 @@ TEST_F(SageMakerTrainTest, ASecondJobGoesOnWhereTheFirstEnded) {
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_THAT(first.out, ContainsRegex("\nepoch: 1 - loss: 2\\.[0-9]+\nTest set"));
   EXPECT_THAT(first.out, Not(HasSubstr("Checkpoint file found!")));
+  EXPECT_TRUE(std::filesystem::exists(base + "/checkpoints/checkpoint.pth"));
   // Another instance: only the checkpoints come back.
   std::filesystem::remove_all(base + "/output");
   std::filesystem::remove_all(base + "/model");
@@ -160,8 +161,8 @@ TEST_F(SageMakerTrainTest, SigtermReachesProcess1) {
                              "until [ -e \"$0/checkpoints/checkpoint.safetensors\" ]; do "
                              "sleep 0.05; kill -0 $! || exit 9; done; "
                              "pkill -TERM -P $!; wait $!";
-  const ProcessResult result = run_process({"/usr/bin/env", "SAGEMAKER_BASE_DIR=" + base,
-                                            "/bin/bash", "-c", script, base});
+  const ProcessResult result =
+      run_process({"/usr/bin/env", "SAGEMAKER_BASE_DIR=" + base, "/bin/bash", "-c", script, base});
   if (result.err.find("unshare failed") != std::string::npos)
     GTEST_SKIP() << "this system lets nobody make a namespace: " << result.err;
   EXPECT_EQ(result.code, 0) << result.out << result.err;
@@ -178,7 +179,8 @@ TEST_F(SageMakerTrainTest, KillsAtRandomMomentsChangeNoBit) {
   std::mt19937 random(7);
   int kills = 0;
   for (int i = 0; i < 6; ++i) {
-    const std::string seconds = std::to_string(0.02 + 0.0002 * static_cast<double>(random() % 1000));
+    const std::string seconds =
+        std::to_string(0.02 + 0.0002 * static_cast<double>(random() % 1000));
     std::vector<std::string> words = {"/usr/bin/timeout", "-s", "KILL", seconds};
     const std::vector<std::string> inner = command(base);
     words.insert(words.end(), inner.begin(), inner.end());
