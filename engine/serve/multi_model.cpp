@@ -104,7 +104,7 @@ std::optional<HttpReply> MultiModel::handle(http::HttpRequest& request) {
       if (is_get) return list(target.substr(std::min(target.size(), path.size() + 1)));
       if (method != "POST") return wrong_method("GET, HEAD, POST");
       return later(request,
-                   [this, asked = read_load_request(request.body)] { return load(asked); });
+                   [this, asked = read_load_request(request.body.view())] { return load(asked); });
     }
     const auto name = decode_percent(path.substr(kBelow.size()));
     if (!name) return error_reply(400, "the model's name in the path is not percent-encoded");
