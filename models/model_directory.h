@@ -3,6 +3,7 @@
 
 #include "engine/core/file.h"
 #include "models/model_card.h"
+#include "models/safetensors.h"
 #include "models/spec.h"
 
 namespace kiln {
@@ -16,8 +17,17 @@ struct ModelDescription {
   ModelSpec spec;
 };
 
-// Reads model.json and checks that its input and classes are those of its spec. Throws Error (input
-// or io) naming the file and the fault.
+// The description of a folder: its model.json, or what models/torch_model.h says of the .pth or .pt
+// file of a folder that is_torch_directory. Checks that input and classes are those of the spec.
+// Throws Error (input or io) naming the file and the fault.
 ModelDescription read_model_description(const Path& directory);
+
+// The weights that go with it: model.safetensors, or those of the .pth or .pt file of a folder that
+// is_torch_directory. Throws Error (input or io).
+SafetensorsFile read_weights(const Path& directory, const ModelSpec& spec);
+
+// Whether `directory` is a model by PyTorch's file alone: without model.json, and without the
+// model.safetensors of one that is being written.
+bool is_torch_directory(const Path& directory);
 
 }  // namespace kiln

@@ -162,6 +162,16 @@ SafetensorsFile::SafetensorsFile(const Path& path)
       bytes_(read_file(path, std::numeric_limits<std::uint64_t>::max())),
       contents_(parse_safetensors(bytes_, path.string())) {}
 
+SafetensorsFile::SafetensorsFile(const Path& path, Owned tensors)
+    : path_(path), owned_(std::move(tensors)) {
+  for (const OwnedTensor& tensor : owned_) {
+    KILN_CHECK(tensor.bytes.size() ==
+               static_cast<std::uint64_t>(tensor.shape.element_count()) * size_of(tensor.dtype));
+    contents_.entries.push_back({tensor.name, tensor.dtype, tensor.shape, tensor.bytes});
+  }
+  std::ranges::sort(contents_.entries, {}, &SafetensorsEntry::name);
+}
+
 const SafetensorsEntry& SafetensorsFile::at(std::string_view name, DType dtype,
                                             const Shape& shape) const {
   const SafetensorsEntry* entry = find(name);

@@ -54,6 +54,15 @@ class SafetensorsFile {
  public:
   // Throws Error (io, or input naming the fault).
   explicit SafetensorsFile(const Path& path);
+  // Tensors out of a file of another format, by their names there; `path` names it in errors.
+  struct OwnedTensor {
+    std::string name;
+    DType dtype = DType::f32;
+    Shape shape;
+    std::vector<std::byte> bytes;
+  };
+  using Owned = std::vector<OwnedTensor>;
+  SafetensorsFile(const Path& path, Owned tensors);
 
   const Path& path() const { return path_; }
   std::span<const SafetensorsEntry> entries() const { return contents_.entries; }
@@ -66,6 +75,7 @@ class SafetensorsFile {
  private:
   Path path_;
   std::vector<std::byte> bytes_;
+  Owned owned_;
   SafetensorsContents contents_;
 };
 

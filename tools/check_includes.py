@@ -16,9 +16,10 @@ import sys
 ROOMS = {
     "engine/core": [],
     "kernels": ["engine/core"],
-    "models": ["engine/core"],
+    "engine/pickle": ["engine/core"],
+    "models": ["engine/core", "engine/pickle"],
     "engine/image": ["engine/core"],
-    "engine/data": ["engine/core", "engine/image"],
+    "engine/data": ["engine/core", "engine/image", "engine/pickle"],
     "engine/report": ["engine/core"],
     "engine/http": ["engine/core"],
     "engine/payload": ["engine/core", "engine/image"],

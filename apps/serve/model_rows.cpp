@@ -22,6 +22,7 @@ std::vector<ServeSettings::Row> model_rows(const ServeSettings& settings) {
   std::vector<ServeSettings::Row> rows;
   if (settings.multi_model) return rows;
   for (const serve::ModelFolder& folder : serve::find_models(settings.root)) {
+    if (is_torch_directory(folder.path)) continue;  // a file that wishes nothing
     const Path file = folder.path / kCardFile;
     const ModelCard card = read_model_card(file);
     const std::string& own = settings.name.empty() ? card.name : settings.name;

@@ -26,6 +26,9 @@ void add_network_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--data", f.data, "folder or archive of the data set (also $KILN_DATA)")
       ->envname("KILN_DATA");
   app.add_option("--model-dir", f.model_dir, "where everything that the run makes is written");
+  app.add_option("--output-dir", f.output_dir,
+                 "where metrics, report, events and config.toml are written; default: the model "
+                 "directory");
   app.add_option("--epochs", f.epochs, "passes over the training set");
   app.add_option("--batch-size", f.batch_size, "pictures in a step");
   app.add_option("--seed", f.seed, "of weights, order, augmentation and dropout");
@@ -239,6 +242,28 @@ TrainFlags parse_train_flags(int argc, char** argv) {
   return flags;
 }
 
+TrainFlags parse_train_flags(const TrainFlags& defaults, const std::vector<std::string>& words) {
+  TrainFlags flags = defaults;
+  CLI::App app("Trains a network and writes a model directory.", "kiln train");
+  std::string config;
+  declare(app, flags, config);
+  std::vector<std::string> line = {"kiln train"};
+  line.insert(line.end(), words.begin(), words.end());
+  parse(app, line);
+  check(flags);
+  return flags;
+}
+
+bool is_train_flag(std::string_view name) {
+  TrainFlags flags;
+  CLI::App app;
+  std::string config;
+  declare(app, flags, config);
+  constexpr std::string_view kNone[] = {"help", "version", "config"};
+  return std::ranges::find(kNone, name) == std::end(kNone) &&
+         app.get_option_no_throw("--" + std::string(name)) != nullptr;
+}
+
 TrainFlags parse_train_config(const std::vector<std::string>& line, std::string_view text,
                               const std::string& name) {
   TrainFlags flags;
@@ -299,6 +324,7 @@ KeyValues resolved(const TrainFlags& f) {
   if (f.epsilon) values.emplace_back("epsilon", number(*f.epsilon));
   if (!f.mean.empty()) values.emplace_back("mean", list(f.mean));
   if (!f.std.empty()) values.emplace_back("std", list(f.std));
+  if (!f.output_dir.empty()) values.emplace_back("output-dir", quoted(f.output_dir));
   if (!f.checkpoint_path.empty()) values.emplace_back("checkpoint-path", quoted(f.checkpoint_path));
   return values;
 }

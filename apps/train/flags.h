@@ -15,6 +15,7 @@ namespace kiln {
 
 struct TrainFlags {
   std::string model = "lenet", data, model_dir = "kiln-model";
+  std::string output_dir;  // of what is no part of the model; empty: the model directory
   std::int64_t epochs = 10, batch_size = 64;
   double lr = 0.001;
   std::string optimizer = "sgd";
@@ -45,6 +46,12 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 
 // Throws Error (usage) naming the flag or the line of the file; ExitEarly behind --help.
 TrainFlags parse_train_flags(int argc, char** argv);
+
+// The flags of kiln train behind `defaults`, as `--name=value`, each of them at most once unless it
+// takes a list. Errors as above.
+TrainFlags parse_train_flags(const TrainFlags& defaults, const std::vector<std::string>& words);
+// Whether `name`, such as "batch-size", is a flag of kiln train that a run can be given.
+bool is_train_flag(std::string_view name);
 
 // The same for a command line and the text of a configuration file, which errors call `name`.
 TrainFlags parse_train_config(const std::vector<std::string>& line, std::string_view text,

@@ -14,11 +14,12 @@
 namespace kiln {
 
 struct RecorderOptions {
-  Path model_dir;
+  Path folder;  // of the files
   std::int64_t epoch_count = 1;
   std::int64_t log_interval = 100;
   bool tensorboard = true;
   std::optional<ResumePoint> resume;  // where a resumed run goes on
+  TrainObserver* listener = nullptr;  // hears all of it too, and then nothing is printed here
 };
 
 class Recorder final : public TrainObserver {
@@ -30,13 +31,16 @@ class Recorder final : public TrainObserver {
                  double images_per_second) override;
   void loss_logged(std::int64_t step, double loss) override;
   void epoch_ended(const EpochReport& report) override;
+  void checkpoint_begins() override;
+  void checkpoint_saved(const Path& path, const TrainPosition& position) override;
 
-  void line(std::string_view text) { progress_.line(text); }
+  void line(std::string_view text);
   double waited_seconds() const { return waited_seconds_; }
 
  private:
   std::int64_t epoch_count_;
-  Progress progress_;
+  TrainObserver* listener_;
+  std::optional<Progress> progress_;
   MetricsWriter metrics_;
   std::optional<TensorBoardWriter> tensorboard_;
   double waited_seconds_ = 0.0;

@@ -26,13 +26,17 @@ constexpr std::int64_t kGoldenPictures = 4;
 class Run {
  public:
   explicit Run(const TrainFlags& flags);
-  int train(SignalWatch& signals);
+  int train(SignalWatch& signals, RunListener* listener);
 
  private:
   void make_trainer();
   void announce();
   std::optional<ResumePoint> resume();
   Path checkpoint() const;
+  Path output_dir() const {
+    return flags_.output_dir.empty() ? model_dir_ : Path(flags_.output_dir);
+  }
+  RunFacts facts() const;
   void save_outputs(TrainEnd end);
   void write_report();
   ModelCard card() const;
@@ -121,30 +125,45 @@ void Run::announce() {
   log_.debug(to_table(plan));
 }
 
-int Run::train(SignalWatch& signals) {
+RunFacts Run::facts() const {
+  return {.device = to_string(context_.device()),
+          .train_count = data_.train.size(),
+          .test_count = data_.test.size(),
+          .batch_count = trainer_->batch_count(),
+          .parameter_count = parameters_.trainable_count(),
+          .class_count = spec_.class_count,
+          .checkpoint = checkpoint(),
+          .position = trainer_->position()};
+}
+
+int Run::train(SignalWatch& signals, RunListener* listener) {
   resumed_ = resume();
   announce();
   make_directories(model_dir_);
+  make_directories(output_dir());
   if (!flags_.checkpoint_path.empty()) make_directories(flags_.checkpoint_path);
-  write_file_atomic(model_dir_ / "config.toml", to_toml(flags_));
-  Recorder recorder({.model_dir = model_dir_,
+  write_file_atomic(output_dir() / "config.toml", to_toml(flags_));
+  Recorder recorder({.folder = output_dir(),
                      .epoch_count = flags_.epochs,
                      .log_interval = flags_.log_interval,
                      .tensorboard = !flags_.no_tensorboard,
-                     .resume = resumed_});
+                     .resume = resumed_,
+                     .listener = listener});
   log_.info(
       "ready: " +
       std::to_string(
           std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin_).count()) +
       " ms from start to first step, data included");
+  if (listener != nullptr) listener->ready(facts());
   const TrainEnd end = trainer_->run(recorder, [&] { return signals.pending() != 0; });
   if (end == TrainEnd::stopped)
     recorder.line("stopped after step " + std::to_string(trainer_->position().step) +
                   "; go on with --resume");
   save_outputs(end);
+  if (listener != nullptr) listener->saved(model_dir_);
   std::printf("waited for data: %.3f s\n", recorder.waited_seconds());
   std::printf("model: %s\n", model_dir_.c_str());
-  if (!flags_.no_report) std::printf("report: %s\n", (model_dir_ / "report.html").c_str());
+  if (!flags_.no_report) std::printf("report: %s\n", (output_dir() / "report.html").c_str());
   std::fflush(stdout);
   return end == TrainEnd::stopped && signals.pending() == SIGINT ? 130 : 0;
 }
@@ -197,12 +216,12 @@ void Run::save_outputs(TrainEnd end) {
     accuracy_ = trainer_->evaluate().accuracy();
   write_model();
   const Picture filters = first_filters(parameters_);
-  if (!filters.empty()) write_png(model_dir_ / "filters.png", filters);
+  if (!filters.empty()) write_png(output_dir() / "filters.png", filters);
   if (!flags_.no_report) write_report();
 }
 
 void Run::write_report() {
-  const MetricsLog metrics = read_metrics(model_dir_ / "metrics.jsonl");
+  const MetricsLog metrics = read_metrics(output_dir() / "metrics.jsonl");
   ReportData report{.model_name = spec_.name,
                     .data_name = data_.train.info().name,
                     .synthetic = data_.train.info().synthetic,
@@ -222,14 +241,14 @@ void Run::write_report() {
   for (const auto& layer : trainer_->pass().network(0).chain().layers())
     report.environment.push_back({"layer " + layer->name(), layer->description()});
   if (data_.test.size() > 0) add_evaluation(report, *trainer_, data_.test, flags_.seed);
-  write_html_report(model_dir_ / "report.html", report);
+  write_html_report(output_dir() / "report.html", report);
 }
 
 }  // namespace
 
-int run_training(const TrainFlags& flags, SignalWatch& signals) {
+int run_training(const TrainFlags& flags, SignalWatch& signals, RunListener* listener) {
   Run run(flags);
-  return run.train(signals);
+  return run.train(signals, listener);
 }
 
 }  // namespace kiln

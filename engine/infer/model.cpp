@@ -25,14 +25,13 @@ std::shared_ptr<const Model> Model::load(const Path& directory, Device device) {
 std::shared_ptr<const Model> Model::load(const Path& directory, ModelDescription description,
                                          Device device) {
   check_channels(description.card, directory / kCardFile);
-  return std::shared_ptr<const Model>(
-      new Model(std::move(description), directory / kWeightsFile, device));
+  return std::shared_ptr<const Model>(new Model(std::move(description), directory, device));
 }
 
-Model::Model(ModelDescription description, const Path& weights_file, Device device)
+Model::Model(ModelDescription description, const Path& directory, Device device)
     : description_(std::move(description)),
       device_(device),
       steps_(steps_of(description_.spec, device.is_host())),
-      weights_(SafetensorsFile(weights_file), description_.spec, steps_, device) {}
+      weights_(read_weights(directory, description_.spec), description_.spec, steps_, device) {}
 
 }  // namespace kiln::infer

@@ -37,7 +37,7 @@ class Model {
   const Weights& weights() const { return weights_; }
 
  private:
-  Model(ModelDescription description, const Path& weights_file, Device device);
+  Model(ModelDescription description, const Path& directory, Device device);
 
   ModelDescription description_;
   Device device_;

@@ -7,6 +7,7 @@
 #include "engine/payload/model_name.h"
 #include "engine/serve/served_model.h"
 #include "models/model_directory.h"
+#include "models/torch_model.h"
 
 namespace kiln::serve {
 namespace {
@@ -18,7 +19,8 @@ constexpr const char* kFirstVersion = "1";
 
 bool is_model(const Path& folder) {
   std::error_code failed;
-  return fs::is_regular_file(folder / kCardFile, failed);
+  return fs::is_regular_file(folder / kCardFile, failed) ||
+         (torch_files_in(folder).size() == 1 && is_torch_directory(folder));
 }
 
 bool is_version(std::string_view name) {
@@ -80,18 +82,23 @@ std::vector<ModelFolder> find_models(const Path& root) {
                 "holds versions (" + versions.front().version + ") and models (" +
                     printable(models.front().name) + ") side by side",
                 "give every model a folder of its own");
-  if (versions.empty() && models.empty())
+  if (versions.empty() && models.empty()) {
+    find_torch_file(root);  // several have an error of their own
     throw Error(
-        ErrorKind::input, printable(root.string()), "holds no model: no model.json is there",
+        ErrorKind::input, printable(root.string()),
+        "holds no model: neither model.json nor a .pth file is there",
         "name the folder that kiln train --model-dir wrote, or one of several such folders");
+  }
   return versions.empty() ? models : versions;
 }
 
 FolderStamp stamp_of(const Path& folder) {
   FolderStamp stamp;
-  for (const char* name : {kCardFile, kWeightsFile, kGoldenFile}) {
+  std::vector<Path> files = {folder / kCardFile, folder / kWeightsFile, folder / kGoldenFile};
+  for (Path& file : torch_files_in(folder)) files.push_back(std::move(file));
+  for (const Path& file : files) {
     struct stat is {};
-    const bool there = ::stat((folder / name).c_str(), &is) == 0;
+    const bool there = ::stat(file.c_str(), &is) == 0;
     const auto ns = [](const timespec& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; };
     if (there)
       stamp.files.push_back({static_cast<std::int64_t>(is.st_dev),

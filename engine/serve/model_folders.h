@@ -5,9 +5,9 @@
 //   ROOT/NAME/model.json                 several models, version 1 each
 //   ROOT/NAME/3/model.json               several models with versions
 //
-// A version is a whole number from 1 up. Folders without a model.json, hidden ones and files are
-// passed over: a folder is a model from the moment that model.json, which is written last, is
-// there.
+// A version is a whole number from 1 up. In place of model.json a single .pth or .pt file of
+// PyTorch will do. Folders without either, hidden ones and files are passed over: a folder is a
+// model from the moment that model.json, which is written last, is there.
 #pragma once
 
 #include <array>

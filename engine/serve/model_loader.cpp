@@ -168,7 +168,10 @@ ModelTable::Entry ModelLoader::load(const ModelFolder& folder) {
   const ModelCard& card = description.card;
   const std::string name = name_of(folder, card);
   verify_files(folder.path, card.files);
-  if (find_file(card, kWeightsFile) == nullptr)
+  if (is_torch_directory(folder.path))
+    log_.info(folder.path.string() + ": " + card.data_origin + " holds " + card.name +
+              "; without a model.json, pictures are normalised as the workshop does");
+  else if (find_file(card, kWeightsFile) == nullptr)
     log_.info(folder.path.string() + ": model.json has no digest of the weights to hold them to");
   const ModelCard::Serving& wish = card.serving;
   const std::int64_t max_batch = options_.max_batch.value_or(wish.max_batch.value_or(kMaxBatch));

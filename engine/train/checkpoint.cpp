@@ -18,6 +18,7 @@ constexpr std::string_view kFormat = "kiln-checkpoint";
 constexpr std::string_view kVersion = "1";
 constexpr std::string_view kStatePrefix = "optimizer.";
 constexpr std::string_view kSettingPrefix = "setting:";
+constexpr std::string_view kOptionPrefix = "option:";
 
 // Doubles travel as hexadecimal text, which is exact.
 std::string exact(double value) {
@@ -93,10 +94,30 @@ void check_settings(const SafetensorsFile& file, const TrainSettings& settings) 
   }
 }
 
+// Read by kiln convert, under PyTorch's names.
+void add_options(const OptimizerOptions& options, const LastStep& last,
+                 SafetensorsMetadata& metadata) {
+  const auto put = [&](const char* name, double value) {
+    if (std::isfinite(value)) metadata.emplace(std::string(kOptionPrefix) + name, exact(value));
+  };
+  metadata.emplace("optimizer", name_of(options.kind));
+  put("lr", last.learning_rate);
+  put("momentum", options.momentum);
+  put("dampening", options.dampening);
+  put("nesterov", options.nesterov ? 1.0 : 0.0);
+  put("weight_decay", options.weight_decay);
+  put("rho", options.rho);
+  put("beta1", options.beta1);
+  put("beta2", options.beta2);
+  put("eps", options.epsilon);
+  if (std::isfinite(last.loss)) metadata.emplace("last_loss", exact(last.loss));
+}
+
 }  // namespace
 
 void save_checkpoint(const Path& path, const ParameterStore& parameters, const Optimizer& optimizer,
-                     const TrainPosition& position, const TrainSettings& settings) {
+                     const TrainPosition& position, const TrainSettings& settings,
+                     const LastStep& last) {
   if (!all_finite(parameters.flat_values()))
     throw Error(ErrorKind::diverged, "step " + std::to_string(position.step),
                 "left a weight that is not finite", "lower the learning rate");
@@ -112,6 +133,7 @@ void save_checkpoint(const Path& path, const ParameterStore& parameters, const O
   visit_fields(position, [&](const char* name, const auto& value) {
     metadata.emplace(name, text_of(value));
   });
+  add_options(optimizer.options(), last, metadata);
   if (!parameters.loss_scale().empty())
     visit_scaling(loss_scaling(parameters), [&](const char* name, const auto& value) {
       metadata.emplace(name, text_of(value));

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 
@@ -31,13 +32,21 @@ struct TrainPosition {
   bool operator==(const TrainPosition&) const = default;
 };
 
+// What the last step was taken with, and its mean loss; NaN where no step was taken.
+struct LastStep {
+  double learning_rate = std::numeric_limits<double>::quiet_NaN();
+  double loss = std::numeric_limits<double>::quiet_NaN();
+};
+
 // Settings that a resumed run must share with the first one, by the name of their flag.
 using TrainSettings = std::map<std::string, std::string, std::less<>>;
 
 // Throws Error (io), or Error (diverged) when a weight is not finite: a bad checkpoint never
 // replaces a good one.
+// `last` and the optimizer's options are for readers of the file: a resumed run has its own.
 void save_checkpoint(const Path& path, const ParameterStore& parameters, const Optimizer& optimizer,
-                     const TrainPosition& position, const TrainSettings& settings);
+                     const TrainPosition& position, const TrainSettings& settings,
+                     const LastStep& last = {});
 
 // Fills parameters and optimizer and returns the position. Throws Error (input) naming the file and
 // the fault, or the first setting that differs.

@@ -88,7 +88,7 @@ std::unique_ptr<Model> load_model(const Path& directory, DType dtype, Device dev
   auto [card, spec] = read_model_description(directory);
   auto model = std::make_unique<Model>(
       Model{card, spec, normalisation_of(card), ParameterStore(spec, dtype, device, storage)});
-  read_parameters(SafetensorsFile(directory / kWeightsFile), model->parameters);
+  read_parameters(read_weights(directory, spec), model->parameters);
   return model;
 }
 

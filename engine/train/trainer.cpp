@@ -180,7 +180,8 @@ void Trainer::account(const BatchResult& result, std::int64_t picture_count,
   position_.epoch_loss_sum += result.loss_sum;
   position_.epoch_hit_count += result.hit_count;
   position_.epoch_image_count += picture_count;
-  position_.interval_loss_sum += result.loss_sum / static_cast<double>(picture_count);
+  last_loss_ = result.loss_sum / static_cast<double>(picture_count);
+  position_.interval_loss_sum += last_loss_;
   position_.interval_step_count += 1;
   if (options_.log_interval > 0 && position_.step % options_.log_interval == 0) {
     observer.loss_logged(position_.step, position_.interval_loss_sum /
@@ -233,7 +234,10 @@ void Trainer::finish_epoch(TrainObserver& observer) {
 
 void Trainer::save(TrainObserver& observer) {
   if (options_.checkpoint.empty()) return;
-  save_checkpoint(options_.checkpoint, parameters_, optimizer_, position_, options_.settings);
+  observer.checkpoint_begins();
+  const std::int64_t step = std::max<std::int64_t>(position_.step - 1, 0);
+  save_checkpoint(options_.checkpoint, parameters_, optimizer_, position_, options_.settings,
+                  {.learning_rate = rate_of(step), .loss = last_loss_});
   observer.checkpoint_saved(options_.checkpoint, position_);
 }
 

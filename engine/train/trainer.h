@@ -65,6 +65,8 @@ class TrainObserver {
   // Every log_interval steps: mean loss of the steps since the last report.
   virtual void loss_logged(std::int64_t /*step*/, double /*loss*/) {}
   virtual void epoch_ended(const EpochReport&) {}
+  // What shall be no older than the checkpoint is written now.
+  virtual void checkpoint_begins() {}
   virtual void checkpoint_saved(const Path&, const TrainPosition&) {}
 };
 
@@ -126,6 +128,7 @@ class Trainer {
   std::optional<Evaluator> evaluator_;
   TrainPosition position_;
   double last_rate_ = 0.0;
+  double last_loss_ = std::numeric_limits<double>::quiet_NaN();
   double waited_before_ = 0.0;
   Clock::time_point epoch_began_;
   double epoch_seconds_before_ = 0.0;  // of an epoch that is resumed

@@ -1,15 +1,16 @@
-#include "engine/data/formats/pickle.h"
+#include "engine/pickle/pickle.h"
 
 #include <gtest/gtest.h>
 
 #include "engine/data/formats/cifar_python.h"
+#include "engine/data/formats/numpy_calls.h"
 #include "tests/data/support.h"
 
 namespace kiln {
 namespace {
 
 using formats::CifarPickle;
-using formats::Pickle;
+using formats::NumpyCalls;
 
 std::span<const std::uint8_t> bytes_of(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
@@ -47,7 +48,7 @@ TEST(Pickle, ReadsLabelNames) {
 }
 
 void expect_refused(std::string_view pickle, std::initializer_list<const char*> parts) {
-  test::expect_error([&] { Pickle("file", bytes_of(pickle)); }, parts);
+  test::expect_error([&] { Pickle("file", bytes_of(pickle), NumpyCalls()); }, parts);
 }
 
 TEST(Pickle, RefusesEveryCallByName) {
@@ -103,7 +104,7 @@ TEST(Pickle, BoundsTheNumberOfValues) {
 TEST(Pickle, ReadsNumbersOfAllForms) {
   std::string pickle = "(I-5\nL70000L\nK\x07M\x01\x02J\xfe\xff\xff\xff\x8a\x02";
   pickle += std::string("\x00\x80", 2) + "I01\nt.";
-  const Pickle parsed("file", bytes_of(pickle));
+  const Pickle parsed("file", bytes_of(pickle), NumpyCalls());
   std::vector<std::int64_t> values;
   for (const auto id : parsed.root().items) values.push_back(parsed.at(id).integer);
   EXPECT_EQ(values, (std::vector<std::int64_t>{-5, 70000, 7, 513, -2, -32768, 1}));

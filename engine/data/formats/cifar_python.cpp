@@ -4,6 +4,7 @@
 
 #include "engine/data/formats/cifar_binary.h"
 #include "engine/data/formats/common.h"
+#include "engine/data/formats/numpy_calls.h"
 
 namespace kiln::formats {
 namespace {
@@ -24,7 +25,7 @@ std::vector<std::string> names_of(const Path& folder) {
 }  // namespace
 
 CifarPickle::CifarPickle(const Path& path, std::span<const std::uint8_t> bytes)
-    : path_(path), pickle_(path, bytes) {
+    : path_(path), pickle_(path, bytes, NumpyCalls()) {
   data_ = pickle_.find(pickle_.root(), "data");
   labels_ = pickle_.find(pickle_.root(), "labels");
   if (data_ == nullptr || data_->kind != Kind::array) refuse(path, "has no array \"data\"");
@@ -53,7 +54,7 @@ void CifarPickle::decode(std::int64_t class_count, std::span<std::int32_t> label
 }
 
 std::vector<std::string> cifar_label_names(const Path& path, std::span<const std::uint8_t> bytes) {
-  const Pickle pickle(path, bytes);
+  const Pickle pickle(path, bytes, NumpyCalls());
   const PickleValue* names = pickle.find(pickle.root(), "label_names");
   if (names == nullptr || names->kind != Kind::list) refuse(path, "has no list \"label_names\"");
   std::string text;

@@ -1,6 +1,6 @@
 // CIFAR-10's Python version: each batch is a pickled dictionary with "data", a NumPy array of bytes
 // [n, 3072] (planes as in the binary version), and "labels", a list of n integers; batches.meta has
-// "label_names". Pickles are read by formats/pickle.h, which executes nothing.
+// "label_names". Pickles are read by engine/pickle, which executes nothing.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/data/dataset.h"
-#include "engine/data/formats/pickle.h"
+#include "engine/pickle/pickle.h"
 
 namespace kiln::formats {
 

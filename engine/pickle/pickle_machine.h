@@ -1,4 +1,4 @@
-// The stack machine behind pickle.h.
+// The stack machine behind pickle.h, as PickleCalls see it.
 #pragma once
 
 #include <span>
@@ -6,20 +6,27 @@
 #include <unordered_map>
 #include <vector>
 
-#include "engine/data/formats/pickle.h"
+#include "engine/pickle/pickle.h"
 
-namespace kiln::formats {
+namespace kiln {
 
 class PickleMachine {
  public:
-  PickleMachine(const Path& path, std::span<const std::uint8_t> input, Pickle& pickle)
-      : path_(path), input_(input), pickle_(pickle) {}
+  PickleMachine(const Path& path, std::span<const std::uint8_t> input, const PickleCalls& calls,
+                Pickle& pickle)
+      : path_(path), input_(input), calls_(calls), pickle_(pickle) {}
   // Runs to STOP; returns the value on top.
   PickleId run();
 
- private:
+  // Throws Error (input): the pickle is damaged or foreign.
   [[noreturn]] void fail(std::string_view wrong) const;
+  const PickleValue& at(PickleId id) const { return pickle_.at(id); }
+  // The item `i` of a tuple; fails when there are fewer.
+  const PickleValue& item(const PickleValue& tuple, std::size_t i) const;
+  // A home for text that does not stand in the input; the view lives as long as the Pickle.
+  std::string_view keep(std::string text);
 
+ private:
   // pickle_steps.cpp: reading instructions and their arguments.
   std::string_view take(std::uint64_t count);
   std::uint64_t take_unsigned(int byte_count);  // little-endian
@@ -47,15 +54,12 @@ class PickleMachine {
 
   // pickle.cpp: values and calls.
   PickleId add(PickleValue value);
-  std::string_view keep(std::string text);
   PickleId add_name(std::string_view module, std::string_view name);
-  PickleId reduce(const PickleValue& callable, const PickleValue& arguments);
-  PickleValue array_of(const PickleValue& extents, const PickleValue& dtype,
-                       const PickleValue& content, bool fortran) const;
-  void build(PickleId target, const PickleValue& state);
+  PickleValue reduce(const PickleValue& callable, const PickleValue& arguments);
 
   Path path_;
   std::span<const std::uint8_t> input_;
+  const PickleCalls& calls_;
   Pickle& pickle_;
   std::size_t at_ = 0;
   std::vector<PickleId> stack_;
@@ -63,4 +67,4 @@ class PickleMachine {
   std::unordered_map<std::uint64_t, PickleId> memo_;
 };
 
-}  // namespace kiln::formats
+}  // namespace kiln

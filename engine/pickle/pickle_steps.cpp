@@ -1,11 +1,11 @@
 // The instructions of the pickle machine (CPython's Lib/pickletools.py is their reference).
 #include <algorithm>
+#include <bit>
 #include <charconv>
 
-#include "engine/data/formats/common.h"
-#include "engine/data/formats/pickle_machine.h"
+#include "engine/pickle/pickle_machine.h"
 
-namespace kiln::formats {
+namespace kiln {
 namespace {
 
 using Kind = PickleValue::Kind;
@@ -192,10 +192,11 @@ bool PickleMachine::step_constant(std::uint8_t code) {
     case 0x8a:  // LONG1
       integer(long_of(take(take_unsigned(1))));
       return true;
-    case 'G':  // BINFLOAT: no data set needs its value
-      take(8);
-      push({.kind = Kind::real});
+    case 'G': {  // BINFLOAT, the one number in big-endian order
+      const std::uint64_t bits = __builtin_bswap64(take_unsigned(8));
+      push({.kind = Kind::real, .real = std::bit_cast<double>(bits)});
       return true;
+    }
     default:
       return false;
   }
@@ -371,24 +372,26 @@ bool PickleMachine::step_call(std::uint8_t code) {
     }
     case 0x93: {  // STACK_GLOBAL
       const PickleId name = pop(), module = pop();
-      if (!pickle_.at(name).is_string() || !pickle_.at(module).is_string())
-        fail("a name that is no text");
-      push(add_name(pickle_.at(module).bytes, pickle_.at(name).bytes));
+      if (!at(name).is_string() || !at(module).is_string()) fail("a name that is no text");
+      push(add_name(at(module).bytes, at(name).bytes));
       return true;
     }
     case 'R': {
       const PickleId arguments = pop(), callable = pop();
-      push(reduce(pickle_.at(callable), pickle_.at(arguments)));
+      push(reduce(at(callable), at(arguments)));
       return true;
     }
     case 'b': {
       const PickleId state = pop();
-      build(top(), pickle_.at(state));
+      calls_.build(*this, pickle_.values_[top()], at(state));
       return true;
     }
+    case 'Q':  // BINPERSID
+      push(calls_.persistent(*this, at(pop())));
+      return true;
     default:
       return false;
   }
 }
 
-}  // namespace kiln::formats
+}  // namespace kiln

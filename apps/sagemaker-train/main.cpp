@@ -1,0 +1,137 @@
+// kiln-sagemaker-train, installed as `train`: a training job of SageMaker's container contract.
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#include "apps/common/app_main.h"
+#include "apps/common/environment.h"
+#include "apps/common/signals.h"
+#include "apps/sagemaker-train/narrator.h"
+#include "apps/sagemaker-train/outcome.h"
+#include "apps/sagemaker-train/plan.h"
+#include "apps/sagemaker-train/variables.h"
+#include "engine/core/error.h"
+
+namespace kiln::sagemaker {
+namespace {
+
+constexpr const char* kHelp =
+    R"(Trains as a container of SageMaker does: reads the job from /opt/ml/input, writes the model to
+/opt/ml/model and everything else to /opt/ml/output.
+
+Usage: train [train] [--NAME VALUE]...
+
+  --NAME VALUE   a hyperparameter that wins over hyperparameters.json: the names of the workshop's
+                 scripts (epochs, batch_size, lr, ...) and those of kiln train
+  --help         this text
+  --version      the version
+
+Environment:
+  SAGEMAKER_BASE_DIR   takes the place of /opt/ml
+  KILN_SAGEMAKER_QUIET 1: leave out the dump of the job's settings
+
+The script that the job names (sagemaker_program) is a way of training with its own defaults and
+log lines: train.py, train_spot.py, train_horovod.py, train_ddp.py, cifar10.py, mnist.py.
+SIGTERM saves a checkpoint and the model, and ends with 0; a job that finds a checkpoint in
+/opt/ml/checkpoints goes on from it, bit for bit.
+Exit codes: 0 done, 1 failed; the reason stands in /opt/ml/output/failure.
+Documentation: docs/sagemaker-training.md
+)";
+
+void print_line(const std::string& line) {
+  std::fwrite(line.data(), 1, line.size(), stdout);
+  std::fputc('\n', stdout);
+}
+
+// As the toolkit shows it; values are the job's own, no credentials are among them.
+void print_environment(const Variables& variables) {
+  const Json env = Json::parse(variables.at("SM_TRAINING_ENV"));
+  print_line("Training Env:\n\n" + env.dump(4, ' ', true) + "\n\nEnvironment variables:\n");
+  for (const auto& [name, value] : variables)
+    if (name.starts_with("SM_")) print_line(name + "=" + value);
+}
+
+std::string command_of(const Plan& plan) {
+  std::string command(plan.script->program);
+  for (const std::string& word : script_arguments(plan.hyperparameters)) command += " " + word;
+  return command;
+}
+
+void announce(const Plan& plan) {
+  print_line("\nInvoking script with the following command:\n\n" + command_of(plan) + "\n");
+  print_line("kiln " + version() + " stands for " + std::string(plan.script->program));
+  print_line("kiln: " + std::string(plan.script->mended));
+  for (const std::string& line : plan.ignored) print_line("kiln: " + line);
+  std::fflush(stdout);
+}
+
+void export_variables(const Variables& variables) {
+  for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
+}
+
+int run(const ContainerPaths& paths, const std::vector<std::string>& words, SignalWatch& signals) {
+  const Job job = read_job(paths);
+  const Plan plan = make_plan(job, paths, words);
+  const Variables variables =
+      sm_variables(job, paths, this_machine(), std::string(plan.script->program),
+                   script_arguments(plan.hyperparameters));
+  export_variables(variables);
+  const char* quiet = std::getenv("KILN_SAGEMAKER_QUIET");
+  if (quiet == nullptr || std::string_view(quiet) != "1") print_environment(variables);
+  announce(plan);
+  for (const Path& folder : {paths.model(), paths.output_data(), paths.checkpoints()})
+    make_directories(folder);
+  const JobFiles files(paths, plan.flags.model, plan.script->story == Story::spot);
+  files.restore_metrics();
+  Narrator narrator(plan, stdout, &files);
+  const int code = run_training(plan.flags, signals, &narrator);
+  if (code == 0) {
+    write_success(paths);
+    print_line("Reporting training SUCCESS");
+  }
+  return code;
+}
+
+ContainerPaths container_paths() {
+  const char* base = std::getenv("SAGEMAKER_BASE_DIR");
+  return ContainerPaths(base != nullptr && *base != '\0' ? base : "/opt/ml");
+}
+
+// The platform shows one sentence of a job that failed: that of the failure.
+int report(const ContainerPaths& paths, const std::string& cause) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "train: %s\n", cause.c_str());
+  try {
+    write_failure(paths, cause, 1);
+  } catch (const Error& error) {
+    std::fprintf(stderr, "train: %s\n", error.what());
+  }
+  return 1;
+}
+
+int train(int argc, char** argv) {
+  SignalWatch signals;
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front() == "train") words.erase(words.begin());
+  for (const std::string& word : words) {
+    if (word == "--help" || word == "-h") return std::fputs(kHelp, stdout) < 0 ? 1 : 0;
+    if (word == "--version") return std::printf("train (kiln) %s\n", version().c_str()) < 0 ? 1 : 0;
+  }
+  const ContainerPaths paths = container_paths();
+  try {
+    return run(paths, words, signals);
+  } catch (const std::bad_alloc&) {
+    return report(paths, "out of memory: the job needs more than this instance has");
+  } catch (const std::exception& error) {
+    return report(paths, error.what());
+  }
+}
+
+}  // namespace
+}  // namespace kiln::sagemaker
+
+int main(int argc, char** argv) {
+  return kiln::run_app("train", argc, argv, kiln::sagemaker::train);
+}

@@ -1,0 +1,130 @@
+#include "apps/sagemaker-train/narrator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdarg>
+
+namespace kiln::sagemaker {
+namespace {
+
+constexpr std::int64_t kBatchesTold = 2000;  // between two lines of the classic scripts
+
+}  // namespace
+
+// Hosted, the output is a pipe: without a flush of each line nobody would see the run go on.
+void Narrator::print(const char* format, ...) {
+  std::va_list arguments;
+  va_start(arguments, format);
+  std::vfprintf(out_, format, arguments);
+  va_end(arguments);
+  std::fputc('\n', out_);
+  std::fflush(out_);
+}
+
+void Narrator::ready(const RunFacts& facts) {
+  facts_ = facts;
+  print("Device Type: %s", facts.device.c_str());
+  print("###### Loading Cifar10 dataset");
+  print("Model network loaded from get_model_network()");
+  if (story() == Story::spot) tell_checkpoint(facts);
+  if (story() == Story::horovod || story() == Story::ddp || story() == Story::mnist) tell_shares();
+  print("Training starts until epochs of %lld", static_cast<long long>(plan_.flags.epochs));
+}
+
+// What each process takes of the pictures: all of them, where there is one process.
+void Narrator::tell_shares() {
+  const auto train = static_cast<long long>(facts_.train_count);
+  const auto test = static_cast<long long>(facts_.test_count);
+  print("Processes %lld/%lld (100%%) of train data", train, train);
+  print("Processes %lld/%lld (100%%) of test data", test, test);
+}
+
+void Narrator::tell_checkpoint(const RunFacts& facts) {
+  if (facts.position.step == 0) return;
+  print("----------------------------");
+  print("Checkpoint file found!");
+  print("Loading Checkpoint From: %s",
+        (facts.checkpoint.parent_path() / kTorchCheckpointFile).c_str());
+  print("Checkpoint File Loaded - epoch_number: %lld - step: %lld",
+        static_cast<long long>(facts.position.epoch), static_cast<long long>(facts.position.step));
+  print("Resuming training from epoch: %lld", static_cast<long long>(facts.position.epoch + 1));
+  print("----------------------------");
+}
+
+// An epoch that is resumed has sums already; its first line tells of the batches since.
+void Narrator::epoch_began(std::int64_t epoch, std::int64_t) {
+  epoch_ = epoch;
+  const TrainPosition& at = facts_.position;
+  const bool resumed = at.epoch + 1 == epoch && at.epoch_step > 0;
+  told_sum_ = last_sum_ = resumed ? at.epoch_loss_sum : 0.0;
+  told_pictures_ = last_pictures_ = resumed ? at.epoch_image_count : 0;
+}
+
+void Narrator::step_done(std::int64_t batch, double loss, double, double) {
+  const std::int64_t pictures = std::min((batch + 1) * plan_.flags.batch_size, facts_.train_count);
+  const double sum = loss * static_cast<double>(pictures);
+  last_loss_ = (sum - last_sum_) / static_cast<double>(pictures - last_pictures_);
+  last_sum_ = sum;
+  last_pictures_ = pictures;
+  if (story() == Story::classic || story() == Story::spot)
+    tell_batches(batch + 1);
+  else
+    tell_batch(batch);
+}
+
+// "[1,  2000] loss: 2.302": the mean over the batches since the last line.
+void Narrator::tell_batches(std::int64_t done) {
+  const bool last_of_few = done == facts_.batch_count && done < kBatchesTold;
+  if (done % kBatchesTold != 0 && !last_of_few) return;
+  const double mean =
+      (last_sum_ - told_sum_) / static_cast<double>(last_pictures_ - told_pictures_);
+  print("[%lld, %5lld] loss: %.3f", static_cast<long long>(epoch_), static_cast<long long>(done),
+        mean);
+  told_sum_ = last_sum_;
+  told_pictures_ = last_pictures_;
+}
+
+// "Train Epoch: 1 [640/50000 (1%)] Loss: 2.303": of one batch.
+void Narrator::tell_batch(std::int64_t batch) {
+  const std::int64_t every = plan_.flags.log_interval;
+  if (every == 0 || batch % every != 0) return;
+  // MNIST's script counts the batch that it has just taken, the others do not.
+  const std::int64_t before =
+      story() == Story::mnist ? last_pictures_ : batch * plan_.flags.batch_size;
+  const double percent = 100.0 * static_cast<double>(batch) /
+                         static_cast<double>(std::max<std::int64_t>(facts_.batch_count, 1));
+  const int digits = story() == Story::horovod ? 3 : 6;
+  print("Train Epoch: %lld [%lld/%lld (%.0f%%)] Loss: %.*f", static_cast<long long>(epoch_),
+        static_cast<long long>(before), static_cast<long long>(facts_.train_count), percent, digits,
+        last_loss_);
+}
+
+void Narrator::epoch_ended(const EpochReport& r) {
+  if (story() == Story::spot)
+    print("epoch: %lld - loss: %.16g", static_cast<long long>(r.epoch), last_loss_);
+  if (std::isnan(r.test_loss)) return;
+  const double hits = std::round(r.test_accuracy * static_cast<double>(facts_.test_count));
+  if (story() == Story::horovod)
+    print("Test set: Average loss: %.4f, Accuracy: %.2f%%", r.test_loss, 100.0 * r.test_accuracy);
+  else
+    print("Test set: Average loss: %.4f, Accuracy: %.0f/%lld (%.0f%%)", r.test_loss, hits,
+          static_cast<long long>(facts_.test_count), 100.0 * r.test_accuracy);
+}
+
+void Narrator::checkpoint_begins() {
+  if (files_ != nullptr) files_->before_checkpoint();
+}
+
+void Narrator::checkpoint_saved(const Path& path, const TrainPosition&) {
+  if (story() == Story::spot)
+    print("Saving the Checkpoint: %s", (path.parent_path() / kTorchCheckpointFile).c_str());
+  if (files_ != nullptr) files_->after_checkpoint(path, facts_.class_count);
+}
+
+void Narrator::saved(const Path& model_dir) {
+  if (files_ != nullptr) files_->model_saved();
+  print(story() == Story::spot ? "Finished Training" : "Training is finished");
+  print("the model is saved at %s", (model_dir / kTorchModelFile).c_str());
+}
+
+}  // namespace kiln::sagemaker

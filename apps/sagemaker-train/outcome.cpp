@@ -1,0 +1,66 @@
+#include "apps/sagemaker-train/outcome.h"
+
+#include <string>
+
+#include "apps/convert/convert.h"
+
+namespace kiln::sagemaker {
+namespace {
+
+constexpr std::size_t kMaxFailureBytes = 1024;
+constexpr std::uint64_t kMaxMetricsBytes = std::uint64_t{1} << 30;
+constexpr const char* kMetricsFile = "metrics.jsonl";
+
+// Cut between two characters of UTF-8.
+std::string cut(std::string text, std::size_t limit) {
+  if (text.size() <= limit) return text;
+  while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80) --limit;
+  text.resize(limit);
+  return text;
+}
+
+void copy_whole(const Path& from, const Path& to) {
+  if (!std::filesystem::exists(from)) return;
+  write_file_atomic(to, std::string_view(read_text_file(from, kMaxMetricsBytes)));
+}
+
+}  // namespace
+
+void write_failure(const ContainerPaths& paths, std::string_view cause, int exit_code) {
+  const Path file = paths.output() / "failure";
+  if (std::filesystem::exists(file)) return;
+  make_directories(paths.output());
+  const std::string tail = "\nExitCode " + std::to_string(exit_code) + "\n";
+  write_file_atomic(file, cut(std::string(cause), kMaxFailureBytes - tail.size()) + tail);
+}
+
+void write_success(const ContainerPaths& paths) {
+  make_directories(paths.output());
+  write_file_atomic(paths.output() / "success", std::string_view());
+}
+
+void JobFiles::restore_metrics() const {
+  const Path own = paths_.output_data() / kMetricsFile;
+  if (!std::filesystem::exists(own)) copy_whole(paths_.checkpoints() / kMetricsFile, own);
+}
+
+void JobFiles::before_checkpoint() const {
+  copy_whole(paths_.output_data() / kMetricsFile, paths_.checkpoints() / kMetricsFile);
+}
+
+void JobFiles::after_checkpoint(const Path& checkpoint, std::int64_t class_count) const {
+  if (!torch_checkpoints_) return;
+  convert_to_torch({.source = checkpoint,
+                    .target = checkpoint.parent_path() / kTorchCheckpointFile,
+                    .model = model_,
+                    .class_count = class_count,
+                    .module_prefix = true});
+}
+
+void JobFiles::model_saved() const {
+  convert_to_torch({.source = paths_.model(),
+                    .target = paths_.model() / kTorchModelFile,
+                    .module_prefix = true});
+}
+
+}  // namespace kiln::sagemaker

@@ -1,0 +1,42 @@
+// What a job leaves beside its model: how it ended, and what a restarted job needs.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "apps/sagemaker-train/container.h"
+
+namespace kiln::sagemaker {
+
+// /opt/ml/output/failure: the cause first, at most 1,024 bytes, which is what FailureReason shows.
+// A file that is there already, the user's own, stays. Throws Error (io).
+void write_failure(const ContainerPaths& paths, std::string_view cause, int exit_code);
+
+// /opt/ml/output/success, empty. Throws Error (io).
+void write_success(const ContainerPaths& paths);
+
+inline constexpr const char* kTorchModelFile = "model.pth";
+inline constexpr const char* kTorchCheckpointFile = "checkpoint.pth";
+
+// The files of a job beside those of the run. Every function throws Error (io).
+class JobFiles {
+ public:
+  // `model`: a network of models/zoo.h or a spec file. `torch_checkpoints`: write checkpoint.pth.
+  JobFiles(ContainerPaths paths, std::string model, bool torch_checkpoints)
+      : paths_(std::move(paths)), model_(std::move(model)), torch_checkpoints_(torch_checkpoints) {}
+
+  // A spot instance that is taken away loses /opt/ml/output; /opt/ml/checkpoints comes back. So the
+  // metrics lie there too, no older than the checkpoint, and a restarted job begins with them.
+  void restore_metrics() const;
+  void before_checkpoint() const;
+  // PyTorch's files are as the workshop has them: names with "module." in front.
+  void after_checkpoint(const Path& checkpoint, std::int64_t class_count) const;
+  void model_saved() const;
+
+ private:
+  const ContainerPaths paths_;
+  const std::string model_;
+  const bool torch_checkpoints_;
+};
+
+}  // namespace kiln::sagemaker

@@ -1,0 +1,23 @@
+// From a job to the settings of one training run.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "apps/sagemaker-train/job.h"
+#include "apps/sagemaker-train/scripts.h"
+
+namespace kiln::sagemaker {
+
+struct Plan {
+  const Script* script = nullptr;
+  TrainFlags flags;
+  Json hyperparameters;              // the job's, with those of the command line over them
+  std::vector<std::string> ignored;  // one line for each that changes nothing here, and why
+};
+
+// `words`: the command line behind `train`, as "--epochs 2"; it wins over the job's files. Throws
+// Error (input or usage) naming what is wrong.
+Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<std::string>& words);
+
+}  // namespace kiln::sagemaker

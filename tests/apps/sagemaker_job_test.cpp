@@ -1,0 +1,409 @@
+// From a training job's files to variables, settings and log lines; no run among them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <limits>
+
+#include "apps/sagemaker-train/narrator.h"
+#include "apps/sagemaker-train/outcome.h"
+#include "apps/sagemaker-train/plan.h"
+#include "apps/sagemaker-train/variables.h"
+#include "engine/core/error.h"
+#include "tests/support/temp_folder.h"
+
+namespace kiln::sagemaker {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+const ContainerPaths kPaths("/opt/ml");
+
+template <class Function>
+std::string error_of(const Function& function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(SageMakerJob, ValuesAreDecodedOnce) {
+  const struct {
+    const char* text;
+    Json value;
+  } table[] = {
+      {"0.1", 0.1},
+      {"16", 16},
+      {"true", true},
+      {"null", nullptr},
+      {"\"gloo\"", "gloo"},
+      {"gloo", "gloo"},
+      {"007", "007"},
+      {"", ""},
+      {"\"\\\"gloo\\\"\"", "\"gloo\""},
+      {"[1, 2]", {1, 2}},
+      {"{\"a\": 1}", {{"a", 1}}},
+      {"{\"a\": 1, \"a\": 2}", "{\"a\": 1, \"a\": 2}"},
+      {" 5 ", 5},
+      {"1e400", "1e400"},
+  };
+  for (const auto& [text, value] : table) EXPECT_EQ(decode_hyperparameter(text), value) << text;
+  EXPECT_EQ(decode_hyperparameter(7), 7) << "what is no text stays";
+}
+
+TEST(SageMakerJob, WhatIsWrongIsNamed) {
+  const char* hosts = R"({"current_host": "a", "hosts": ["a", "b"]})";
+  EXPECT_EQ(parse_job({.resources = hosts}).resources.hosts.size(), 2u);
+  const struct {
+    JobTexts texts;
+    const char* what;
+  } table[] = {
+      {{.hyperparameters = "[]"}, "hyperparameters.json: is no JSON object"},
+      {{.hyperparameters = "{"}, "hyperparameters.json: is not JSON"},
+      {{.hyperparameters = " "}, "hyperparameters.json: is not JSON"},
+      {{.hyperparameters = R"({"a": "1", "a": "2"})"}, "has the key \"a\" twice"},
+      {{.hyperparameters = R"({"": "1"})"}, "is no name of a hyperparameter"},
+      {{.hyperparameters = R"({"a=b": "1"})"}, "a=b: is no name of a hyperparameter"},
+      {{.hyperparameters = "{\"a\\u0000b\": \"1\"}"}, "is no name of a hyperparameter"},
+      {{.resources = "{}"}, "resourceconfig.json: current_host: is missing"},
+      {{.resources = R"({"current_host": "a"})"}, "resourceconfig.json: hosts: is missing"},
+      {{.resources = R"({"current_host": "a", "hosts": []})"}, "hosts: is no list"},
+      {{.resources = R"({"current_host": "a", "hosts": "a"})"}, "hosts: is no list"},
+      {{.resources = R"({"current_host": "c", "hosts": ["a"]})"}, "is not among the hosts"},
+      {{.resources = R"({"current_host": "a", "hosts": ["a", "a"]})"}, "names a host twice"},
+      {{.resources = R"({"current_host": "../a", "hosts": ["../a"]})"}, "is no name"},
+      {{.resources = R"({"current_host": "a", "hosts": ["a"], "instance_groups": [{}]})"},
+       "without instance_group_name"},
+      {{.channels = R"({"../x": {}})"}, "is no channel's name"},
+      {{.channels = R"({"training": 1})"}, "training: is no object"},
+      {{.channels = R"({"training": {"TrainingInputMode": "Pipe"}})"}, "comes as Pipe"},
+      {{.channels = R"({"training": {"TrainingInputMode": "x"}})"}, "unknown TrainingInputMode"},
+  };
+  for (const auto& [texts, what] : table)
+    EXPECT_THAT(error_of([&] { parse_job(texts); }), HasSubstr(what));
+}
+
+TEST(SageMakerJob, ReservedKeysAreNoHyperparameters) {
+  const Job job = parse_job({.hyperparameters = R"({"lr": "0.1", "sagemaker_program": "\"t.py\"",
+      "_tuning_objective_metric": "loss", "default_user_module_name": "x"})"});
+  EXPECT_EQ(job.hyperparameters, Json({{"lr", 0.1}}));
+  EXPECT_EQ(job.framework, Json({{"sagemaker_program", "t.py"}}));
+  EXPECT_EQ(job.framework_text("sagemaker_program"), "t.py");
+  EXPECT_EQ(job.framework_text("sagemaker_region"), "");
+}
+
+Job two_groups() {
+  return parse_job({.hyperparameters = R"({"batch-size": "16", "lr": "0.1", "name": "\"\u00e4\"",
+                      "flag": "true", "none": "null", "sagemaker_program": "\"train.py\"",
+                      "sagemaker_job_name": "\"job-1\"", "sagemaker_region": "eu-central-1",
+                      "sagemaker_extra": "3"})",
+                    .resources = R"({"current_host": "algo-2", "hosts": ["algo-1", "algo-2"],
+                      "network_interface_name": "eth1", "current_instance_type": "ml.c5.large",
+                      "current_group_name": "two", "topology": null, "instance_groups": [
+                        {"instance_group_name": "one", "instance_type": "x", "hosts": ["algo-1"]},
+                        {"instance_group_name": "two", "instance_type": "y",
+                         "hosts": ["algo-2"]}]})",
+                    .channels = R"({"training": {"TrainingInputMode": "FastFile"},
+                      "my-test": {"TrainingInputMode": "File"}})"});
+}
+
+TEST(SageMakerVariables, AreThoseOfTheToolkit) {
+  Variables v = sm_variables(two_groups(), kPaths, {4, 1, 0}, "train.py", {"--lr", "0.1"});
+  EXPECT_THAT(v.at("SM_TRAINING_ENV"), StartsWith(R"({"additional_framework_parameters":{"sagem)"));
+  EXPECT_THAT(v.at("SM_TRAINING_ENV"), HasSubstr(R"("job_name":"job-1")"));
+  v.erase("SM_TRAINING_ENV");
+  const std::string groups =
+      R"({"one":{"hosts":["algo-1"],"instance_group_name":"one","instance_type":"x"},)"
+      R"("two":{"hosts":["algo-2"],"instance_group_name":"two","instance_type":"y"}})";
+  const Variables expected = {
+      {"CURRENT_HOST", "algo-2"},
+      {"SAGEMAKER_JOB_NAME", "job-1"},
+      {"SAGEMAKER_REGION", "eu-central-1"},
+      {"SM_CHANNELS", R"(["my-test","training"])"},
+      {"SM_CHANNEL_MY-TEST", "/opt/ml/input/data/my-test"},
+      {"SM_CHANNEL_MY_TEST", "/opt/ml/input/data/my-test"},
+      {"SM_CHANNEL_TRAINING", "/opt/ml/input/data/training"},
+      {"SM_CURRENT_HOST", "algo-2"},
+      {"SM_CURRENT_HOST_RANK", "1"},
+      {"SM_CURRENT_INSTANCE_GROUP", "two"},
+      {"SM_CURRENT_INSTANCE_GROUP_HOSTS", R"(["algo-2"])"},
+      {"SM_CURRENT_INSTANCE_TYPE", "ml.c5.large"},
+      {"SM_DISTRIBUTION_INSTANCE_GROUPS", "[]"},
+      {"SM_FRAMEWORK_MODULE", "kiln:train"},
+      {"SM_FRAMEWORK_PARAMS", R"({"sagemaker_extra":3})"},
+      {"SM_HOSTS", R"(["algo-1","algo-2"])"},
+      {"SM_HOST_COUNT", "2"},
+      {"SM_HPS", R"({"batch-size":16,"flag":true,"lr":0.1,"name":"\u00e4","none":null})"},
+      {"SM_HP_BATCH-SIZE", "16"},
+      {"SM_HP_BATCH_SIZE", "16"},
+      {"SM_HP_FLAG", "true"},
+      {"SM_HP_LR", "0.1"},
+      {"SM_HP_NAME", "\u00e4"},
+      {"SM_HP_NONE", ""},
+      {"SM_INPUT_CONFIG_DIR", "/opt/ml/input/config"},
+      {"SM_INPUT_DATA_CONFIG",
+       R"({"my-test":{"TrainingInputMode":"File"},"training":{"TrainingInputMode":"FastFile"}})"},
+      {"SM_INPUT_DIR", "/opt/ml/input"},
+      {"SM_INSTANCE_GROUPS", R"(["one","two"])"},
+      {"SM_INSTANCE_GROUPS_DICT", groups},
+      {"SM_IS_HETERO", "true"},
+      {"SM_LOG_LEVEL", "20"},
+      {"SM_MASTER_ADDR", "algo-1"},
+      {"SM_MASTER_PORT", "7777"},
+      {"SM_MODEL_DIR", "/opt/ml/model"},
+      {"SM_MODULE_DIR", "/opt/ml/code"},
+      {"SM_MODULE_NAME", "train"},
+      {"SM_NETWORK_INTERFACE_NAME", "eth1"},
+      {"SM_NUM_CPUS", "4"},
+      {"SM_NUM_GPUS", "1"},
+      {"SM_NUM_NEURONS", "0"},
+      {"SM_OUTPUT_DATA_DIR", "/opt/ml/output/data"},
+      {"SM_OUTPUT_DIR", "/opt/ml/output"},
+      {"SM_OUTPUT_INTERMEDIATE_DIR", "/opt/ml/output/intermediate"},
+      {"SM_RESOURCE_CONFIG",
+       R"({"current_group_name":"two","current_host":"algo-2","current_instance_type":)"
+       R"("ml.c5.large","hosts":["algo-1","algo-2"],"instance_groups":[{"hosts":["algo-1"],)"
+       R"("instance_group_name":"one","instance_type":"x"},{"hosts":["algo-2"],)"
+       R"("instance_group_name":"two","instance_type":"y"}],"network_interface_name":"eth1",)"
+       R"("topology":null})"},
+      {"SM_TOPOLOGY", ""},
+      {"SM_USER_ARGS", R"(["--lr","0.1"])"},
+      {"SM_USER_ENTRY_POINT", "train.py"},
+  };
+  for (const auto& [name, value] : expected) {
+    ASSERT_TRUE(v.contains(name)) << name;
+    EXPECT_EQ(v.at(name), value) << name;
+  }
+  for (const auto& [name, value] : v) EXPECT_TRUE(expected.contains(name)) << name << "=" << value;
+}
+
+TEST(SageMakerVariables, ArgumentsAreWrittenAsPythonDoes) {
+  EXPECT_THAT(script_arguments({{"b", true},
+                                {"batch_size", 16},
+                                {"lr", 0.1},
+                                {"list", {"a", 1, false, nullptr}},
+                                {"none", nullptr},
+                                {"object", {{"y", 2}, {"x", "one"}}},
+                                {"text", "it is"}}),
+              ElementsAre("-b", "True", "--batch_size", "16", "--list", "['a', 1, False, None]",
+                          "--lr", "0.1", "--none", "", "--object", "x=one,y=2", "--text", "it is"));
+}
+
+Plan plan_of(const std::string& hyperparameters, const std::vector<std::string>& words = {},
+             const std::string& channels = R"({"training": {}})", const std::string& hosts = "") {
+  return make_plan(
+      parse_job({.hyperparameters = hyperparameters, .resources = hosts, .channels = channels}),
+      kPaths, words);
+}
+
+TEST(SageMakerPlan, EveryScriptHasItsDefaults) {
+  const struct {
+    const char* program;
+    std::int64_t epochs, batch_size;
+    double lr, momentum;
+    const char *optimizer, *schedule, *model;
+    std::uint64_t seed;
+  } table[] = {
+      {"train.py", 1, 4, 0.001, 0.9, "sgd", "constant", "lenet", 1},
+      {"train_spot.py", 1, 4, 0.001, 0.9, "sgd", "constant", "lenet", 1},
+      {"train_horovod.py", 1, 64, 0.01, 0.5, "sgd", "constant", "lenet", 42},
+      {"train_ddp.py", 1, 64, 0.01, 0.9, "adadelta", "step", "lenet", 42},
+      {"cifar10.py", 2, 4, 0.001, 0.9, "sgd", "constant", "lenet", 1},
+      {"mnist.py", 1, 64, 0.001, 0.9, "adam", "constant", "mnist", 1},
+  };
+  for (const auto& row : table) {
+    SCOPED_TRACE(row.program);
+    const Plan plan = plan_of("{\"sagemaker_program\": \"" + std::string(row.program) + "\"}");
+    EXPECT_EQ(plan.script->program, row.program);
+    EXPECT_EQ(plan.flags.epochs, row.epochs);
+    EXPECT_EQ(plan.flags.batch_size, row.batch_size);
+    EXPECT_EQ(plan.flags.lr, row.lr);
+    EXPECT_EQ(plan.flags.momentum, row.momentum);
+    EXPECT_EQ(plan.flags.optimizer, row.optimizer);
+    EXPECT_EQ(plan.flags.schedule, row.schedule);
+    EXPECT_EQ(plan.flags.model, row.model);
+    EXPECT_EQ(plan.flags.seed, row.seed);
+    EXPECT_EQ(plan.flags.data, "/opt/ml/input/data/training");
+    EXPECT_EQ(plan.flags.model_dir, "/opt/ml/model");
+    EXPECT_EQ(plan.flags.output_dir, "/opt/ml/output/data");
+    EXPECT_EQ(plan.flags.checkpoint_path, "/opt/ml/checkpoints");
+    EXPECT_TRUE(plan.flags.resume_if_present);
+  }
+  EXPECT_EQ(plan_of("{}").script->program, "train.py");
+  EXPECT_EQ(plan_of("{\"sagemaker_program\": \"mnist.py\"}").flags.weight_decay, 1e-4);
+}
+
+TEST(SageMakerPlan, NamesOfTheWorkshopAndOfKilnTrainAreTaken) {
+  const Plan plan = plan_of(R"({"epochs": "10", "batch_size": "16", "learning-rate": "0.1",
+      "workers": "2", "dist_backend": "\"gloo\"", "test-batch-size": "1000", "verbose": "true",
+      "data-dir": "/data", "checkpoint_path": "/ck", "nesterov": "true", "model": "resnet18",
+      "mean": "[0.1, 0.2, 0.3]", "std": "[1, 1, 1]", "gamma": "null"})");
+  EXPECT_EQ(plan.flags.epochs, 10);
+  EXPECT_EQ(plan.flags.batch_size, 16);
+  EXPECT_EQ(plan.flags.lr, 0.1);
+  EXPECT_EQ(plan.flags.workers, 2);
+  EXPECT_EQ(plan.flags.data, "/data");
+  EXPECT_EQ(plan.flags.checkpoint_path, "/ck");
+  EXPECT_TRUE(plan.flags.nesterov);
+  EXPECT_EQ(plan.flags.model, "resnet18");
+  EXPECT_THAT(plan.flags.mean, ElementsAre(0.1, 0.2, 0.3));
+  EXPECT_EQ(plan.flags.gamma, 0.7) << "null is as if it were not there";
+  EXPECT_THAT(plan.ignored,
+              ElementsAre(StartsWith("dist_backend changes nothing"),
+                          StartsWith("test-batch-size changes nothing"),
+                          StartsWith("verbose changes nothing"), StartsWith("channel training")));
+}
+
+TEST(SageMakerPlan, TheCommandLineWinsHoweverANameIsSpelt) {
+  const Plan plan = plan_of(R"({"batch_size": "16", "lr": "0.1", "epochs": "3"})",
+                            {"--batch-size", "8", "--learning-rate=0.5", "--nesterov"});
+  EXPECT_EQ(plan.flags.batch_size, 8);
+  EXPECT_EQ(plan.flags.lr, 0.5);
+  EXPECT_EQ(plan.flags.epochs, 3);
+  EXPECT_TRUE(plan.flags.nesterov);
+  EXPECT_EQ(plan.hyperparameters,
+            Json({{"batch-size", 8}, {"learning-rate", 0.5}, {"epochs", 3}, {"nesterov", true}}));
+}
+
+TEST(SageMakerPlan, TwoChannelsAreMnistsScript) {
+  const Plan plan = plan_of("{}", {}, R"({"training": {}, "testing": {}})");
+  EXPECT_EQ(plan.script->program, "mnist.py");
+  EXPECT_EQ(plan.flags.data, "/opt/ml/input/data");
+}
+
+TEST(SageMakerPlan, WhatCannotBeDoneIsNamed) {
+  const char* channel = R"({"training": {}})";
+  const struct {
+    std::string got, what;
+  } table[] = {
+      {error_of([] { plan_of(R"({"foo": "1"})"); }), "hyperparameter foo: is known neither"},
+      {error_of([] { plan_of(R"({"config": "x"})"); }), "hyperparameter config: is known neither"},
+      {error_of([] { plan_of(R"({"help": "1"})"); }), "hyperparameter help: is known neither"},
+      {error_of([] { plan_of(R"({"epochs": "many"})"); }), "--epochs"},
+      {error_of([] { plan_of(R"({"epochs": "0"})"); }), "--epochs: must be 1"},
+      {error_of([] { plan_of(R"({"lr": "{\"a\": 1}"})"); }), "hyperparameter lr: is a list or"},
+      {error_of([] { plan_of(R"({"sagemaker_program": "evil.py"})"); }), "evil.py: is no script"},
+      {error_of([] { plan_of("{}", {"epochs"}); }), "epochs: is no setting"},
+      {error_of([] { plan_of("{}", {}, R"({"a": {}, "b": {}})"); }),
+       "channel training: is missing: there are a, b"},
+      {error_of([] { plan_of("{}", {}, ""); }), "channel training: is missing; the job has no"},
+      {error_of(
+           [&] { plan_of("{}", {}, channel, R"({"current_host": "a", "hosts": ["a", "b"]})"); }),
+       "names 2 hosts, and this program trains on one"},
+  };
+  for (const auto& [got, what] : table) EXPECT_THAT(got, HasSubstr(what));
+}
+
+// The lines of one epoch of `batches` batches, the losses of which are 1, 2, 3, ...
+std::string story_of(const std::string& program, std::int64_t batch_size, std::int64_t pictures,
+                     const std::string& more = "") {
+  const Plan plan = plan_of("{\"sagemaker_program\": \"" + program + "\", \"batch-size\": \"" +
+                            std::to_string(batch_size) + "\"" + more + "}");
+  char* text = nullptr;
+  std::size_t size = 0;
+  std::FILE* out = ::open_memstream(&text, &size);
+  Narrator narrator(plan, out);
+  const std::int64_t batches = (pictures + batch_size - 1) / batch_size;
+  narrator.ready(
+      {.device = "cpu", .train_count = pictures, .test_count = 200, .batch_count = batches});
+  narrator.epoch_began(1, batches);
+  double sum = 0.0;
+  for (std::int64_t batch = 0; batch < batches; ++batch) {
+    const std::int64_t done = std::min((batch + 1) * batch_size, pictures);
+    sum += static_cast<double>(batch + 1) * static_cast<double>(done - batch * batch_size);
+    narrator.step_done(batch, sum / static_cast<double>(done), 0.5, 1.0);
+  }
+  narrator.checkpoint_saved("/opt/ml/checkpoints/checkpoint.safetensors", {});
+  narrator.epoch_ended({.epoch = 1, .test_loss = 1.25, .test_accuracy = 0.095});
+  narrator.saved("/opt/ml/model");
+  std::fclose(out);
+  std::string told(text, size);
+  std::free(text);
+  return told;
+}
+
+TEST(SageMakerNarrator, TheClassicScriptTellsEvery2000Batches) {
+  EXPECT_EQ(story_of("train.py", 1, 4500),
+            "Device Type: cpu\n"
+            "###### Loading Cifar10 dataset\n"
+            "Model network loaded from get_model_network()\n"
+            "Training starts until epochs of 1\n"
+            "[1,  2000] loss: 1000.500\n"
+            "[1,  4000] loss: 3000.500\n"
+            "Test set: Average loss: 1.2500, Accuracy: 19/200 (10%)\n"
+            "Training is finished\n"
+            "the model is saved at /opt/ml/model/model.pth\n");
+}
+
+TEST(SageMakerNarrator, AShortEpochTellsItsLossAtItsEnd) {
+  EXPECT_THAT(story_of("train.py", 2, 7), HasSubstr("[1,     4] loss: 2.286\n"));
+}
+
+TEST(SageMakerNarrator, TheOtherScripts) {
+  const std::string spot = story_of("train_spot.py", 2, 8);
+  EXPECT_THAT(spot, HasSubstr("\nepoch: 1 - loss: 4\n"));
+  EXPECT_THAT(spot, HasSubstr("\nSaving the Checkpoint: /opt/ml/checkpoints/checkpoint.pth\n"));
+  EXPECT_THAT(spot, HasSubstr("\nFinished Training\n"));
+  const std::string horovod = story_of("train_horovod.py", 64, 50000);
+  EXPECT_THAT(horovod, HasSubstr("\nProcesses 50000/50000 (100%) of train data\n"));
+  EXPECT_THAT(horovod, HasSubstr("\nTrain Epoch: 1 [640/50000 (1%)] Loss: 11.000\n"));
+  EXPECT_THAT(horovod, HasSubstr("\nTest set: Average loss: 1.2500, Accuracy: 9.50%\n"));
+  const std::string ddp = story_of("train_ddp.py", 128, 50000, R"(, "log-interval": "20")");
+  EXPECT_THAT(ddp, HasSubstr("\nTrain Epoch: 1 [48640/50000 (97%)] Loss: 381.000000\n"));
+  EXPECT_THAT(ddp, HasSubstr("\nTest set: Average loss: 1.2500, Accuracy: 19/200 (10%)\n"));
+  const std::string mnist = story_of("mnist.py", 64, 6400, R"(, "log-interval": "50")");
+  EXPECT_THAT(mnist, HasSubstr("\nTrain Epoch: 1 [3264/6400 (50%)] Loss: 51.000000\n"));
+  for (const std::string& text : {spot, horovod, ddp, mnist})
+    EXPECT_EQ(text.find_first_of("\t\r"), text.npos);
+}
+
+TEST(SageMakerNarrator, AResumedRunSaysSo) {
+  const Plan plan = plan_of(R"({"sagemaker_program": "train_spot.py", "epochs": "10"})");
+  char* text = nullptr;
+  std::size_t size = 0;
+  std::FILE* out = ::open_memstream(&text, &size);
+  Narrator narrator(plan, out);
+  narrator.ready({.device = "cpu",
+                  .train_count = 16000,
+                  .batch_count = 4000,
+                  .checkpoint = "/opt/ml/checkpoints/checkpoint.safetensors",
+                  .position = {.epoch = 5,
+                               .epoch_step = 1000,
+                               .step = 21000,
+                               .epoch_loss_sum = 4000.0,
+                               .epoch_image_count = 4000}});
+  narrator.epoch_began(6, 4000);
+  narrator.step_done(1999, 2.0, 0.5, 1.0);  // 8,000 pictures, of which 4,000 are new: 3 each
+  std::fclose(out);
+  const std::string told(text, size);
+  std::free(text);
+  EXPECT_THAT(told, HasSubstr("\nCheckpoint file found!\nLoading Checkpoint From: "
+                              "/opt/ml/checkpoints/checkpoint.pth\n"
+                              "Checkpoint File Loaded - epoch_number: 5 - step: 21000\n"
+                              "Resuming training from epoch: 6\n"));
+  EXPECT_THAT(told, HasSubstr("\n[6,  2000] loss: 3.000\n"));
+}
+
+using SageMakerOutcome = TempFolderTest;
+
+TEST_F(SageMakerOutcome, AFailureIsShortAndTheFirstOneStays) {
+  const ContainerPaths paths(folder());
+  const Path file = paths.output() / "failure";
+  std::string cause = "data: is wrong " + std::string(1100, 'x');
+  for (std::size_t i = 0; i < 200; ++i) cause.replace(900 + 2 * i, 2, "\u00e4");
+  write_failure(paths, cause, 1);
+  const std::string text = read_text_file(file, 4096);
+  EXPECT_LE(text.size(), 1024u);
+  EXPECT_GE(text.size(), 1020u);
+  EXPECT_THAT(text, StartsWith("data: is wrong xxx"));
+  EXPECT_THAT(text, testing::EndsWith("\u00e4\nExitCode 1\n")) << "no half of a character";
+  write_failure(paths, "second", 1);
+  EXPECT_EQ(read_text_file(file, 4096), text);
+  write_success(paths);
+  EXPECT_EQ(std::filesystem::file_size(paths.output() / "success"), 0u);
+}
+
+}  // namespace
+}  // namespace kiln::sagemaker

@@ -1,0 +1,198 @@
+// The training container as the platform meets it: folders in, folders out, signals and kills.
+#include <csignal>
+#include <filesystem>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <random>
+#include <unistd.h>
+
+#include "engine/report/metrics.h"
+#include "models/safetensors.h"
+#include "tests/apps/app_test.h"
+
+namespace kiln::test {
+namespace {
+
+using testing::ContainsRegex;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+class SageMakerTrainTest : public AppTest {
+ protected:
+  // Folders of a container with 120 training and 24 test pictures as the channel training.
+  std::string container(const std::string& name, const std::string& hyperparameters) {
+    const std::string data = save_cifar(24);
+    make_directories(path(name + "/input/data"));
+    std::filesystem::create_directory_symlink(data, path(name + "/input/data/training"));
+    write(name + "/input/config/hyperparameters.json", hyperparameters);
+    write(name + "/input/config/resourceconfig.json",
+          R"({"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "ethwe"})");
+    write(name + "/input/config/inputdataconfig.json",
+          R"({"training": {"TrainingInputMode": "FastFile"}})");
+    return path(name);
+  }
+  static std::vector<std::string> command(const std::string& base,
+                                          const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = {"/usr/bin/env", "SAGEMAKER_BASE_DIR=" + base,
+                                      bin_folder() + "/kiln-sagemaker-train", "train"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  static ProcessResult train(const std::string& base, const std::vector<std::string>& more = {}) {
+    return run_process(command(base, more));
+  }
+  static std::string failure(const std::string& base) {
+    return read_text_file(base + "/output/failure", 4096);
+  }
+  static std::vector<std::byte> weights(const std::string& base) {
+    return read_file(base + "/model/model.safetensors", 1 << 26);
+  }
+  static std::vector<double> losses(const std::string& base) {
+    std::vector<double> all;
+    for (const StepMetrics& step : read_metrics(base + "/output/data/metrics.jsonl").steps)
+      all.push_back(step.loss);
+    return all;
+  }
+};
+
+TEST_F(SageMakerTrainTest, AJobLeavesWhatTheContractNames) {
+  const std::string base = container(
+      "job", R"({"epochs": "2", "batch_size": "\"16\"", "sagemaker_program": "\"train.py\"",
+                 "sagemaker_region": "\"us-east-1\""})");
+  const ProcessResult result = train(base);
+  ASSERT_EQ(result.code, 0) << result.err;
+  for (const char* name :
+       {"model/model.safetensors", "model/model.json", "model/model.pth",
+        "checkpoints/checkpoint.safetensors", "output/success", "output/data/metrics.jsonl",
+        "output/data/report.html", "output/data/filters.png", "output/data/config.toml"})
+    EXPECT_TRUE(std::filesystem::exists(base + "/" + name)) << name;
+  EXPECT_FALSE(std::filesystem::exists(base + "/output/failure"));
+  EXPECT_FALSE(std::filesystem::exists(base + "/model/report.html"));
+  using std::filesystem::perms;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(base + "/model"))
+    EXPECT_NE(entry.status().permissions() & perms::others_read, perms::none) << entry.path();
+  EXPECT_THAT(result.out, HasSubstr("\nSM_HP_BATCH_SIZE=16\n"));
+  EXPECT_THAT(result.out, HasSubstr("\ntrain.py --batch_size 16 --epochs 2\n"));
+  EXPECT_THAT(result.out, ContainsRegex("\n\\[1,     8\\] loss: 2\\.[0-9]{3}\n"));
+  EXPECT_THAT(result.out, HasSubstr("\nReporting training SUCCESS\n"));
+  EXPECT_EQ((result.out + result.err).find_first_of("\t\r"), std::string::npos);
+}
+
+TEST_F(SageMakerTrainTest, AFailureSaysWhyFirst) {
+  const std::string base = container("job", R"({"epochs": "2", "colour": "red"})");
+  const ProcessResult result = train(base);
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(failure(base), StartsWith("hyperparameter colour: is known neither"));
+  EXPECT_THAT(result.err, HasSubstr("train: hyperparameter colour: is known neither"));
+  EXPECT_FALSE(std::filesystem::exists(base + "/model/model.json"));
+  EXPECT_FALSE(std::filesystem::exists(base + "/output/success"));
+}
+
+TEST_F(SageMakerTrainTest, ADivergedRunFailsWithItsStep) {
+  const std::string base = container("job", R"({"epochs": "3", "lr": "1e6"})");
+  EXPECT_EQ(train(base).code, 1);
+  EXPECT_THAT(failure(base), HasSubstr("learning rate 1e+06"));
+}
+
+TEST_F(SageMakerTrainTest, DataThatIsNoneFails) {
+  const std::string base = container("job", "{}");
+  std::filesystem::remove(base + "/input/data/training");
+  make_directories(base + "/input/data/training");
+  EXPECT_EQ(train(base).code, 1);
+  EXPECT_THAT(failure(base), HasSubstr("input/data/training: holds no data set"));
+}
+
+TEST_F(SageMakerTrainTest, SeveralHostsAreNotTrainedApart) {
+  const std::string base = container("job", R"({"epochs": "1"})");
+  write("job/input/config/resourceconfig.json",
+        R"({"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]})");
+  EXPECT_EQ(train(base).code, 1);
+  EXPECT_THAT(failure(base), HasSubstr("names 2 hosts"));
+}
+
+TEST_F(SageMakerTrainTest, ContainersStartedByHandNeedNoConfiguration) {
+  const std::string base = container("job", "{}");
+  std::filesystem::remove_all(base + "/input/config");
+  const ProcessResult result = train(base, {"--epochs", "1", "--batch-size", "24"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\nSM_CHANNELS=[\"training\"]\n"));
+}
+
+TEST_F(SageMakerTrainTest, ASecondJobGoesOnWhereTheFirstEnded) {
+  const std::string program = R"("sagemaker_program": "train_spot.py", "batch-size": "16",
+      "log-interval": "4")";
+  const std::string whole = container("whole", "{\"epochs\": \"3\", " + program + "}");
+  ASSERT_EQ(train(whole).code, 0);
+  const std::string base = container("job", "{\"epochs\": \"1\", " + program + "}");
+  const ProcessResult first = train(base);
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_THAT(first.out, ContainsRegex("\nepoch: 1 - loss: 2\\.[0-9]+\nTest set"));
+  EXPECT_THAT(first.out, Not(HasSubstr("Checkpoint file found!")));
+  EXPECT_TRUE(std::filesystem::exists(base + "/checkpoints/checkpoint.pth"));
+  // Another instance: only the checkpoints come back.
+  std::filesystem::remove_all(base + "/output");
+  std::filesystem::remove_all(base + "/model");
+  write("job/input/config/hyperparameters.json", "{\"epochs\": \"3\", " + program + "}");
+  const ProcessResult second = train(base);
+  ASSERT_EQ(second.code, 0) << second.err;
+  EXPECT_THAT(second.out, HasSubstr("\nCheckpoint file found!\n"));
+  EXPECT_THAT(second.out, HasSubstr("\nResuming training from epoch: 2\n"));
+  EXPECT_EQ(weights(base), weights(whole));
+  EXPECT_EQ(losses(base), losses(whole)) << "metrics of the first instance are not lost";
+}
+
+TEST_F(SageMakerTrainTest, SigtermSavesTheModelAndEndsWell) {
+  const std::string base = container("job", R"({"epochs": "1000000", "batch_size": "16"})");
+  const ProcessResult result = run_and_signal(command(base), SIGTERM, [&](int) {
+    return std::filesystem::exists(base + "/checkpoints/checkpoint.safetensors");
+  });
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(std::filesystem::exists(base + "/model/model.json"));
+  EXPECT_TRUE(std::filesystem::exists(base + "/output/success"));
+}
+
+TEST_F(SageMakerTrainTest, SigtermReachesProcess1) {
+  if (::geteuid() != 0) GTEST_SKIP() << "a namespace of processes needs root";
+  const std::string base = container("job", R"({"epochs": "1000000", "batch_size": "16"})");
+  // The program is process 1 of its namespace; `kill` outside of it sends the signal.
+  const std::string script = "unshare --pid --fork --mount-proc -- " + bin_folder() +
+                             "/kiln-sagemaker-train train & "
+                             "until [ -e \"$0/checkpoints/checkpoint.safetensors\" ]; do "
+                             "sleep 0.05; kill -0 $! || exit 9; done; "
+                             "pkill -TERM -P $!; wait $!";
+  const ProcessResult result =
+      run_process({"/usr/bin/env", "SAGEMAKER_BASE_DIR=" + base, "/bin/bash", "-c", script, base});
+  if (result.err.find("unshare failed") != std::string::npos)
+    GTEST_SKIP() << "this system lets nobody make a namespace: " << result.err;
+  EXPECT_EQ(result.code, 0) << result.out << result.err;
+  EXPECT_TRUE(std::filesystem::exists(base + "/model/model.json"));
+}
+
+TEST_F(SageMakerTrainTest, KillsAtRandomMomentsChangeNoBit) {
+  const std::string hyperparameters =
+      R"({"epochs": "12", "batch_size": "8", "checkpoint-interval": "5", "crop-padding": "2",
+          "flip": "random", "log-interval": "5"})";
+  const std::string whole = container("whole", hyperparameters);
+  ASSERT_EQ(train(whole).code, 0);
+  const std::string base = container("job", hyperparameters);
+  std::mt19937 random(7);
+  int kills = 0;
+  for (int i = 0; i < 6; ++i) {
+    const std::string seconds =
+        std::to_string(0.02 + 0.0002 * static_cast<double>(random() % 1000));
+    std::vector<std::string> words = {"/usr/bin/timeout", "-s", "KILL", seconds};
+    const std::vector<std::string> inner = command(base);
+    words.insert(words.end(), inner.begin(), inner.end());
+    if (run_process(words).code != 0) ++kills;
+    std::filesystem::remove_all(base + "/output");
+  }
+  EXPECT_GT(kills, 0);
+  const ProcessResult last = train(base);
+  ASSERT_EQ(last.code, 0) << last.err;
+  EXPECT_EQ(weights(base), weights(whole));
+  EXPECT_EQ(losses(base), losses(whole));
+}
+
+}  // namespace
+}  // namespace kiln::test
