@@ -7,6 +7,8 @@ WRITE_MODEL NETWORK DIR writes a model directory with drawn weights.
 
 In a ```console block a line that begins with "$ " is run by the shell, and what it prints must be
 what follows it, up to the next such line: "..." stands for anything, a number for any number.
+Blocks ```console multi-model are asked of a server with --multi-model, which finds the model below
+/opt/ml/models as far as the examples can tell.
 Exit code 0 where all agree, 1 with each difference, 77 where curl is missing.
 """
 import json
@@ -21,15 +23,16 @@ import tempfile
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```console( multi-model)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MODELS = "/opt/ml/models"
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 SIDE = 32
 
 
-def examples(document: str) -> list[tuple[str, str]]:
+def examples(document: str, multi_model: bool) -> list[tuple[str, str]]:
     """Commands, each with what it should print."""
     found: list[tuple[str, str]] = []
-    for block in BLOCK.findall(document):
+    for block in (text for kind, text in BLOCK.findall(document) if bool(kind) == multi_model):
         for line in block.splitlines(keepends=True):
             if line.startswith("$ "):
                 found.append((line[2:].strip(), ""))
@@ -76,9 +79,9 @@ def write_inputs(folder: pathlib.Path) -> None:
 
 
 class Server:
-    def __init__(self, program: str, model: str):
+    def __init__(self, program: str, *words: str):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("KILN_")}
-        self.process = subprocess.Popen([program, model, "--address", "127.0.0.1", "--port", "0"],
+        self.process = subprocess.Popen([program, *words, "--address", "127.0.0.1", "--port", "0"],
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                         text=True, env=environment)
         line = self.process.stdout.readline()
@@ -96,19 +99,29 @@ class Server:
 
 
 def faults_of(program: str, model: str, document: str) -> tuple[int, list[str]]:
-    faults = []
-    all_examples = examples(document)
-    with tempfile.TemporaryDirectory() as folder, Server(program, model) as server:
-        write_inputs(pathlib.Path(folder))
-        for command, expected in all_examples:
-            run = subprocess.run(command.replace("localhost:8080", f"127.0.0.1:{server.port}"),
-                                 shell=True, cwd=folder, capture_output=True, text=True,
-                                 errors="replace", check=False)
-            if run.returncode != 0:
-                faults.append(f"$ {command}\n  exit code {run.returncode}: {run.stderr.strip()}")
-            elif not agrees(expected, run.stdout):
-                faults.append(f"$ {command}\n  should print {expected!r}\n  printed {run.stdout[:300]!r}")
-    return len(all_examples), faults
+    count, faults = 0, []
+    for words, multi_model in (([model], False), (["--multi-model", model + "/.."], True)):
+        all_examples = examples(document, multi_model)
+        with tempfile.TemporaryDirectory() as folder, Server(program, *words) as server:
+            write_inputs(pathlib.Path(folder))
+            root = os.path.dirname(model)
+            for command, expected in all_examples:
+                fault = fault_of(command.replace(MODELS, root).replace(
+                    "localhost:8080", f"127.0.0.1:{server.port}"), expected.replace(MODELS, root),
+                    folder)
+                faults += [fault] if fault else []
+        count += len(all_examples)
+    return count, faults
+
+
+def fault_of(command: str, expected: str, folder: str) -> str:
+    run = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True,
+                         errors="replace", check=False)
+    if run.returncode != 0:
+        return f"$ {command}\n  exit code {run.returncode}: {run.stderr.strip()}"
+    if not agrees(expected, run.stdout):
+        return f"$ {command}\n  should print {expected!r}\n  printed {run.stdout[:300]!r}"
+    return ""
 
 
 def self_test(program: str, model: str) -> list[str]:
@@ -126,7 +139,8 @@ def main() -> int:
     if shutil.which("curl") is None:
         print("SKIPPED: no curl here")
         return 77
-    with tempfile.TemporaryDirectory() as model:
+    with tempfile.TemporaryDirectory() as models:
+        model = models + "/lenet"
         subprocess.run([write_model, "lenet", model], check=True)
         faults = self_test(program, model)
         count, more = faults_of(program, model, document.read_text("utf-8"))
