@@ -42,8 +42,8 @@ Line next_line(const std::string& text, std::size_t& at) {
                     ", not " + printable(a.value),
                 "start every rank with the same program, data and settings");
   }
-  throw Error(ErrorKind::usage, "rank " + std::to_string(rank),
-              "knows other settings than rank 0", "start every rank with the same program");
+  throw Error(ErrorKind::usage, "rank " + std::to_string(rank), "knows other settings than rank 0",
+              "start every rank with the same program");
 }
 
 }  // namespace

@@ -14,9 +14,8 @@ namespace {
 std::vector<std::int64_t> cuts_from_behind(std::span<const GradientPiece> pieces,
                                            std::int64_t element_count,
                                            const BucketOptions& options) {
-  const std::int64_t wanted =
-      std::max(options.least_elements, element_count / std::max<std::int64_t>(
-                                                           1, options.most_buckets));
+  const std::int64_t wanted = std::max(
+      options.least_elements, element_count / std::max<std::int64_t>(1, options.most_buckets));
   std::vector<std::int64_t> cuts;
   std::int64_t end = element_count, last = 0;
   for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
@@ -60,7 +59,8 @@ BucketPlan plan_buckets(std::span<const GradientPiece> pieces, std::int64_t elem
 }
 
 const BucketPlan::LayerBuckets* find_layer(const BucketPlan& plan, std::string_view layer) {
-  const auto at = std::ranges::lower_bound(plan.layers, layer, {}, &BucketPlan::LayerBuckets::layer);
+  const auto at =
+      std::ranges::lower_bound(plan.layers, layer, {}, &BucketPlan::LayerBuckets::layer);
   return at != plan.layers.end() && at->layer == layer ? &*at : nullptr;
 }
 

@@ -24,8 +24,8 @@ std::optional<int> number_of(const char* variable, int most) {
   int value = 0;
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (fault != std::errc() || end != text.data() + text.size() || value < 0 || value > most)
-    throw Error(ErrorKind::usage, variable, "is " + printable(text) + ", which is no number of 0 to " +
-                                                std::to_string(most));
+    throw Error(ErrorKind::usage, variable,
+                "is " + printable(text) + ", which is no number of 0 to " + std::to_string(most));
   return value;
 }
 
@@ -48,9 +48,9 @@ RankEnvironment rank_environment() {
     const auto rank = number_of(names.rank, kMostRanks), size = number_of(names.size, kMostRanks);
     if (!rank || !size) continue;
     if (*rank >= *size)
-      throw Error(ErrorKind::usage, names.rank,
-                  "is " + std::to_string(*rank) + ", but " + names.size + " is " +
-                      std::to_string(*size));
+      throw Error(
+          ErrorKind::usage, names.rank,
+          "is " + std::to_string(*rank) + ", but " + names.size + " is " + std::to_string(*size));
     return {.launcher = names.launcher,
             .rank = *rank,
             .size = *size,
@@ -76,7 +76,8 @@ std::vector<LaunchHost> parse_hosts(std::string_view text) {
       if (fault != std::errc() || end != count.data() + count.size()) host.slots = 0;
     }
     if (host.name.empty() || host.name[0] == '-' || host.slots < 1 || host.slots > kMostRanks)
-      throw Error(ErrorKind::usage, "hosts", "hold " + printable(word) + ", which is no host:ranks");
+      throw Error(ErrorKind::usage, "hosts",
+                  "hold " + printable(word) + ", which is no host:ranks");
     hosts.push_back(std::move(host));
   }
   return hosts;

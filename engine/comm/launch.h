@@ -30,9 +30,9 @@ struct LaunchHost {
 
 struct LaunchOptions {
   int ranks = 1;
-  std::vector<LaunchHost> hosts;  // empty: this machine
-  std::string interface;          // the network's name or its subnet in CIDR form; empty: any
-  std::string remote_shell;       // starts a command on a host, in place of ssh; empty: ssh
+  std::vector<LaunchHost> hosts;       // empty: this machine
+  std::string interface;               // the network's name or its subnet in CIDR form; empty: any
+  std::string remote_shell;            // starts a command on a host, in place of ssh; empty: ssh
   std::vector<std::string> variables;  // of the environment, which the ranks get too
   std::vector<std::string> more;       // further words for mpirun
 };

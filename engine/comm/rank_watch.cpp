@@ -91,8 +91,7 @@ RankWatch::RankWatch(int size, const WatchOptions& options) : RankWatch(0, size,
   socklen_t length = sizeof any;
   auto* address = reinterpret_cast<sockaddr*>(&any);
   if (!listener_ || ::bind(listener_.get(), address, length) != 0 ||
-      ::listen(listener_.get(), size) != 0 ||
-      ::getsockname(listener_.get(), address, &length) != 0)
+      ::listen(listener_.get(), size) != 0 || ::getsockname(listener_.get(), address, &length) != 0)
     fail("rank 0", "cannot listen for the other ranks: " + errno_text(errno));
   std::random_device random;
   address_ = {.hosts = own_addresses(),
@@ -166,8 +165,7 @@ bool RankWatch::try_address(const std::string& host, const WatchAddress& address
     return false;
   UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket) set_options(socket.get());  // SO_SNDTIMEO bounds connect() too
-  const bool connected =
-      socket && ::connect(socket.get(), found->ai_addr, found->ai_addrlen) == 0;
+  const bool connected = socket && ::connect(socket.get(), found->ai_addr, found->ai_addrlen) == 0;
   ::freeaddrinfo(found);
   const Message hello = message(Message::hello);
   Message welcome;
@@ -236,8 +234,7 @@ void RankWatch::read_peers(int timeout_ms) {
 void RankWatch::take(Peer& peer, const Message& m) {
   peer.heard = Clock::now();
   if (m.kind == Message::farewell) peer.gone = true;
-  if (m.kind == Message::fault)
-    set_fault(m.rank, {m.text, ::strnlen(m.text, sizeof m.text)});
+  if (m.kind == Message::fault) set_fault(m.rank, {m.text, ::strnlen(m.text, sizeof m.text)});
   if (m.kind != Message::beat) return;
   if (m.collectives != peer.collectives) peer.moved = Clock::now();
   peer.collectives = m.collectives;
@@ -249,8 +246,8 @@ void RankWatch::beat() { send_all(message(Message::beat)); }
 void RankWatch::look_for_silence() {
   for (const Peer& peer : peers_)
     if (!peer.gone && Clock::now() - peer.heard > options_.deadline)
-      return set_fault(peer.rank, "hangs: nothing was heard of it for " +
-                                      seconds(options_.deadline));
+      return set_fault(peer.rank,
+                       "hangs: nothing was heard of it for " + seconds(options_.deadline));
 }
 
 // Somebody has waited too long. To blame is the rank that is in no collective, of several the one
@@ -272,9 +269,8 @@ void RankWatch::look_for_waits() {
   const State& worst = *std::ranges::min_element(states, [](const State& a, const State& b) {
     return std::pair(a.waits, a.collectives) < std::pair(b.waits, b.collectives);
   });
-  const bool all_equal = std::ranges::all_of(states, [&](const State& s) {
-    return s.waits && s.collectives == worst.collectives;
-  });
+  const bool all_equal = std::ranges::all_of(
+      states, [&](const State& s) { return s.waits && s.collectives == worst.collectives; });
   set_fault(worst.rank,
             all_equal ? "and all others wait in one collective: the network between them hangs"
                       : "hangs: others have waited for it for " + seconds(options_.deadline));

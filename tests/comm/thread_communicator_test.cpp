@@ -137,10 +137,11 @@ TEST(Agreement, NamesTheRankAndWhatDiffers) {
     return fault_of({.size = 3}, [&](Communicator& c) { check_agreement(c, values(c.rank())); });
   };
   EXPECT_EQ(run([](int) { return AgreedValues{{"lr", "0.1"}, {"data", "a\nb"}}; }), "no fault");
-  EXPECT_THAT(run([](int rank) {
-                return AgreedValues{{"lr", "0.1"}, {"data", rank == 2 ? "5 pictures" : "6 pictures"}};
-              }),
-              HasSubstr("rank 2: has another data than rank 0: 5 pictures, not 6 pictures"));
+  EXPECT_THAT(
+      run([](int rank) {
+        return AgreedValues{{"lr", "0.1"}, {"data", rank == 2 ? "5 pictures" : "6 pictures"}};
+      }),
+      HasSubstr("rank 2: has another data than rank 0: 5 pictures, not 6 pictures"));
   EXPECT_THAT(run([](int rank) {
                 return rank == 1 ? AgreedValues{} : AgreedValues{{"lr", "0.1"}};
               }),

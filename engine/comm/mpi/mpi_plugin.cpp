@@ -50,7 +50,8 @@ void error_text(int code, char* text, std::size_t text_bytes) {
 // A communicator of our own, whose errors are returned.
 int begin(MpiSession& session) {
   int provided = 0;
-  if (const int fault = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided)) return fault;
+  if (const int fault = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided))
+    return fault;
   if (const int fault = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN)) return fault;
   if (const int fault = MPI_Comm_dup(MPI_COMM_WORLD, &session.world)) return fault;
   if (const int fault = MPI_Comm_set_errhandler(session.world, MPI_ERRORS_RETURN)) return fault;
