@@ -9,7 +9,7 @@ namespace {
 int train(int argc, char** argv) {
   const kiln::TrainFlags flags = kiln::parse_train_flags(argc, argv);
   kiln::SignalWatch signals;
-  return kiln::run_training(flags, signals);
+  return kiln::run_training(flags, {argv, argv + argc}, signals);
 }
 
 }  // namespace

@@ -87,6 +87,7 @@ class Communicator {
   void all_reduce(std::span<T> values) {
     do_all_reduce(comm::elements(values));
   }
+  void all_reduce(const comm::Elements& values) { do_all_reduce(values); }
   // The same, not waited for. Allocates nothing.
   template <class T>
   Reduction start_all_reduce(std::span<T> values) {

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdlib>
 #include <numeric>
 #include <optional>
@@ -132,6 +133,10 @@ void replace_process(const std::vector<std::string>& command) {
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
+  // Signals that this program takes off a queue would stay blocked in the other.
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::execv(argv[0], argv.data());
   throw Error(ErrorKind::io, command.at(0), "cannot be run: " + errno_text(errno));
 }

@@ -65,10 +65,10 @@ void GradientReducer::layer_done(std::string_view layer) {
   progress();
 }
 
+// All but the last bucket, behind which there is nothing to compute.
 void GradientReducer::start_ready() {
-  for (; started_ < missing_.size() && missing_[started_] <= 0; ++started_)
-    reductions_[started_] =
-        communicator_.start_all_reduce(elements_of(plan_.buckets[started_]));
+  for (; started_ + 1 < missing_.size() && missing_[started_] <= 0; ++started_)
+    reductions_[started_] = communicator_.start_all_reduce(elements_of(plan_.buckets[started_]));
 }
 
 // MPI moves messages inside its calls alone: without this nothing overlaps.
@@ -80,6 +80,8 @@ void GradientReducer::finish(std::span<double> sums) {
   std::ranges::fill(missing_, 0);
   start_ready();
   Reduction sum = communicator_.start_all_reduce(sums);
+  // MPI's blocking sum is faster than a started one that is then waited for.
+  if (!plan_.buckets.empty()) communicator_.all_reduce(elements_of(plan_.buckets.back()));
   for (; done_ < started_; ++done_) reductions_[done_].wait();
   sum.wait();
 }

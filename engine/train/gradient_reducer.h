@@ -27,8 +27,8 @@ class GradientReducer final : public BackwardListener {
   std::string description() const;
 
   // A step: begin(), then backward with this object as the context's listener, then finish(), which
-  // starts what has not been started and waits for all. `sums` are added up over the ranks beside
-  // the gradients. Allocates nothing.
+  // reduces what has not been started, the last bucket always, and waits for all. `sums` are added
+  // up over the ranks beside the gradients. Allocates nothing.
   void begin();
   void layer_done(std::string_view layer) override;
   void finish(std::span<double> sums);

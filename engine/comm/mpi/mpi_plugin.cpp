@@ -3,6 +3,7 @@
 #include <array>
 #include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mpi.h>
 #include <new>
@@ -49,6 +50,10 @@ void error_text(int code, char* text, std::size_t text_bytes) {
 
 // A communicator of our own, whose errors are returned.
 int begin(MpiSession& session) {
+  // A rank that waits leaves its core to others, unless the environment says otherwise: where ranks
+  // and other programs share cores, spinning costs whole time slices, and elsewhere nothing is
+  // lost.
+  ::setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
   int provided = 0;
   if (const int fault = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided))
     return fault;
