@@ -8,7 +8,7 @@ namespace {
 
 int train(int argc, char** argv) {
   const kiln::TrainFlags flags = kiln::parse_train_flags(argc, argv);
-  kiln::SignalWatch signals;
+  kiln::SignalWatch signals(SIGUSR1);  // what mpirun hands on to its processes
   return kiln::run_training(flags, {argv, argv + argc}, signals);
 }
 

@@ -338,14 +338,21 @@ int run_process(const TrainFlags& flags, SignalWatch& signals, const RankEnviron
   return run_rank(flags, signals, {*communicator, place.local_size, nullptr});
 }
 
-[[noreturn]] void launch(const TrainFlags& flags, const std::vector<std::string>& command_line) {
+// Ranks see a terminal of mpirun's own, also where there is none.
+int launch(const TrainFlags& flags, const std::vector<std::string>& command_line,
+           SignalWatch& signals) {
   std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
   program.insert(program.end(), command_line.begin() + 1, command_line.end());
-  replace_process(mpirun_command({.ranks = static_cast<int>(flags.ranks),
-                                  .hosts = parse_hosts(flags.hosts),
-                                  .interface = flags.interface,
-                                  .remote_shell = flags.remote_shell},
-                                 program));
+  const LaunchOptions options{.ranks = static_cast<int>(flags.ranks),
+                              .hosts = parse_hosts(flags.hosts),
+                              .interface = flags.interface,
+                              .remote_shell = flags.remote_shell,
+                              .variables = ::isatty(STDOUT_FILENO) != 0
+                                               ? std::vector<std::string>{}
+                                               : std::vector<std::string>{"TERM=dumb"}};
+  const int code =
+      run_launcher(mpirun_command(options, program), [&] { return signals.pending() != 0; });
+  return code == 0 && signals.pending() == SIGINT ? 130 : code;
 }
 
 // Whether ranks are processes. Throws where processes are asked for and cannot be.
@@ -378,7 +385,7 @@ int run_training(const TrainFlags& flags, const std::vector<std::string>& comman
   if (launched) return run_process(flags, signals, place);
   Log log(stderr, log_level(flags.common));
   if (flags.ranks > 1) {
-    if (wants_processes(flags, log)) launch(flags, command_line);
+    if (wants_processes(flags, log)) return launch(flags, command_line, signals);
     return run_threads(flags, signals, static_cast<int>(flags.ranks));
   }
   const auto alone = make_single_communicator();

@@ -2,10 +2,17 @@
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
 #include <numeric>
 #include <optional>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include "engine/core/error.h"
@@ -128,17 +135,43 @@ std::string find_mpirun() {
   return {};
 }
 
-void replace_process(const std::vector<std::string>& command) {
-  std::vector<std::string> words = command;
+namespace {
+
+// In a process group of its own, so that Ctrl-C reaches this process alone, and ended with it.
+[[noreturn]] void become(std::vector<std::string> words) {
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  // Signals that this program takes off a queue would stay blocked in the other.
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (const int nothing = ::open("/dev/null", O_RDONLY); nothing >= 0)
+    ::dup2(nothing, STDIN_FILENO);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::execv(argv[0], argv.data());
-  throw Error(ErrorKind::io, command.at(0), "cannot be run: " + errno_text(errno));
+  std::fprintf(stderr, "%s: cannot be run: %s\n", argv[0], std::strerror(errno));
+  ::_exit(127);
+}
+
+}  // namespace
+
+int run_launcher(const std::vector<std::string>& command,
+                 const std::function<bool()>& stop_requested) {
+  const pid_t child = ::fork();
+  if (child < 0)
+    throw Error(ErrorKind::io, command.at(0), "cannot be started: " + errno_text(errno));
+  if (child == 0) become(command);
+  bool told = false;
+  int status = 0;
+  while (::waitpid(child, &status, WNOHANG) == 0) {
+    if (!told && stop_requested()) {
+      told = true;
+      ::kill(child, SIGUSR1);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 }  // namespace kiln

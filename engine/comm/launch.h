@@ -2,6 +2,7 @@
 // that starts them with Open MPI's launcher, on one host or several.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,7 +34,7 @@ struct LaunchOptions {
   std::vector<LaunchHost> hosts;       // empty: this machine
   std::string interface;               // the network's name or its subnet in CIDR form; empty: any
   std::string remote_shell;            // starts a command on a host, in place of ssh; empty: ssh
-  std::vector<std::string> variables;  // of the environment, which the ranks get too
+  std::vector<std::string> variables;  // of the environment, which ranks get too: NAME, NAME=VALUE
   std::vector<std::string> more;       // further words for mpirun
 };
 
@@ -48,7 +49,10 @@ std::vector<LaunchHost> parse_hosts(std::string_view text);
 // The path of Open MPI's mpirun in $PATH; empty where there is none.
 std::string find_mpirun();
 
-// Replaces this process by `command`, whose first word is a path. Throws Error (io).
-[[noreturn]] void replace_process(const std::vector<std::string>& command);
+// Runs `command`, whose first word is mpirun's path, and returns its exit code, or 128 + the signal
+// that ended it. When stop_requested() says so mpirun is sent SIGUSR1, once: it hands that on to
+// the ranks, whereas behind SIGINT and SIGTERM it gives them one second. Throws Error (io).
+int run_launcher(const std::vector<std::string>& command,
+                 const std::function<bool()>& stop_requested);
 
 }  // namespace kiln
