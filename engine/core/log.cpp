@@ -3,10 +3,10 @@
 namespace kiln {
 namespace {
 
+// In one piece, since other processes may write to the same file.
 void put_line(std::FILE* stream, std::string_view prefix, std::string_view line) {
-  std::fwrite(prefix.data(), 1, prefix.size(), stream);
-  std::fwrite(line.data(), 1, line.size(), stream);
-  std::fputc('\n', stream);
+  const std::string text = std::string(prefix) + std::string(line) + "\n";
+  std::fwrite(text.data(), 1, text.size(), stream);
   std::fflush(stream);
 }
 
