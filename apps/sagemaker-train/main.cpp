@@ -11,7 +11,7 @@
 #include "apps/sagemaker-train/outcome.h"
 #include "apps/sagemaker-train/plan.h"
 #include "apps/sagemaker-train/variables.h"
-#include "engine/comm/rank_environment.h"
+#include "engine/comm/launch.h"
 #include "engine/core/error.h"
 
 namespace kiln::sagemaker {

@@ -95,8 +95,7 @@ void Narrator::tell_batch(std::int64_t batch) {
   const std::int64_t every = plan_.flags.log_interval;
   if (every == 0 || batch % every != 0) return;
   // MNIST's script counts the batch that it has just taken, the others do not.
-  const std::int64_t before =
-      story() == Story::mnist ? last_pictures_ : batch * step_pictures();
+  const std::int64_t before = story() == Story::mnist ? last_pictures_ : batch * step_pictures();
   const double percent = 100.0 * static_cast<double>(batch) /
                          static_cast<double>(std::max<std::int64_t>(facts_.batch_count, 1));
   const int digits = story() == Story::horovod ? 3 : 6;

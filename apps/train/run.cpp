@@ -337,11 +337,12 @@ int run_threads(const TrainFlags& flags, SignalWatch& signals, int ranks, RunLis
   ThreadPool pool(thread_count(flags.common));
   const DatasetPair data = load_dataset_pair(flags.data, log, pool);
   int code = 0;
-  run_thread_ranks({.size = ranks, .deadline = std::chrono::seconds(flags.rank_timeout)},
-                   [&](Communicator& communicator) {
-                     const int own = run_rank(flags, signals, {communicator, ranks, &data, listener});
-                     if (communicator.rank() == 0) code = own;
-                   });
+  run_thread_ranks(
+      {.size = ranks, .deadline = std::chrono::seconds(flags.rank_timeout)},
+      [&](Communicator& communicator) {
+        const int own = run_rank(flags, signals, {communicator, ranks, &data, listener});
+        if (communicator.rank() == 0) code = own;
+      });
   return code;
 }
 
