@@ -11,7 +11,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Small whole numbers: their sums are exact in f32 in any order.
-float value_of(int rank, std::size_t i) { return static_cast<float>((i + 7 * static_cast<std::size_t>(rank)) % 61); }
+float value_of(int rank, std::size_t i) {
+  return static_cast<float>((i + 7 * static_cast<std::size_t>(rank)) % 61);
+}
 
 void fill(std::span<float> x, int rank) {
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = value_of(rank, i);
@@ -56,7 +58,8 @@ double median_of_slowest(Communicator& c, const std::vector<double>& seconds) {
     double& s = slowest[i % seconds.size()];
     s = std::max(s, all[i]);
   }
-  std::ranges::nth_element(slowest, slowest.begin() + static_cast<std::ptrdiff_t>(slowest.size() / 2));
+  std::ranges::nth_element(slowest,
+                           slowest.begin() + static_cast<std::ptrdiff_t>(slowest.size() / 2));
   return slowest[slowest.size() / 2];
 }
 
@@ -94,14 +97,11 @@ std::vector<AllreduceResult> measure_allreduce(Communicator& communicator,
   return results;
 }
 
-std::string to_json(const std::vector<AllreduceResult>& results,
-                    const Communicator& communicator) {
-  nlohmann::ordered_json json = {{"collective", "all_reduce"},
-                                 {"type", "float"},
-                                 {"operation", "sum"},
-                                 {"communicator", communicator.description()},
-                                 {"ranks", communicator.size()},
-                                 {"results", nlohmann::ordered_json::array()}};
+std::string to_json(const std::vector<AllreduceResult>& results, const Communicator& communicator) {
+  nlohmann::ordered_json json = {
+      {"collective", "all_reduce"},   {"type", "float"},
+      {"operation", "sum"},           {"communicator", communicator.description()},
+      {"ranks", communicator.size()}, {"results", nlohmann::ordered_json::array()}};
   for (const AllreduceResult& r : results)
     json["results"].push_back({{"size", r.bytes},
                                {"count", r.elements},

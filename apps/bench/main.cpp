@@ -45,8 +45,9 @@ void declare(CLI::App& app, BenchFlags& f) {
 bool run(Communicator& communicator, const BenchFlags& flags) {
   const auto results = measure_allreduce(communicator, flags.options);
   if (communicator.rank() == 0)
-    std::fputs((flags.json ? to_json(results, communicator) : to_table(results, communicator)).c_str(),
-               stdout);
+    std::fputs(
+        (flags.json ? to_json(results, communicator) : to_table(results, communicator)).c_str(),
+        stdout);
   return std::ranges::all_of(results, [](const AllreduceResult& r) { return r.wrong == 0; });
 }
 

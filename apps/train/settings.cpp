@@ -115,6 +115,9 @@ TrainOptions train_options(const TrainFlags& f, const Normalisation& normalisati
   return {.epoch_count = f.epochs,
           .batch_size = f.batch_size,
           .global_batch = f.global_batch,
+          .buckets = {.overlap = f.overlap == "on"    ? Overlap::on
+                                 : f.overlap == "off" ? Overlap::off
+                                                      : Overlap::automatic},
           .seed = f.seed,
           .optimizer = optimizer_of(f),
           .schedule = {.kind = parse_schedule(f.schedule),

@@ -51,11 +51,21 @@ class RanksTest : public AppTest {
   // 50 steps of 24 pictures, however many ranks share them.
   std::vector<std::string> command(const std::string& model_dir,
                                    const std::vector<std::string>& more) const {
-    std::vector<std::string> words = {
-        bin_folder() + "/kiln-train", "--data",         data_,     "--model-dir",
-        path(model_dir),              "--threads",      "1",       "--batch-size",
-        "24",                         "--global-batch", "--epochs", "5",
-        "--lr",                       "0.001",          "--no-report"};
+    std::vector<std::string> words = {bin_folder() + "/kiln-train",
+                                      "--data",
+                                      data_,
+                                      "--model-dir",
+                                      path(model_dir),
+                                      "--threads",
+                                      "1",
+                                      "--batch-size",
+                                      "24",
+                                      "--global-batch",
+                                      "--epochs",
+                                      "5",
+                                      "--lr",
+                                      "0.001",
+                                      "--no-report"};
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
@@ -111,9 +121,7 @@ class RanksTest : public AppTest {
   std::string data_;
 };
 
-TEST_F(RanksTest, ThreadsTrainWhatOneRankTrains) {
-  expect_what_one_rank_trains({}, "threads");
-}
+TEST_F(RanksTest, ThreadsTrainWhatOneRankTrains) { expect_what_one_rank_trains({}, "threads"); }
 
 TEST_F(RanksTest, ThreadsTrainAResnet) {
   expect_what_one_rank_trains({"--model", plain_resnet()}, "threads");
@@ -134,8 +142,8 @@ TEST_F(RanksTest, ThreadsStopAndGoOnWithAnotherNumberOfRanks) {
 }
 
 TEST_F(RanksTest, RefusesWhatDoesNotFit) {
-  EXPECT_TRUE(refused(train("m", plus(ranks(30, "threads"), {})), 2,
-                      {"cannot be shared by 30 ranks"}));
+  EXPECT_TRUE(
+      refused(train("m", plus(ranks(30, "threads"), {})), 2, {"cannot be shared by 30 ranks"}));
   EXPECT_TRUE(refused(train("m", {"--lr-scaling", "square"}), 2, {"--lr-scaling"}));
   EXPECT_TRUE(refused(train("m", {"--comm", "pigeon"}), 2, {"--comm"}));
   const auto without_mpirun =
@@ -200,9 +208,8 @@ class MpiRanksTest : public RanksTest {
 };
 
 TEST_F(MpiRanksTest, CollectivesHoldTheirContract) {
-  const std::string program = std::string(std::filesystem::read_symlink("/proc/self/exe")
-                                              .parent_path()) +
-                              "/mpi_ranks";
+  const std::string program =
+      std::string(std::filesystem::read_symlink("/proc/self/exe").parent_path()) + "/mpi_ranks";
   for (const char* count : {"1", "2", "3", "4"}) {
     const ProcessResult result = run_process(plus(mpirun(count), {program}));
     EXPECT_EQ(result.code, 0) << result.err;
@@ -213,7 +220,11 @@ TEST_F(MpiRanksTest, CollectivesHoldTheirContract) {
 TEST_F(MpiRanksTest, ProcessesTrainWhatOneRankTrains) { expect_what_one_rank_trains({}, "mpi"); }
 
 TEST_F(MpiRanksTest, ProcessesTrainAResnet) {
-  expect_what_one_rank_trains({"--model", plain_resnet()}, "mpi");
+  expect_what_one_rank_trains({"--model", plain_resnet(), "--overlap", "on"}, "mpi");
+  ASSERT_EQ(
+      train("behind", plus(ranks(2, "mpi"), {"--model", plain_resnet(), "--overlap", "off"})).code,
+      0);
+  EXPECT_EQ(weights("behind"), weights("mpi2"));
 }
 
 TEST_F(MpiRanksTest, StartedByMpirunItself) {
