@@ -151,6 +151,15 @@ TEST_F(RanksTest, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(refused(run_process(without_mpirun), 1, {"--comm mpi", "cannot be used", "threads"}));
 }
 
+// Rather than train every rank alone.
+TEST_F(RanksTest, RefusesALauncherWhoseRanksCannotMeet) {
+  const auto torchrun = [&](const std::string& rank) {
+    return run_process(plus({"/usr/bin/env", "RANK=" + rank, "WORLD_SIZE=2"}, command("m", {})));
+  };
+  EXPECT_TRUE(refused(torchrun("1"), 1, {"WORLD_SIZE 2", "mpirun"}));
+  EXPECT_TRUE(refused(torchrun("2"), 2, {"RANK", "WORLD_SIZE is 2"}));
+}
+
 class MpiRanksTest : public RanksTest {
  protected:
   void SetUp() override {
