@@ -110,8 +110,8 @@ Round run_http(int connections, double seconds) {
   kiln::http::HttpServer server(
       {.drain_time = std::chrono::milliseconds(500)},
       [](kiln::http::HttpRequest& request) {
-        return request.body.size() == 12288 ? kiln::http::HttpReply{.body = reply_body()}
-                                            : kiln::http::error_reply(400, "wrong length");
+        return request.body.view().size() == 12288 ? kiln::http::HttpReply{.body = reply_body()}
+                                                   : kiln::http::error_reply(400, "wrong length");
       },
       log);
   return load(

@@ -23,7 +23,7 @@ class HttpParser::Impl {
   std::size_t feed(std::string_view bytes);
 
   const HttpHeader& header() const { return reader_.header(); }
-  std::string& body() { return body_; }
+  HttpBody& body() { return body_; }
   State state() const { return state_; }
   const HttpRefusal& refusal() const { return refusal_; }
 
@@ -43,17 +43,22 @@ class HttpParser::Impl {
   std::string pending_;  // a header that did not come in one piece
   BodyFraming framing_;
   ChunkReader chunks_;
-  std::string body_;
+  HttpBody body_;
 };
+
+void HttpBody::clear(std::size_t kept_bytes) {
+  borrowed_ = {};
+  own_.clear();
+  // Assigning an empty string would keep the memory.
+  if (own_.capacity() > kept_bytes) std::string().swap(own_);
+}
 
 void HttpParser::Impl::next() {
   state_ = State::empty;
   reader_.next();
   if (framing_.chunked) chunks_ = ChunkReader(limits_);
   framing_ = {};
-  body_.clear();
-  // Assigning an empty string would keep the memory.
-  if (body_.capacity() > kKeptBytes) std::string().swap(body_);
+  body_.clear(kKeptBytes);
 }
 
 std::size_t HttpParser::Impl::feed(std::string_view bytes) {
@@ -97,18 +102,24 @@ void HttpParser::Impl::finish_header() {
 
 std::size_t HttpParser::Impl::feed_body(std::string_view bytes) {
   if (framing_.chunked) {
-    const std::size_t taken = chunks_.feed(bytes, body_);
+    const std::size_t taken = chunks_.feed(bytes, body_.own());
     if (chunks_.refusal())
       refuse(*chunks_.refusal());
     else if (chunks_.complete())
       state_ = State::complete;
     return taken;
   }
+  std::string& own = body_.own();
+  if (own.empty() && bytes.size() >= framing_.length) {
+    body_.borrow(bytes.substr(0, framing_.length));
+    state_ = State::complete;
+    return framing_.length;
+  }
   // The length is within the limit, and memory that is never written costs nothing.
-  if (body_.empty()) body_.reserve(framing_.length);
-  const std::size_t taken = std::min<std::size_t>(bytes.size(), framing_.length - body_.size());
-  body_.append(bytes.substr(0, taken));
-  if (body_.size() == framing_.length) state_ = State::complete;
+  if (own.empty()) own.reserve(framing_.length);
+  const std::size_t taken = std::min<std::size_t>(bytes.size(), framing_.length - own.size());
+  own.append(bytes.substr(0, taken));
+  if (own.size() == framing_.length) state_ = State::complete;
   return taken;
 }
 
@@ -119,7 +130,7 @@ HttpParser::~HttpParser() = default;
 
 std::size_t HttpParser::feed(std::string_view bytes) { return impl_->feed(bytes); }
 const HttpHeader& HttpParser::header() const { return impl_->header(); }
-std::string& HttpParser::body() { return impl_->body(); }
+HttpBody& HttpParser::body() { return impl_->body(); }
 HttpParser::State HttpParser::state() const { return impl_->state(); }
 const HttpRefusal& HttpParser::refusal() const { return impl_->refusal(); }
 void HttpParser::next() { impl_->next(); }

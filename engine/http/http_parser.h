@@ -3,7 +3,7 @@
 //   HttpParser parser(limits);
 //   parser.feed(bytes) -> how many were taken; parser.state() says what came of them
 //   parser.header()    -> method, target, fields
-//   parser.body()      -> the whole body
+//   parser.body()      -> the whole body, read where it lies if it came in one piece
 //
 // The result never depends on how the bytes were cut into pieces. What two servers could read in
 // two ways is refused: RFC 9112 leaves such cases to the reader, and request smuggling lives there.
@@ -14,6 +14,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace kiln::http {
@@ -45,6 +46,28 @@ struct HttpRefusal {
   std::string_view reason;
 };
 
+// The bytes of a body: its own, or where others keep them.
+class HttpBody {
+ public:
+  HttpBody() = default;
+  explicit HttpBody(std::string bytes) : own_(std::move(bytes)) {}
+
+  std::string_view view() const { return borrowed_.empty() ? own_ : borrowed_; }
+  // To be kept; view() is empty then.
+  std::string take() {
+    if (borrowed_.empty()) return std::exchange(own_, {});
+    return std::string(std::exchange(borrowed_, {}));
+  }
+  void borrow(std::string_view bytes) { borrowed_ = bytes; }
+  std::string& own() { return own_; }
+  // Keeps memory of at most `kept_bytes`.
+  void clear(std::size_t kept_bytes);
+
+ private:
+  std::string own_;
+  std::string_view borrowed_;
+};
+
 class HttpParser {
  public:
   enum class State {
@@ -63,7 +86,8 @@ class HttpParser {
   // Takes bytes up to the end of the request; returns their count.
   std::size_t feed(std::string_view bytes);
   const HttpHeader& header() const;
-  std::string& body();
+  // Of a complete request: valid until next(), and as long as the bytes that feed() got.
+  HttpBody& body();
 
   State state() const;
   const HttpRefusal& refusal() const;

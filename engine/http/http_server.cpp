@@ -326,7 +326,7 @@ bool HttpServer::Loop::answer(Connection& c) {
     case State::complete:
       break;
     case State::body:
-      if (c.parser.header().expects_continue && !c.continued && c.parser.body().empty())
+      if (c.parser.header().expects_continue && !c.continued && c.parser.body().view().empty())
         c.out += "HTTP/1.1 100 Continue\r\n\r\n";
       c.continued = true;
       return true;
@@ -351,7 +351,7 @@ std::optional<HttpReply> HttpServer::Loop::handle(Connection& c) {
     c.deferred = deferred;
     return deferred;
   };
-  HttpRequest request(c.parser.header(), c.parser.body(), defer);
+  HttpRequest request(c.parser.header(), c.parser.body(), now_, defer);
   c.posted_turn = request.header.method == "POST" ? turn_ : 0;
   try {
     return handler_(request);

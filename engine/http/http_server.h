@@ -54,14 +54,18 @@ class DeferredReply {
   std::atomic<bool> completed_ = false;
 };
 
+// Valid during the handler's call.
 class HttpRequest {
  public:
   using Defer = std::function<std::shared_ptr<DeferredReply>()>;
-  HttpRequest(const HttpHeader& request_header, std::string& request_body, const Defer& defer)
-      : header(request_header), body(request_body), defer_(defer) {}
+  using Clock = std::chrono::steady_clock;
+  HttpRequest(const HttpHeader& request_header, HttpBody& request_body, Clock::time_point time,
+              const Defer& defer)
+      : header(request_header), body(request_body), arrived(time), defer_(defer) {}
 
   const HttpHeader& header;
-  std::string& body;  // may be moved out
+  HttpBody& body;                   // may be taken
+  const Clock::time_point arrived;  // the start of the loop's turn that read its end
   // Call it at most once, and let the handler return nothing.
   std::shared_ptr<DeferredReply> defer() { return defer_(); }
 

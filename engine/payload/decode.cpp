@@ -108,8 +108,7 @@ Pictures decode_pictures(std::string_view body, std::string_view content_type,
              jpeg = type->is("image", "jpeg") || type->is("image", "jpg");
   const bool octets = type->is("application", "octet-stream");
   if (!any_image && !png && !jpeg && !octets)
-    refuse(415, "Content-Type",
-           "'" + printable(type->type + "/" + type->subtype, 80) + "' is not known here", kTypes);
+    refuse(415, "Content-Type", "'" + printable(type->name(), 80) + "' is not known here", kTypes);
   check_bytes_are_pixels(pixels);
   if (octets) return decode_octets(body, shape, limits);
   const ImageKind wanted = png ? ImageKind::png : jpeg ? ImageKind::jpeg : ImageKind::unknown;

@@ -1,5 +1,6 @@
 #include "engine/payload/encode.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <charconv>
@@ -21,8 +22,8 @@ bool names(const MediaType& element, ReplyFormat format) {
   const std::string_view name = ReplyType{.format = format}.content_type();
   const std::size_t slash = name.find('/');
   if (element.type == "*") return element.subtype == "*";
-  return element.type == name.substr(0, slash) &&
-         (element.subtype == "*" || element.subtype == name.substr(slash + 1));
+  const std::string_view type = name.substr(0, slash);
+  return element.subtype == "*" ? element.is(type) : element.is(type, name.substr(slash + 1));
 }
 
 bool is_range(const MediaType& element) { return element.subtype == "*"; }
@@ -30,9 +31,10 @@ bool is_range(const MediaType& element) { return element.subtype == "*"; }
 // The formats that an element with `q=0`, unless it is `*/*`, strikes out of the ranges.
 std::array<bool, kFormats.size()> struck_formats(const std::vector<MediaType>& list) {
   std::array<bool, kFormats.size()> struck{};
-  for (const MediaType& element : list)
-    for (std::size_t i = 0; i < kFormats.size(); ++i)
-      struck[i] |= element.quality == 0 && element.type != "*" && names(element, kFormats[i]);
+  for (const MediaType& element : list) {
+    if (element.quality > 0 || element.type == "*") continue;
+    for (std::size_t i = 0; i < kFormats.size(); ++i) struck[i] |= names(element, kFormats[i]);
+  }
   return struck;
 }
 
@@ -51,16 +53,19 @@ std::optional<ReplyType> reply_type(const MediaType& element,
 
 // The digits of Python's repr(float): a point always, an exponent below 1e-4 and from 1e16 on.
 void append_finite(std::string& out, double value) {
-  std::array<char, 40> text{};
+  std::array<char, 40> text;  // NOLINT(*-member-init): written before it is read
   const double magnitude = std::fabs(value);
   const bool plain = value == 0 || (magnitude >= 1e-4 && magnitude < 1e16);
   const auto [end, error] =
-      std::to_chars(text.data(), text.data() + text.size(), value,
+      std::to_chars(text.data(), text.data() + text.size() - 2, value,
                     plain ? std::chars_format::fixed : std::chars_format::scientific);
   KILN_CHECK(error == std::errc());
-  const std::string_view digits(text.data(), static_cast<std::size_t>(end - text.data()));
-  out += digits;
-  if (plain && digits.find('.') == std::string_view::npos) out += ".0";
+  char* last = end;
+  if (plain && std::find(text.data(), end, '.') == end) {
+    *last++ = '.';
+    *last++ = '0';
+  }
+  out.append(text.data(), last);
 }
 
 // JSON has no word for what is not finite: `null`, as JavaScript writes it.

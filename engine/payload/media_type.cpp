@@ -1,6 +1,7 @@
 #include "engine/payload/media_type.h"
 
 #include <algorithm>
+#include <array>
 
 namespace kiln::payload {
 namespace {
@@ -9,16 +10,29 @@ bool is_space(char c) { return c == ' ' || c == '\t'; }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-bool is_token(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         (c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos);
+constexpr std::array<bool, 256> make_tokens() {
+  std::array<bool, 256> tokens{};
+  for (const unsigned char c : std::string_view(
+           "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&'*+-.^_`|~"))
+    tokens[c] = true;
+  return tokens;
 }
+constexpr std::array<bool, 256> kTokens = make_tokens();
+
+bool is_token(char c) { return kTokens[static_cast<unsigned char>(c)]; }
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::string lower(std::string_view text) {
   std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  for (char& c : result) c = lower(c);
   return result;
+}
+
+// `wanted` is in lower case.
+bool same_letters(std::string_view text, std::string_view wanted) {
+  return text.size() == wanted.size() && std::equal(text.begin(), text.end(), wanted.begin(),
+                                                    [](char c, char w) { return lower(c) == w; });
 }
 
 // Takes pieces from the front of a text.
@@ -107,6 +121,14 @@ std::size_t element_end(std::string_view text) {
 
 }  // namespace
 
+bool MediaType::is(std::string_view wanted_type) const { return same_letters(type, wanted_type); }
+
+bool MediaType::is(std::string_view wanted_type, std::string_view wanted_subtype) const {
+  return same_letters(type, wanted_type) && same_letters(subtype, wanted_subtype);
+}
+
+std::string MediaType::name() const { return lower(type) + "/" + lower(subtype); }
+
 std::optional<std::string_view> MediaType::parameter(std::string_view name) const {
   for (const Parameter& parameter : parameters)
     if (parameter.name == name) return parameter.value;
@@ -117,9 +139,9 @@ std::optional<MediaType> parse_media_type(std::string_view text) {
   Scanner scanner(text);
   scanner.skip_spaces();
   MediaType result;
-  result.type = lower(scanner.token());
+  result.type = scanner.token();
   if (result.type.empty() || !scanner.take('/')) return {};
-  result.subtype = lower(scanner.token());
+  result.subtype = scanner.token();
   if (result.subtype.empty()) return {};
   bool behind_quality = false;
   for (;;) {

@@ -8,18 +8,21 @@
 
 namespace kiln::payload {
 
+// Views of the text that it was read from.
 struct MediaType {
   struct Parameter {
     std::string name, value;  // the name in lower case, the value without its quotes
   };
 
-  std::string type, subtype;  // in lower case; `*` for any
+  std::string_view type, subtype;  // as they were written, in any case of letters; `*` for any
   std::vector<Parameter> parameters;
   int quality = 1000;  // thousandths of `q`; it and what follows it are no parameters
 
-  bool is(std::string_view wanted_type, std::string_view wanted_subtype) const {
-    return type == wanted_type && subtype == wanted_subtype;
-  }
+  // Asked in lower case.
+  bool is(std::string_view wanted_type) const;
+  bool is(std::string_view wanted_type, std::string_view wanted_subtype) const;
+  // "type/subtype" in lower case.
+  std::string name() const;
   // The value of the first parameter of this name (in lower case).
   std::optional<std::string_view> parameter(std::string_view name) const;
 };

@@ -41,8 +41,10 @@ class Executor {
 };
 
 enum class Refused {
-  late,    // the deadline passed
-  failed,  // the executor threw
+  late,      // the deadline passed
+  failed,    // the executor threw
+  full,      // too much waits: not by the batcher, whose submit() tells its caller
+  stopping,  // no batcher takes it any more: nor this
 };
 
 // Who waits for a result. Exactly one of answer() and refuse() is called, once, from any thread,

@@ -24,9 +24,8 @@ class Invocation final : public Job {
  public:
   Invocation(const http::HttpRequest& request, std::shared_ptr<const ModelIdentity> identity,
              std::shared_ptr<const Hooks> hooks, std::string_view accept,
-             const std::optional<payload::ReplyType>& reply_type,
-             std::shared_ptr<const JobSupport> support)
-      : Job(request, Endpoint::invocations, std::move(identity), std::move(support)),
+             const std::optional<payload::ReplyType>& reply_type, const JobSupport& support)
+      : Job(request, Endpoint::invocations, std::move(identity), support),
         hooks_(std::move(hooks)),
         content_type_(request.header.field("Content-Type")),
         accept_(accept),
@@ -68,8 +67,8 @@ class Invocation final : public Job {
 class Inference final : public Job {
  public:
   Inference(const http::HttpRequest& request, std::shared_ptr<const ModelIdentity> identity,
-            std::shared_ptr<const JobSupport> support)
-      : Job(request, Endpoint::infer, std::move(identity), std::move(support)),
+            const JobSupport& support)
+      : Job(request, Endpoint::infer, std::move(identity), support),
         json_bytes_(request.header.field(kJsonBytesField)) {}
 
  private:
@@ -97,10 +96,11 @@ class Inference final : public Job {
 }  // namespace
 
 Job::Job(const http::HttpRequest& request, Endpoint endpoint,
-         std::shared_ptr<const ModelIdentity> identity, std::shared_ptr<const JobSupport> support)
+         std::shared_ptr<const ModelIdentity> identity, const JobSupport& support)
     : endpoint_(endpoint),
+      begin_(request.arrived),
       identity_(std::move(identity)),
-      support_(std::move(support)),
+      support_(support),
       request_id_(request_id_of(request.header)) {}
 
 // Hooks are code of others: what they say is held to the shape.
@@ -115,11 +115,11 @@ payload::Pictures Job::decode(std::string_view body) {
   return pictures;
 }
 
-http::HttpReply Job::transform_kept() {
+void Job::transform_kept() {
   try {
-    return finish(do_transform(body_));
+    deferred_->complete(finish(do_transform(body_)));
   } catch (...) {
-    return fail_by_exception("the model failed on this request");
+    refuse_by_exception("the model failed on this request");
   }
 }
 
@@ -127,12 +127,33 @@ http::HttpReply Job::do_transform(std::string_view) const {
   throw std::logic_error("this request has nothing that transforms it");
 }
 
-http::HttpReply Job::answer(std::span<const float> outputs) {
+void Job::answer(std::span<const float> outputs) {
   try {
-    return finish(do_answer(outputs));
+    deferred_->complete(finish(do_answer(outputs)));
   } catch (...) {
-    return fail_by_exception("the reply could not be written");
+    refuse_by_exception("the reply could not be written");
   }
+}
+
+void Job::refuse(Refused why) {
+  const auto reply = [&] {
+    switch (why) {
+      case Refused::late:
+        return fail(504, "the time for this request is over; try again later");
+      case Refused::full:
+        return fail(support_.overload_status, "too many requests wait");
+      case Refused::stopping:
+        return fail(503, "the model is being replaced or the server stops");
+      case Refused::failed:
+        break;
+    }
+    return fail(500, "the model failed on this request");
+  };
+  deferred_->complete(reply());
+}
+
+void Job::refuse_by_exception(std::string_view message) {
+  deferred_->complete(fail_by_exception(message));
 }
 
 http::HttpReply Job::fail(int status, std::string_view message) {
@@ -151,32 +172,32 @@ http::HttpReply Job::fail_by_exception(std::string_view message) {
   } catch (...) {
     why = "what was thrown is no std::exception";
   }
-  if (support_->on_failure) support_->on_failure(identity_->name + ": a request failed: " + why);
+  if (support_.on_failure) support_.on_failure(identity_->name + ": a request failed: " + why);
   return fail(500, message);
 }
 
 http::HttpReply Job::finish(http::HttpReply reply) {
-  support_->metrics->count(endpoint_, reply.status, age());
+  support_.metrics->count(endpoint_, reply.status, Clock::now() - begin_);
   if (reply.status == 429 || reply.status == 503) reply.fields.push_back({"Retry-After", "1"});
   if (!request_id_.empty()) reply.fields.push_back({"X-Request-Id", request_id_});
   return reply;
 }
 
-std::shared_ptr<Job> make_invocation(const http::HttpRequest& request,
+std::unique_ptr<Job> make_invocation(const http::HttpRequest& request,
                                      std::shared_ptr<const ModelIdentity> identity,
                                      std::shared_ptr<const Hooks> hooks, std::string_view accept,
-                                     std::shared_ptr<const JobSupport> support) {
+                                     const JobSupport& support) {
   const auto type = payload::choose_reply_type(accept);
   const HookSet& set = hooks->overridden();
   if (!type && !set.output_fn && !set.transform_fn) return nullptr;
-  return std::make_shared<Invocation>(request, std::move(identity), std::move(hooks), accept, type,
-                                      std::move(support));
+  return std::make_unique<Invocation>(request, std::move(identity), std::move(hooks), accept, type,
+                                      support);
 }
 
-std::shared_ptr<Job> make_inference(const http::HttpRequest& request,
+std::unique_ptr<Job> make_inference(const http::HttpRequest& request,
                                     std::shared_ptr<const ModelIdentity> identity,
-                                    std::shared_ptr<const JobSupport> support) {
-  return std::make_shared<Inference>(request, std::move(identity), std::move(support));
+                                    const JobSupport& support) {
+  return std::make_unique<Inference>(request, std::move(identity), support);
 }
 
 payload::ModelFacts facts_of(const ModelIdentity& identity) {

@@ -22,17 +22,23 @@ struct JobSupport {
   payload::DecodeLimits limits;
   std::shared_ptr<RequestMetrics> metrics;
   std::function<void(std::string_view)> on_failure;
+  int overload_status = 429;  // of what is refused because too much waits
 };
 
-// Owns what it needs, the model apart: it is kept by whoever waits for the result, and a model must
-// not be dropped by a thread of its own.
-class Job {
+// Waits for its own result. Owns what it needs but the model, which must not be dropped by a thread
+// of its own, and the support, which outlives all jobs.
+class Job : public Waiter {
  public:
   Job(const http::HttpRequest& request, Endpoint endpoint,
-      std::shared_ptr<const ModelIdentity> identity, std::shared_ptr<const JobSupport> support);
+      std::shared_ptr<const ModelIdentity> identity, const JobSupport& support);
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
-  virtual ~Job() = default;
+
+  // Where the reply will go; before anything of Waiter is called.
+  void defer_to(std::shared_ptr<http::DeferredReply> deferred) { deferred_ = std::move(deferred); }
+  bool cancelled() const final { return deferred_->cancelled(); }
+  void answer(std::span<const float> outputs) final;
+  void refuse(Refused why) final;
 
   // Takes the body along: called where the request is left behind.
   void keep_body(std::string body) { body_ = std::move(body); }
@@ -40,18 +46,20 @@ class Job {
   // throws.
   payload::Pictures decode(std::string_view body);
   payload::Pictures decode_kept() { return decode(body_); }
-  // Whether a hook makes the reply of the whole body, which was kept, and that reply.
+  // Whether a hook makes the reply of the whole body, which was kept, and does.
   virtual bool transforms() const { return false; }
-  http::HttpReply transform_kept();
+  void transform_kept();
 
-  // The reply to a result, or to what went wrong; counted, with the request's own id.
-  http::HttpReply answer(std::span<const float> outputs);
+  // The reply to what is wrong with the request; counted, with the request's own id.
   http::HttpReply fail(int status, std::string_view message);
   // Of the exception that is being handled: a refusal's own status and words, else 500 with
   // `message`, and on_failure hears the words.
   http::HttpReply fail_by_exception(std::string_view message);
+  // fail_by_exception() to where the reply is awaited.
+  void refuse_by_exception(std::string_view message);
 
-  Clock::duration age() const { return Clock::now() - begin_; }
+  // When the request came.
+  Clock::time_point begin() const { return begin_; }
 
  protected:
   virtual payload::Pictures do_decode(std::string_view body) = 0;
@@ -59,29 +67,30 @@ class Job {
   virtual http::HttpReply do_transform(std::string_view body) const;
 
   const ModelIdentity& identity() const { return *identity_; }
-  const payload::DecodeLimits& limits() const { return support_->limits; }
+  const payload::DecodeLimits& limits() const { return support_.limits; }
 
  private:
   http::HttpReply finish(http::HttpReply reply);
 
   const Endpoint endpoint_;
-  const Clock::time_point begin_ = Clock::now();
+  const Clock::time_point begin_;
   const std::shared_ptr<const ModelIdentity> identity_;
-  const std::shared_ptr<const JobSupport> support_;
+  const JobSupport& support_;
+  std::shared_ptr<http::DeferredReply> deferred_;
   std::string request_id_, body_;
 };
 
 // POST /invocations. `accept`: what the client takes. nullptr where neither the server nor the
 // hooks write any of that.
-std::shared_ptr<Job> make_invocation(const http::HttpRequest& request,
+std::unique_ptr<Job> make_invocation(const http::HttpRequest& request,
                                      std::shared_ptr<const ModelIdentity> identity,
                                      std::shared_ptr<const Hooks> hooks, std::string_view accept,
-                                     std::shared_ptr<const JobSupport> support);
+                                     const JobSupport& support);
 
 // POST .../infer.
-std::shared_ptr<Job> make_inference(const http::HttpRequest& request,
+std::unique_ptr<Job> make_inference(const http::HttpRequest& request,
                                     std::shared_ptr<const ModelIdentity> identity,
-                                    std::shared_ptr<const JobSupport> support);
+                                    const JobSupport& support);
 
 payload::ModelFacts facts_of(const ModelIdentity& identity);
 

@@ -25,27 +25,6 @@ Endpoint endpoint_of(std::string_view path) {
   return path.starts_with(kModels) && path.ends_with("/infer") ? Endpoint::infer : Endpoint::other;
 }
 
-// Gives the outcome of a job to the connection that waits for it.
-class DeferredJob final : public Waiter {
- public:
-  DeferredJob(std::shared_ptr<Job> job, std::shared_ptr<http::DeferredReply> deferred)
-      : job_(std::move(job)), deferred_(std::move(deferred)) {}
-
-  bool cancelled() const override { return deferred_->cancelled(); }
-  void answer(std::span<const float> outputs) override {
-    deferred_->complete(job_->answer(outputs));
-  }
-  void refuse(Refused why) override {
-    deferred_->complete(why == Refused::late
-                            ? job_->fail(504, "the time for this request is over; try again later")
-                            : job_->fail(500, "the model failed on this request"));
-  }
-
- private:
-  const std::shared_ptr<Job> job_;
-  const std::shared_ptr<http::DeferredReply> deferred_;
-};
-
 void write_model(MetricsPage& page, const std::vector<ModelTable::Entry>& models) {
   using Kind = MetricsPage::Kind;
   using Label = MetricsPage::Label;
@@ -96,21 +75,19 @@ Service::Service(const ModelTable& models, const ServiceOptions& options)
     : models_(models),
       options_(options),
       metrics_(std::make_shared<RequestMetrics>()),
-      support_(std::make_shared<const JobSupport>(
-          JobSupport{options.limits, metrics_, options.on_failure})),
+      support_{options.limits, metrics_, options.on_failure, options.overload_status},
       default_hooks_(std::make_shared<const DefaultHooks>()),
       workers_(options.worker_count, options.waiting_bodies),
       page_(models, workers_, options.limits, options.overload_status, metrics_) {}
 
 std::optional<HttpReply> Service::handle(HttpRequest& request) {
-  const Clock::time_point begin = Clock::now();
   const std::string_view target = request.header.target;
   const std::string_view path = target.substr(0, target.find('?'));
   // What start() takes counts itself.
   bool counted = false;
   Reply reply = route(request, path, counted);
   if (!reply || counted) return reply;
-  metrics_->count(endpoint_of(path), reply->status, Clock::now() - begin);
+  metrics_->count(endpoint_of(path), reply->status, Clock::now() - request.arrived);
   if (std::string id = request_id_of(request.header); !id.empty())
     reply->fields.push_back({"X-Request-Id", std::move(id)});
   return reply;
@@ -178,7 +155,7 @@ Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
   }
   std::string_view accept = request.header.field("Accept");
   if (accept.empty() || accept == "*/*") accept = options_.default_accept;
-  std::shared_ptr<Job> job = make_invocation(
+  std::unique_ptr<Job> job = make_invocation(
       request, model->identity, model->hooks ? model->hooks : default_hooks_, accept, support_);
   if (job == nullptr)
     return error_reply(
@@ -186,66 +163,62 @@ Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
         "Accept names no type that is written here; use application/json, application/x-npy "
         "or text/csv");
   counted = true;
-  return start(request, model, job);
+  return start(request, model, std::move(job));
 }
 
 // A picture may be small and yet take long to decode, and nobody knows how long a hook takes.
 bool Service::cheap(const HttpRequest& request, const ServedModel& model) const {
   if (model.hooks && model.hooks->overridden().of_requests()) return false;
-  if (request.body.size() > options_.inline_body_bytes) return false;
+  if (request.body.view().size() > options_.inline_body_bytes) return false;
   const auto type = payload::parse_media_type(request.header.field("Content-Type"));
-  return !type || (type->type != "image" && !type->is("application", "x-image"));
+  return !type || (!type->is("image") && !type->is("application", "x-image"));
 }
 
 Service::Reply Service::start(HttpRequest& request, const ModelTable::Entry& model,
-                              const std::shared_ptr<Job>& job) {
+                              std::unique_ptr<Job> job) {
   if (!cheap(request, *model)) {
-    job->keep_body(std::move(request.body));
-    const auto deferred = request.defer();
-    const bool added =
-        workers_.add([this, model, job, deferred] { process(model, job, deferred); });
-    if (!added) deferred->complete(job->fail(options_.overload_status, "too many requests wait"));
+    job->keep_body(request.body.take());
+    job->defer_to(request.defer());
+    start_worker(model, std::move(job));
     return std::nullopt;
   }
   payload::Pictures pictures;
   try {
-    pictures = job->decode(request.body);
+    pictures = job->decode(request.body.view());
   } catch (...) {
     return job->fail_by_exception("the request could not be decoded");
   }
-  arrivals_.push_back(make_arrival(model, job, std::move(pictures), request.defer()));
+  job->defer_to(request.defer());
+  const Clock::time_point deadline = job->begin() + model->request_time;
+  arrivals_.push_back(
+      {.model = model,
+       .work = {.pictures = std::move(pictures), .deadline = deadline, .waiter = std::move(job)}});
   if (arrivals_.size() >= model->turn_requests) finish_turn();
   return std::nullopt;
 }
 
-// By a worker.
-void Service::process(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
-                      const std::shared_ptr<http::DeferredReply>& deferred) {
-  if (job->transforms()) {
-    if (deferred->cancelled()) return;
-    deferred->complete(job->age() > model->request_time
-                           ? job->fail(504, "the time for this request is over; try again later")
-                           : job->transform_kept());
-    return;
-  }
-  try {
-    Arrival arrival = make_arrival(model, job, job->decode_kept(), deferred);
-    submit(arrival);
-  } catch (...) {
-    deferred->complete(job->fail_by_exception("the request could not be decoded"));
-  }
+void Service::start_worker(const ModelTable::Entry& model, std::unique_ptr<Job> job) {
+  // A std::function is copied, a job is not.
+  const auto held = std::make_shared<std::unique_ptr<Job>>(std::move(job));
+  if (!workers_.add([this, model, held] { process(model, std::move(*held)); }))
+    (*held)->refuse(Refused::full);
 }
 
-Service::Arrival Service::make_arrival(const ModelTable::Entry& model,
-                                       const std::shared_ptr<Job>& job, payload::Pictures pictures,
-                                       std::shared_ptr<http::DeferredReply> deferred) {
-  auto waiter = std::make_unique<DeferredJob>(job, deferred);
-  return {.model = model,
-          .job = job,
-          .deferred = std::move(deferred),
-          .work = {.pictures = std::move(pictures),
-                   .deadline = Clock::now() + model->request_time,
-                   .waiter = std::move(waiter)}};
+// By a worker.
+void Service::process(const ModelTable::Entry& model, std::unique_ptr<Job> job) {
+  const Clock::time_point deadline = job->begin() + model->request_time;
+  if (job->transforms()) {
+    if (job->cancelled()) return;
+    if (Clock::now() > deadline) return job->refuse(Refused::late);
+    return job->transform_kept();
+  }
+  payload::Pictures pictures;
+  try {
+    pictures = job->decode_kept();
+  } catch (...) {
+    return job->refuse_by_exception("the request could not be decoded");
+  }
+  submit(model, {.pictures = std::move(pictures), .deadline = deadline, .waiter = std::move(job)});
 }
 
 void Service::finish_turn() {
@@ -265,36 +238,31 @@ void Service::finish_turn() {
 
 // All of one model.
 void Service::compute(std::span<Arrival> arrivals) {
-  std::vector<Work> works;
-  works.reserve(arrivals.size());
-  for (Arrival& arrival : arrivals) works.push_back(std::move(arrival.work));
-  if (arrivals.front().model->batcher->try_inline(works)) return;
-  for (std::size_t i = 0; i < works.size(); ++i) {
-    arrivals[i].work = std::move(works[i]);
-    submit(arrivals[i]);
-  }
+  works_.clear();
+  for (Arrival& arrival : arrivals) works_.push_back(std::move(arrival.work));
+  const ModelTable::Entry& model = arrivals.front().model;
+  if (!model->batcher->try_inline(works_))
+    for (Work& work : works_) submit(model, std::move(work));
+  works_.clear();
 }
 
-// A model that was replaced since it was found takes nothing more; the one in its place does.
-void Service::submit(Arrival& arrival) {
-  ModelTable::Entry model = arrival.model;
-  Admission admission = model->batcher->submit(std::move(arrival.work));
+// A model that was replaced since it was found takes nothing more; the one in its place does. Work
+// that a batcher does not take is as it was. NOLINTBEGIN(bugprone-use-after-move)
+void Service::submit(const ModelTable::Entry& found, Work work) {
+  ModelTable::Entry model = found;
+  Admission admission = model->batcher->submit(std::move(work));
   while (admission == Admission::stopping) {
     const ModelIdentity& identity = *model->identity;
     ModelTable::Entry next = models_.find(identity.name, identity.version);
     if (next == nullptr) next = models_.find(identity.name);  // the version was taken away
-    if (next == nullptr || next == model || !next->identity->answers_like(*arrival.model->identity))
-      break;
+    if (next == nullptr || next == model || !next->identity->answers_like(*found->identity)) break;
     model = std::move(next);
-    admission = model->batcher->submit(std::move(arrival.work));  // NOLINT(bugprone-use-after-move)
+    admission = model->batcher->submit(std::move(work));
   }
-  if (admission == Admission::full)
-    arrival.deferred->complete(
-        arrival.job->fail(options_.overload_status, "too many requests wait"));
-  if (admission == Admission::stopping)
-    arrival.deferred->complete(
-        arrival.job->fail(503, "the model is being replaced or the server stops"));
+  if (admission == Admission::full) work.waiter->refuse(Refused::full);
+  if (admission == Admission::stopping) work.waiter->refuse(Refused::stopping);
 }
+// NOLINTEND(bugprone-use-after-move)
 
 HttpReply Service::metrics_page() const {
   MetricsPage page;

@@ -66,22 +66,16 @@ class Service {
   Reply route(http::HttpRequest& request, std::string_view path, bool& counted);
   Reply route_model(http::HttpRequest& request, std::string_view rest, bool& counted);
   Reply invoke(http::HttpRequest& request, bool& counted);
-  Reply start(http::HttpRequest& request, const ModelTable::Entry& model,
-              const std::shared_ptr<Job>& job);
-  // A request with its pictures, and who waits for it.
+  Reply start(http::HttpRequest& request, const ModelTable::Entry& model, std::unique_ptr<Job> job);
+  void start_worker(const ModelTable::Entry& model, std::unique_ptr<Job> job);
+  // A request with its pictures.
   struct Arrival {
     ModelTable::Entry model;
-    std::shared_ptr<Job> job;
-    std::shared_ptr<http::DeferredReply> deferred;
     Work work;
   };
-  static Arrival make_arrival(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
-                              payload::Pictures pictures,
-                              std::shared_ptr<http::DeferredReply> deferred);
   void compute(std::span<Arrival> arrivals);
-  void submit(Arrival& arrival);
-  void process(const ModelTable::Entry& model, const std::shared_ptr<Job>& job,
-               const std::shared_ptr<http::DeferredReply>& deferred);
+  void submit(const ModelTable::Entry& found, Work work);
+  void process(const ModelTable::Entry& model, std::unique_ptr<Job> job);
   bool cheap(const http::HttpRequest& request, const ServedModel& model) const;
   http::HttpReply metrics_page() const;
   bool ready() const { return ready_.load(std::memory_order_relaxed); }
@@ -89,11 +83,12 @@ class Service {
   const ModelTable& models_;
   const ServiceOptions options_;
   const std::shared_ptr<RequestMetrics> metrics_;
-  const std::shared_ptr<const JobSupport> support_;
+  const JobSupport support_;
   const std::shared_ptr<const Hooks> default_hooks_;
   std::atomic<bool> ready_ = false;
   std::vector<Arrival> arrivals_;   // of this turn
   std::vector<Arrival> computing_;  // by finish_turn(), kept for its memory
+  std::vector<Work> works_;         // by compute(), likewise
   Workers workers_;
   const DemoPage page_;
 };

@@ -12,7 +12,7 @@ namespace {
 
 std::string to_std(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
-std::string compare(const HttpHeader& ours, const std::string& body, BeastRequest theirs) {
+std::string compare(const HttpHeader& ours, std::string_view body, BeastRequest theirs) {
   if (ours.method != theirs.method || ours.target != theirs.target) return "another request line";
   // To Beast, HTTP/1.0 with both `keep-alive` and `close` goes on; to end there is safe.
   if (ours.keep_alive && !theirs.keep_alive) return "another end of the connection";
@@ -61,7 +61,7 @@ std::string difference_from_beast(std::string_view bytes) {
     if (parser.state() != HttpParser::State::complete) return {};
     const auto theirs = read_by_beast(bytes.substr(0, taken));
     if (!theirs) return "refused, or of another length";
-    if (std::string difference = compare(parser.header(), parser.body(), *theirs);
+    if (std::string difference = compare(parser.header(), parser.body().view(), *theirs);
         !difference.empty())
       return difference;
     if (!parser.header().keep_alive) return {};

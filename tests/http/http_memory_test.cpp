@@ -37,11 +37,12 @@ class HttpMemoryTest : public testing::Test {
 
  private:
   Log log_{stderr, LogLevel::quiet};
-  HttpServer server_{{},
-                     [](HttpRequest& request) {
-                       return HttpReply{.body = std::string(request.body.size(), 'r') + "end\n"};
-                     },
-                     log_};
+  HttpServer server_{
+      {},
+      [](HttpRequest& request) {
+        return HttpReply{.body = std::string(request.body.view().size(), 'r') + "end\n"};
+      },
+      log_};
   std::thread thread_;
 };
 

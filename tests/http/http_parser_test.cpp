@@ -32,7 +32,7 @@ TEST(HttpParser, ShowsHeaderAndBody) {
   EXPECT_EQ(parser.header().field("Content-Type"), "image/png");
   EXPECT_EQ(parser.header().field("Accept"), "");
   EXPECT_TRUE(parser.header().keep_alive);
-  EXPECT_EQ(parser.body(), "xyz");
+  EXPECT_EQ(parser.body().view(), "xyz");
   EXPECT_EQ(parser.feed("GET"), 0u);
   parser.next();
   EXPECT_EQ(parser.feed("GET"), 3u);
@@ -121,7 +121,7 @@ TEST(HttpParser, ANextRequestShowsNothingOfTheLastOne) {
   EXPECT_EQ(parser.header().fields[1].name, "Content-Length");
   EXPECT_EQ(parser.header().fields[1].value, "1");
   EXPECT_EQ(parser.header().field("Y"), "");
-  EXPECT_EQ(parser.body(), "b");
+  EXPECT_EQ(parser.body().view(), "b");
 }
 
 TEST(HttpParser, TheHeaderLimitIsExact) {

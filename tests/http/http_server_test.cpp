@@ -76,7 +76,8 @@ class HttpServerTest : public testing::Test {
  private:
   std::optional<HttpReply> answer(HttpRequest& request) {
     const std::string& target = request.header.target;
-    if (target == "/size") return HttpReply{.body = std::to_string(request.body.size()) + "\n"};
+    if (target == "/size")
+      return HttpReply{.body = std::to_string(request.body.view().size()) + "\n"};
     if (target == "/large") return HttpReply{.body = std::string(kLarge, 'l')};
     if (target == "/fail") throw Error(ErrorKind::io, "/a/path", "cannot be read");
     if (target == "/split")

@@ -30,7 +30,7 @@ inline Parsed parse_all(std::string_view bytes, std::size_t piece, const HttpLim
     }
     if (parser.state() != HttpParser::State::complete) continue;
     answer("200");
-    parsed.bodies += parser.body();
+    parsed.bodies += parser.body().view();
     if (!parser.header().keep_alive) return parsed;
     parser.next();
   }

@@ -8,7 +8,7 @@ namespace {
 // "type/subtype;name=value;..." and the quality, or "-".
 std::string written(const std::optional<MediaType>& type) {
   if (!type) return "-";
-  std::string text = type->type + "/" + type->subtype;
+  std::string text = type->name();
   for (const auto& [name, value] : type->parameters) text += ";" + name + "=" + value;
   return type->quality == 1000 ? text : text + " q" + std::to_string(type->quality);
 }

@@ -198,8 +198,8 @@ TEST_F(DemoPageTest, NoModelIsAnEmptyList) {
   Workers workers(1, 1);
   const DemoPage page(none, workers, {}, 429, std::make_shared<RequestMetrics>());
   const http::HttpHeader header{.method = "GET", .target = "/ui/models"};
-  std::string body;
-  http::HttpRequest request(header, body, {});
+  http::HttpBody body;
+  http::HttpRequest request(header, body, {}, {});
   EXPECT_EQ(page.handle(request, "/ui/models")->body, "[]");
 }
 

@@ -29,12 +29,12 @@ class ServiceClient {
   std::optional<http::HttpReply> send(Service& service, const Asked& asked) {
     const http::HttpHeader header{
         .method = asked.method, .target = asked.target, .fields = asked.fields};
-    std::string body = asked.body;
+    http::HttpBody body(asked.body);
     const http::HttpRequest::Defer defer = [&] {
       last_ = std::make_shared<http::DeferredReply>(completions_, 1);
       return last_;
     };
-    http::HttpRequest request(header, body, defer);
+    http::HttpRequest request(header, body, std::chrono::steady_clock::now(), defer);
     auto reply = service.handle(request);
     service.finish_turn();
     return reply;

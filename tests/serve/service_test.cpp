@@ -350,7 +350,8 @@ TEST_F(ServiceTest, TheRequestsOfATurnAreComputedTogether) {
     const http::HttpRequest::Defer defer = [&] {
       return std::make_shared<http::DeferredReply>(client_.completions(), i);
     };
-    http::HttpRequest request(header, bodies[i], defer);
+    http::HttpBody body(bodies[i]);
+    http::HttpRequest request(header, body, Clock::now(), defer);
     if (auto reply = service().handle(request)) replies[i] = *reply;
   }
   EXPECT_EQ(replies.size(), 1u);

@@ -114,7 +114,7 @@ std::string models_json(const std::vector<ModelTable::Entry>& models) {
 
 bool names_picture(std::string_view content_type) {
   const auto type = payload::parse_media_type(content_type);
-  return type && (type->type == "image" || type->is("application", "x-image"));
+  return type && (type->is("image") || type->is("application", "x-image"));
 }
 
 // A picture on its way to what the network gets of it. Owns all that it needs.
@@ -124,7 +124,7 @@ class InputJob {
            const payload::DecodeLimits& limits, std::shared_ptr<RequestMetrics> metrics)
       : content_type_(request.header.field("Content-Type")),
         request_id_(request_id_of(request.header)),
-        body_(std::move(request.body)),
+        body_(request.body.take()),
         model_(std::move(model)),
         limits_(limits),
         metrics_(std::move(metrics)) {}
