@@ -95,7 +95,7 @@ class RanksTest : public AppTest {
     EXPECT_EQ(x.size(), y.size());
     double sum = 0, norm = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
-      const double p = x[i], q = y[i];
+      const auto p = static_cast<double>(x[i]), q = static_cast<double>(y[i]);
       sum += (p - q) * (p - q);
       norm += q * q;
     }
