@@ -95,6 +95,8 @@ void add_rank_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--global-batch", f.global_batch,
                "--batch-size is that of all ranks together, not of each");
   app.add_option("--lr-scaling", f.lr_scaling, "none, or linear: --lr times the number of ranks");
+  app.add_option("--overlap", f.overlap,
+                 "add gradients up while backward goes on: on, off (behind it), auto");
   app.add_option("--rank-timeout", f.rank_timeout,
                  "seconds that a rank is waited for before it counts as lost");
   app.add_flag("--log-ranks", f.log_ranks, "log of every rank, each line with its [rank]");
@@ -206,6 +208,8 @@ void check(const TrainFlags& f) {
   require(f.rank_timeout >= 1 && f.rank_timeout <= 86400, "--rank-timeout", "must be 1 to 86400");
   require(f.lr_scaling == "none" || f.lr_scaling == "linear", "--lr-scaling",
           "must be none or linear");
+  require(f.overlap == "auto" || f.overlap == "on" || f.overlap == "off", "--overlap",
+          "must be auto, on or off");
   require(f.comm == "auto" || f.comm == "threads" || f.comm == "mpi", "--comm",
           "must be auto, threads or mpi");
   for (const double s : f.std) require(s > 0.0, "--std", "must be above zero");
@@ -346,6 +350,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"comm", quoted(f.comm)},
       {"global-batch", truth(f.global_batch)},
       {"lr-scaling", quoted(f.lr_scaling)},
+      {"overlap", quoted(f.overlap)},
       {"rank-timeout", whole(f.rank_timeout)},
       {"log-ranks", truth(f.log_ranks)},
   };

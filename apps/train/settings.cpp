@@ -1,7 +1,7 @@
 #include "apps/train/settings.h"
 
+#include <algorithm>
 #include <cstdio>
-#include <set>
 #include <zlib.h>
 
 #include "apps/common/environment.h"
@@ -81,13 +81,10 @@ std::string exact(const Normalisation& n) {
 }
 
 // Settings that may differ from rank to rank.
-const std::set<std::string_view>& own_settings() {
-  static const std::set<std::string_view> names = {
-      "data",   "model-dir",    "checkpoint-path", "threads",     "workers",
-      "device", "log-interval", "log-ranks",       "ranks",       "comm",
-      "hosts",  "interface",    "remote-shell",    "rank-timeout"};
-  return names;
-}
+constexpr std::string_view kOwnSettings[] = {
+    "data",   "model-dir",    "checkpoint-path", "threads",     "workers",
+    "device", "log-interval", "log-ranks",       "ranks",       "comm",
+    "hosts",  "interface",    "remote-shell",    "rank-timeout"};
 
 // The version and a checksum of the program's file.
 std::string program_fingerprint() {
@@ -103,7 +100,8 @@ AgreedValues agreed_values(const TrainFlags& flags, const TrainSettings& shared,
                            const Dataset& test) {
   AgreedValues values = {{"program", program_fingerprint()}};
   for (const auto& [name, value] : resolved(flags))
-    if (!own_settings().contains(name)) values.emplace_back("--" + name, value);
+    if (std::ranges::find(kOwnSettings, name) == std::end(kOwnSettings))
+      values.emplace_back("--" + name, value);
   for (const auto& [name, value] : shared)
     if (name == "data" || name == "model" || name == "normalisation")
       values.emplace_back(name, value);
@@ -115,6 +113,9 @@ TrainOptions train_options(const TrainFlags& f, const Normalisation& normalisati
   return {.epoch_count = f.epochs,
           .batch_size = f.batch_size,
           .global_batch = f.global_batch,
+          .buckets = {.overlap = f.overlap == "on"    ? Overlap::on
+                                 : f.overlap == "off" ? Overlap::off
+                                                      : Overlap::automatic},
           .seed = f.seed,
           .optimizer = optimizer_of(f),
           .schedule = {.kind = parse_schedule(f.schedule),

@@ -15,6 +15,10 @@ struct GradientPiece {
   std::int64_t first = 0, end = 0;
 };
 
+// When the buckets are reduced: as soon as they are ready, or behind backward; `automatic` asks the
+// communicator.
+enum class Overlap { automatic, on, off };
+
 // A piece of the flat buffer, whole parameters only.
 struct Bucket {
   std::int64_t first = 0, end = 0;
@@ -27,6 +31,7 @@ struct BucketOptions {
   std::int64_t most_buckets = 8;
   std::int64_t least_elements = std::int64_t{1} << 18;  // of all but the last; 1 MiB of floats
   std::int64_t last_elements = std::int64_t{1} << 16;   // the last one is no smaller, if it can be
+  Overlap overlap = Overlap::automatic;
 };
 
 struct BucketPlan {

@@ -82,6 +82,11 @@ class Communicator {
   // For the log: "2 ranks, Open MPI v4.1.4".
   virtual std::string description() const = 0;
 
+  // Whether reductions should be started while the ranks still compute. Not where they share
+  // memory through MPI: nothing is hidden there, and a started sum takes longer than a blocking
+  // one.
+  virtual bool overlap_pays() const { return true; }
+
   // Sum over the ranks, in place. float, double or std::int64_t.
   template <class T>
   void all_reduce(std::span<T> values) {

@@ -128,7 +128,7 @@ std::string find_mpirun() {
   const std::string path = text_of("PATH");
   for (std::size_t at = 0; at <= path.size();) {
     const std::size_t end = std::min(path.find(':', at), path.size());
-    const std::string file = path.substr(at, end - at) + "/mpirun";
+    std::string file = path.substr(at, end - at) + "/mpirun";
     if (end > at && ::access(file.c_str(), X_OK) == 0) return file;
     at = end + 1;
   }

@@ -20,6 +20,7 @@ struct MpiApi {
   void (*close)(void* session) = nullptr;
   int (*rank)(void* session) = nullptr;
   int (*size)(void* session) = nullptr;
+  int (*local_size)(void* session) = nullptr;       // ranks of this machine; collective
   const char* (*library)(void* session) = nullptr;  // "Open MPI v4.1.4, ..."
 
   // 0, or an error code of MPI. Counts are elements; f32, f64, i64 and u8.

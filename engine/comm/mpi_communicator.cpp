@@ -40,7 +40,10 @@ const MpiApi* open_plugin(std::string& why) {
 class MpiCommunicator final : public Communicator {
  public:
   MpiCommunicator(const MpiApi& api, void* session, const WatchOptions& options)
-      : Communicator(api.rank(session), api.size(session)), api_(api), session_(session) {
+      : Communicator(api.rank(session), api.size(session)),
+        api_(api),
+        session_(session),
+        several_machines_(api.local_size(session) < size()) {
     if (size() > 1) begin_watch(options);
   }
   // After a fault MPI is left as it is: ending it would wait for the rank that is gone.
@@ -54,6 +57,7 @@ class MpiCommunicator final : public Communicator {
     const std::string library = api_.library(session_);
     return std::to_string(size()) + " ranks, " + library.substr(0, library.find(','));
   }
+  bool overlap_pays() const override { return several_machines_; }
   void barrier() override {
     blocking([&] { return api_.barrier(session_); });
   }
@@ -83,6 +87,7 @@ class MpiCommunicator final : public Communicator {
 
   const MpiApi& api_;
   void* session_;
+  bool several_machines_;
   std::unique_ptr<RankWatch> watch_;  // null with one rank
   std::array<bool, kMostReductions> busy_{};
 };

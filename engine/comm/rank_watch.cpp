@@ -21,8 +21,8 @@ using namespace std::chrono_literals;
 
 // What goes over a connection, always of this size; all ranks are of one build.
 struct RankWatch::Message {
-  enum Kind : std::uint32_t { hello, welcome, beat, farewell, fault };
-  std::uint32_t kind = beat;
+  enum Kind : std::uint32_t { kHello, kWelcome, kBeat, kFarewell, kFault };
+  std::uint32_t kind = kBeat;
   std::int32_t rank = 0;  // of the sender, or the one at fault
   std::int64_t token = 0;
   std::uint64_t collectives = 0;
@@ -32,7 +32,7 @@ struct RankWatch::Message {
 
 namespace {
 
-constexpr auto kBeat = 200ms;
+constexpr auto kBeatInterval = 200ms;
 constexpr auto kConnectTime = 3s;
 
 [[noreturn]] void fail(const std::string& thing, const std::string& what) {
@@ -126,12 +126,12 @@ void RankWatch::gather() {
     if (!socket) continue;
     set_options(socket.get());
     Message hello;
-    if (!receive_whole(socket.get(), &hello, sizeof hello) || hello.kind != Message::hello ||
+    if (!receive_whole(socket.get(), &hello, sizeof hello) || hello.kind != Message::kHello ||
         hello.token != address_.token || hello.rank < 1 || hello.rank >= size_ ||
         here[static_cast<std::size_t>(hello.rank)])
       continue;
     here[static_cast<std::size_t>(hello.rank)] = true;
-    const Message welcome = message(Message::welcome);
+    const Message welcome = message(Message::kWelcome);
     send_whole(socket.get(), &welcome, sizeof welcome);
     Peer& peer = peers_.emplace_back();
     peer.rank = hello.rank;
@@ -167,10 +167,10 @@ bool RankWatch::try_address(const std::string& host, const WatchAddress& address
   if (socket) set_options(socket.get());  // SO_SNDTIMEO bounds connect() too
   const bool connected = socket && ::connect(socket.get(), found->ai_addr, found->ai_addrlen) == 0;
   ::freeaddrinfo(found);
-  const Message hello = message(Message::hello);
+  const Message hello = message(Message::kHello);
   Message welcome;
   if (!connected || !send_whole(socket.get(), &hello, sizeof hello) ||
-      !receive_whole(socket.get(), &welcome, sizeof welcome) || welcome.kind != Message::welcome ||
+      !receive_whole(socket.get(), &welcome, sizeof welcome) || welcome.kind != Message::kWelcome ||
       welcome.token != address.token)
     return false;
   Peer& peer = peers_.emplace_back();
@@ -190,7 +190,7 @@ void RankWatch::run() {
     read_peers(50);
     if (Clock::now() >= next_beat) {
       beat();
-      next_beat = Clock::now() + kBeat;
+      next_beat = Clock::now() + kBeatInterval;
     }
     if (!faulty()) look_for_silence();
     if (!faulty() && rank_ == 0) look_for_waits();
@@ -199,7 +199,7 @@ void RankWatch::run() {
     if (Clock::now() - fault_seen > options_.grace && options_.on_stuck && !stopping_)
       return options_.on_stuck(fault());
   }
-  if (!faulty()) send_all(message(Message::farewell));
+  if (!faulty()) send_all(message(Message::kFarewell));
 }
 
 void RankWatch::read_peers(int timeout_ms) {
@@ -233,15 +233,15 @@ void RankWatch::read_peers(int timeout_ms) {
 
 void RankWatch::take(Peer& peer, const Message& m) {
   peer.heard = Clock::now();
-  if (m.kind == Message::farewell) peer.gone = true;
-  if (m.kind == Message::fault) set_fault(m.rank, {m.text, ::strnlen(m.text, sizeof m.text)});
-  if (m.kind != Message::beat) return;
+  if (m.kind == Message::kFarewell) peer.gone = true;
+  if (m.kind == Message::kFault) set_fault(m.rank, {m.text, ::strnlen(m.text, sizeof m.text)});
+  if (m.kind != Message::kBeat) return;
   if (m.collectives != peer.collectives) peer.moved = Clock::now();
   peer.collectives = m.collectives;
   peer.waiting_ms = m.waiting_ms;
 }
 
-void RankWatch::beat() { send_all(message(Message::beat)); }
+void RankWatch::beat() { send_all(message(Message::kBeat)); }
 
 void RankWatch::look_for_silence() {
   for (const Peer& peer : peers_)
@@ -284,7 +284,7 @@ void RankWatch::set_fault(int rank, std::string_view why) {
     fault_ = why;
   }
   faulty_.store(true, std::memory_order_release);
-  Message m = message(Message::fault);
+  Message m = message(Message::kFault);
   m.rank = rank;
   std::memcpy(m.text, why.data(), std::min(why.size(), sizeof m.text - 1));
   if (rank_ == 0 || rank == rank_) send_all(m);

@@ -6,7 +6,6 @@
 #include <mutex>
 #include <thread>
 
-#include "engine/core/check.h"
 #include "engine/core/error.h"
 
 namespace kiln {
@@ -74,7 +73,7 @@ void do_share(const Collective& op, int rank) {
       case DType::i64:
         return sum_share<std::int64_t>(op.data, share);
       default:
-        KILN_CHECK(!"a type that is not summed");
+        throw Error(ErrorKind::unsupported, name_of(op.type), "is not summed over ranks");
     }
   }
   if (op.kind == Kind::broadcast && rank != op.root && bytes > 0)

@@ -144,8 +144,8 @@ Loader::Impl::Impl(const Dataset& dataset, const LoaderOptions& options)
 }
 
 Range Loader::Impl::step_of(std::int64_t batch) const {
-  return {batch * step_ + (batch == first_batch_ ? seen_ : 0),
-          std::min((batch + 1) * step_, dataset_.size())};
+  const std::int64_t first = batch * step_ + (batch == first_batch_ ? seen_ : 0);
+  return {std::min(first, dataset_.size()), std::min((batch + 1) * step_, dataset_.size())};
 }
 
 Range Loader::Impl::range_of(std::int64_t batch) const {

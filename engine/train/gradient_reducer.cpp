@@ -35,6 +35,8 @@ GradientReducer::GradientReducer(Communicator& communicator, const ParameterStor
     : communicator_(communicator),
       gradients_(parameters.flat_gradients()),
       plan_(plan_of(parameters, options)),
+      overlap_(options.overlap == Overlap::automatic ? communicator.overlap_pays()
+                                                     : options.overlap == Overlap::on),
       missing_(plan_.buckets.size()),
       reductions_(plan_.buckets.size()) {
   KILN_CHECK(plan_.buckets.size() < Communicator::kMostReductions);
@@ -46,9 +48,10 @@ std::string GradientReducer::description() const {
     return static_cast<double>(bucket.count()) * static_cast<double>(size_of(gradients_.dtype())) /
            (1 << 20);
   };
-  char text[96];
-  std::snprintf(text, sizeof text, "%zu bucket%s of %.2f to %.2f MiB", plan_.buckets.size(),
-                plan_.buckets.size() == 1 ? "" : "s", mebibytes(least), mebibytes(most));
+  char text[120];
+  std::snprintf(text, sizeof text, "%zu bucket%s of %.2f to %.2f MiB, %s", plan_.buckets.size(),
+                plan_.buckets.size() == 1 ? "" : "s", mebibytes(least), mebibytes(most),
+                overlap_ ? "while backward goes on" : "behind backward");
   return text;
 }
 
@@ -58,6 +61,7 @@ void GradientReducer::begin() {
 }
 
 void GradientReducer::layer_done(std::string_view layer) {
+  if (!overlap_) return;
   if (const auto* entry = find_layer(plan_, layer)) {
     for (const int b : entry->buckets) --missing_[static_cast<std::size_t>(b)];
     start_ready();
@@ -77,11 +81,14 @@ void GradientReducer::progress() {
 }
 
 void GradientReducer::finish(std::span<double> sums) {
-  std::ranges::fill(missing_, 0);
-  start_ready();
+  if (overlap_) {
+    std::ranges::fill(missing_, 0);
+    start_ready();
+  }
   Reduction sum = communicator_.start_all_reduce(sums);
   // MPI's blocking sum is faster than a started one that is then waited for.
-  if (!plan_.buckets.empty()) communicator_.all_reduce(elements_of(plan_.buckets.back()));
+  for (std::size_t b = started_; b < plan_.buckets.size(); ++b)
+    communicator_.all_reduce(elements_of(plan_.buckets[b]));
   for (; done_ < started_; ++done_) reductions_[done_].wait();
   sum.wait();
 }

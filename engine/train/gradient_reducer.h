@@ -23,7 +23,7 @@ class GradientReducer final : public BackwardListener {
                   const BucketOptions& options = {});
 
   const BucketPlan& plan() const { return plan_; }
-  // For the log: "3 buckets of 1.2 to 4.1 MiB".
+  // For the log: "3 buckets of 1.2 to 4.1 MiB, while backward goes on".
   std::string description() const;
 
   // A step: begin(), then backward with this object as the context's listener, then finish(), which
@@ -43,6 +43,7 @@ class GradientReducer final : public BackwardListener {
   Communicator& communicator_;
   Tensor gradients_;
   BucketPlan plan_;
+  bool overlap_;
   std::vector<int> missing_;  // layers that a bucket waits for
   std::vector<Reduction> reductions_;
   std::size_t started_ = 0, done_ = 0;

@@ -95,7 +95,7 @@ class RanksTest : public AppTest {
     EXPECT_EQ(x.size(), y.size());
     double sum = 0, norm = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
-      const double p = x[i], q = y[i];
+      const auto p = static_cast<double>(x[i]), q = static_cast<double>(y[i]);
       sum += (p - q) * (p - q);
       norm += q * q;
     }
@@ -149,6 +149,15 @@ TEST_F(RanksTest, RefusesWhatDoesNotFit) {
   const auto without_mpirun =
       plus({"/usr/bin/env", "PATH=/nowhere"}, command("m", ranks(2, "mpi")));
   EXPECT_TRUE(refused(run_process(without_mpirun), 1, {"--comm mpi", "cannot be used", "threads"}));
+}
+
+// Rather than train every rank alone.
+TEST_F(RanksTest, RefusesALauncherWhoseRanksCannotMeet) {
+  const auto torchrun = [&](const std::string& rank) {
+    return run_process(plus({"/usr/bin/env", "RANK=" + rank, "WORLD_SIZE=2"}, command("m", {})));
+  };
+  EXPECT_TRUE(refused(torchrun("1"), 1, {"WORLD_SIZE 2", "mpirun"}));
+  EXPECT_TRUE(refused(torchrun("2"), 2, {"RANK", "WORLD_SIZE is 2"}));
 }
 
 class MpiRanksTest : public RanksTest {
@@ -220,7 +229,11 @@ TEST_F(MpiRanksTest, CollectivesHoldTheirContract) {
 TEST_F(MpiRanksTest, ProcessesTrainWhatOneRankTrains) { expect_what_one_rank_trains({}, "mpi"); }
 
 TEST_F(MpiRanksTest, ProcessesTrainAResnet) {
-  expect_what_one_rank_trains({"--model", plain_resnet()}, "mpi");
+  expect_what_one_rank_trains({"--model", plain_resnet(), "--overlap", "on"}, "mpi");
+  ASSERT_EQ(
+      train("behind", plus(ranks(2, "mpi"), {"--model", plain_resnet(), "--overlap", "off"})).code,
+      0);
+  EXPECT_EQ(weights("behind"), weights("mpi2"));
 }
 
 TEST_F(MpiRanksTest, StartedByMpirunItself) {

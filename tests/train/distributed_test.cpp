@@ -100,7 +100,7 @@ std::vector<Outcome> run(const Job& job) {
 double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
   double difference = 0, norm = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    const double x = a[i], y = b[i];
+    const auto x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
     difference += (x - y) * (x - y);
     norm += y * y;
   }

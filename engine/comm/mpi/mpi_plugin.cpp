@@ -3,7 +3,6 @@
 #include <array>
 #include <climits>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <mpi.h>
 #include <new>
@@ -50,10 +49,6 @@ void error_text(int code, char* text, std::size_t text_bytes) {
 
 // A communicator of our own, whose errors are returned.
 int begin(MpiSession& session) {
-  // A rank that waits leaves its core to others, unless the environment says otherwise: where ranks
-  // and other programs share cores, spinning costs whole time slices, and elsewhere nothing is
-  // lost.
-  ::setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
   int provided = 0;
   if (const int fault = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided))
     return fault;
@@ -91,6 +86,17 @@ int rank(void* session) {
 int size(void* session) {
   int value = 1;
   MPI_Comm_size(of(session).world, &value);
+  return value;
+}
+
+int local_size(void* session) {
+  MPI_Comm local = MPI_COMM_NULL;
+  int value = 1;
+  if (MPI_Comm_split_type(of(session).world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local) !=
+      MPI_SUCCESS)
+    return value;
+  MPI_Comm_size(local, &value);
+  MPI_Comm_free(&local);
   return value;
 }
 
@@ -144,6 +150,7 @@ constexpr MpiApi kApi{.version = kMpiApiVersion,
                       .close = close,
                       .rank = rank,
                       .size = size,
+                      .local_size = local_size,
                       .library = library,
                       .all_reduce = all_reduce,
                       .start_all_reduce = start_all_reduce,
