@@ -35,7 +35,7 @@ std::string dashed(std::string_view name) {
 }
 
 std::string flag_of(std::string_view name) {
-  const std::string text = dashed(name);
+  std::string text = dashed(name);
   for (const Alias& alias : kAliases)
     if (alias.name == text) return std::string(alias.flag);
   return text;

@@ -81,8 +81,8 @@ TEST(SageMakerJob, WhatIsWrongIsNamed) {
       {{.channels = R"({"training": {"TrainingInputMode": "Pipe"}})"}, "comes as Pipe"},
       {{.channels = R"({"training": {"TrainingInputMode": "x"}})"}, "unknown TrainingInputMode"},
   };
-  for (const auto& [texts, what] : table)
-    EXPECT_THAT(error_of([&] { parse_job(texts); }), HasSubstr(what));
+  for (const auto& row : table)
+    EXPECT_THAT(error_of([&] { parse_job(row.texts); }), HasSubstr(row.what));
 }
 
 TEST(SageMakerJob, ReservedKeysAreNoHyperparameters) {
