@@ -49,7 +49,7 @@ HttpReply no_model() { return error_reply(404, "no model of this name is loaded"
 Path resolve(const Path& root, const std::string& url) {
   std::error_code no_root, failed;
   std::string inside = fs::canonical(root, no_root).string();
-  const Path folder = fs::canonical(root / url, failed);  // an absolute url stands for itself
+  Path folder = fs::canonical(root / url, failed);  // an absolute url stands for itself
   if (failed || url.find('\0') != url.npos || !fs::is_directory(folder, failed))
     throw Refusal(404, "url: there is no such folder");
   if (!inside.ends_with('/')) inside += '/';

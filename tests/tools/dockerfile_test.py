@@ -26,7 +26,10 @@ class Images(unittest.TestCase):
                         config.labels[f"com.amazonaws.sagemaker.capabilities.{label}"], "true")
                 self.assertEqual(config.ports, (8080,))
                 self.assertEqual(config.stop_signal, "SIGTERM")
-                self.assertTrue(config.command, "local mode of SDK v3 gives no command")
+                # Local mode of SDK v3 gives no command, and trains.
+                self.assertEqual(config.command, ("serve",) if name == "serve" else ("train",))
+                if name != "serve":
+                    self.assertEqual(config.entrypoint, ())
 
     def test_no_image_holds_data_below_opt_ml(self):
         for stage in STAGES:
