@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "engine/core/error.h"
+#include "engine/core/thread_pool.h"
 
 namespace kiln {
 namespace {
@@ -102,7 +103,11 @@ std::vector<std::string> mpirun_command(const LaunchOptions& o,
   // would bind its rank 0 to the same core.
   add({"--bind-to", "none"});
   if (o.hosts.empty()) {
-    add({"--oversubscribe"});
+    // Where each rank has a CPU it waits at full speed, which --oversubscribe would forbid.
+    if (o.ranks <= ThreadPool::available_cpu_count())
+      add({"--host", "localhost:" + std::to_string(o.ranks)});
+    else
+      add({"--oversubscribe"});
   } else {
     const int slots = std::accumulate(o.hosts.begin(), o.hosts.end(), 0,
                                       [](int sum, const LaunchHost& h) { return sum + h.slots; });
