@@ -12,11 +12,13 @@ namespace kiln {
 
 class SignalWatch {
  public:
-  // Blocks both signals for this thread and every thread that it starts from now on.
-  // A signal that the parent made us ignore (nohup, a shell's background job) stays ignored.
-  SignalWatch() {
+  // Blocks both signals, and `another` where it is not 0, for this thread and every thread that it
+  // starts from now on. A signal that the parent made us ignore (nohup, a shell's background job)
+  // stays ignored.
+  explicit SignalWatch(int another = 0) {
     ::sigemptyset(&set_);
-    for (const int signal : {SIGINT, SIGTERM}) {
+    for (const int signal : {SIGINT, SIGTERM, another}) {
+      if (signal == 0) continue;
       struct sigaction action {};
       ::sigaction(signal, nullptr, &action);
       if (action.sa_handler != SIG_IGN) ::sigaddset(&set_, signal);

@@ -11,6 +11,7 @@
 #include "apps/sagemaker-train/outcome.h"
 #include "apps/sagemaker-train/plan.h"
 #include "apps/sagemaker-train/variables.h"
+#include "engine/comm/launch.h"
 #include "engine/core/error.h"
 
 namespace kiln::sagemaker {
@@ -70,7 +71,15 @@ void export_variables(const Variables& variables) {
   for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
 }
 
-int run(const ContainerPaths& paths, const std::vector<std::string>& words, SignalWatch& signals) {
+// One of several processes that mpirun has started from this very program, which has told of the
+// job and will tell of its end.
+bool is_launched() {
+  const RankEnvironment place = rank_environment();
+  return place.launcher != RankEnvironment::Launcher::none && place.size > 1;
+}
+
+int run(const ContainerPaths& paths, const std::vector<std::string>& command_line,
+        const std::vector<std::string>& words, SignalWatch& signals) {
   const Job job = read_job(paths);
   const Plan plan = make_plan(job, paths, words);
   const Variables variables =
@@ -78,15 +87,18 @@ int run(const ContainerPaths& paths, const std::vector<std::string>& words, Sign
                    script_arguments(plan.hyperparameters));
   export_variables(variables);
   const char* quiet = std::getenv("KILN_SAGEMAKER_QUIET");
-  if (quiet == nullptr || std::string_view(quiet) != "1") print_environment(variables);
-  announce(plan);
+  const bool launched = is_launched();
+  if (!launched) {
+    if (quiet == nullptr || std::string_view(quiet) != "1") print_environment(variables);
+    announce(plan);
+  }
   for (const Path& folder : {paths.model(), paths.output_data(), paths.checkpoints()})
     make_directories(folder);
   const JobFiles files(paths, plan.flags.model, plan.script->story == Story::spot);
   files.restore_metrics();
   Narrator narrator(plan, stdout, &files);
-  const int code = run_training(plan.flags, signals, &narrator);
-  if (code == 0) {
+  const int code = run_training(plan.flags, command_line, signals, &narrator);
+  if (code == 0 && !launched) {
     write_success(paths);
     print_line("Reporting training SUCCESS");
   }
@@ -111,7 +123,7 @@ int report(const ContainerPaths& paths, const std::string& cause) {
 }
 
 int train(int argc, char** argv) {
-  SignalWatch signals;
+  SignalWatch signals(SIGUSR1);  // what mpirun hands on to its processes
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
   std::vector<std::string> words(argv + 1, argv + argc);
   if (!words.empty() && words.front() == "train") words.erase(words.begin());
@@ -121,7 +133,10 @@ int train(int argc, char** argv) {
   }
   const ContainerPaths paths = container_paths();
   try {
-    return run(paths, words, signals);
+    const int code = run(paths, {argv, argv + argc}, words, signals);
+    if (code != 0 && code != 130 && !is_launched())
+      write_failure(paths, "a process of the job failed; its own line is in the log", code);
+    return code == 0 || code == 130 ? code : 1;
   } catch (const std::bad_alloc&) {
     return report(paths, "out of memory: the job needs more than this instance has");
   } catch (const std::exception& error) {

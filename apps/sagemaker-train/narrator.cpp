@@ -31,12 +31,18 @@ void Narrator::ready(const RunFacts& facts) {
   print("Training starts until epochs of %lld", static_cast<long long>(plan_.flags.epochs));
 }
 
-// What each process takes of the pictures: all of them, where there is one process.
+// What each rank takes of the pictures: all of them, where there is one.
 void Narrator::tell_shares() {
-  const auto train = static_cast<long long>(facts_.train_count);
-  const auto test = static_cast<long long>(facts_.test_count);
-  print("Processes %lld/%lld (100%%) of train data", train, train);
-  print("Processes %lld/%lld (100%%) of test data", test, test);
+  const auto tell = [&](std::int64_t all, const char* name) {
+    print("Processes %lld/%lld (%d%%) of %s data", static_cast<long long>(all / facts_.ranks),
+          static_cast<long long>(all), 100 / facts_.ranks, name);
+  };
+  tell(facts_.train_count, "train");
+  tell(facts_.test_count, "test");
+}
+
+std::int64_t Narrator::step_pictures() const {
+  return plan_.flags.batch_size * (plan_.flags.global_batch ? 1 : facts_.ranks);
 }
 
 void Narrator::tell_checkpoint(const RunFacts& facts) {
@@ -61,7 +67,7 @@ void Narrator::epoch_began(std::int64_t epoch, std::int64_t) {
 }
 
 void Narrator::step_done(std::int64_t batch, double loss, double, double) {
-  const std::int64_t pictures = std::min((batch + 1) * plan_.flags.batch_size, facts_.train_count);
+  const std::int64_t pictures = std::min((batch + 1) * step_pictures(), facts_.train_count);
   const double sum = loss * static_cast<double>(pictures);
   last_loss_ = (sum - last_sum_) / static_cast<double>(pictures - last_pictures_);
   last_sum_ = sum;
@@ -89,8 +95,7 @@ void Narrator::tell_batch(std::int64_t batch) {
   const std::int64_t every = plan_.flags.log_interval;
   if (every == 0 || batch % every != 0) return;
   // MNIST's script counts the batch that it has just taken, the others do not.
-  const std::int64_t before =
-      story() == Story::mnist ? last_pictures_ : batch * plan_.flags.batch_size;
+  const std::int64_t before = story() == Story::mnist ? last_pictures_ : batch * step_pictures();
   const double percent = 100.0 * static_cast<double>(batch) /
                          static_cast<double>(std::max<std::int64_t>(facts_.batch_count, 1));
   const int digits = story() == Story::horovod ? 3 : 6;

@@ -32,6 +32,8 @@ class Narrator final : public RunListener {
   void tell_shares();
   void tell_batches(std::int64_t done);
   void tell_batch(std::int64_t batch);
+  // Pictures of a step, of all ranks.
+  std::int64_t step_pictures() const;
   Story story() const { return plan_.script->story; }
 
   const Plan& plan_;

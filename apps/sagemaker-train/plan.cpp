@@ -157,6 +157,9 @@ Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<st
     add_words(train_words, name, value);
   }
   if (!has_data) train_words.push_back("--data=" + data_folder(job, paths, *plan.script).string());
+  const Json processes = job.framework.value("sagemaker_mpi_num_of_processes_per_host", Json());
+  if (processes.is_number_integer() && !plan.hyperparameters.contains("ranks"))
+    train_words.push_back("--ranks=" + processes.dump());
   plan.flags = parse_train_flags(defaults, train_words);
   ignore_other_channels(job, plan);
   return plan;

@@ -60,6 +60,8 @@ TrainFlags defaults_of(const Script& script) {
   TrainFlags f;
   f.epochs = 1;
   f.batch_size = 4;
+  if (script.scales_rate) f.lr_scaling = "linear";
+  f.global_batch = script.splits_batch;
   switch (script.story) {
     case Story::classic:
       if (script.program == "cifar10.py") f.epochs = 2;

@@ -88,12 +88,30 @@ void add_run_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--no-tensorboard", f.no_tensorboard, "write no TensorBoard events");
 }
 
+void add_rank_flags(CLI::App& app, TrainFlags& f) {
+  app.add_option("--ranks", f.ranks, "share every step among this many ranks; 0: those of mpirun");
+  app.add_option("--comm", f.comm,
+                 "threads, mpi (starts itself with mpirun), auto: mpi where it is installed");
+  app.add_flag("--global-batch", f.global_batch,
+               "--batch-size is that of all ranks together, not of each");
+  app.add_option("--lr-scaling", f.lr_scaling, "none, or linear: --lr times the number of ranks");
+  app.add_option("--overlap", f.overlap,
+                 "add gradients up while backward goes on: on, off (behind it), auto");
+  app.add_option("--rank-timeout", f.rank_timeout,
+                 "seconds that a rank is waited for before it counts as lost");
+  app.add_flag("--log-ranks", f.log_ranks, "log of every rank, each line with its [rank]");
+  app.add_option("--hosts", f.hosts, "with mpi: host:ranks,host:ranks; default: this machine");
+  app.add_option("--interface", f.interface, "with mpi: name or subnet of the network");
+  app.add_option("--remote-shell", f.remote_shell, "with mpi: reaches a host; default: ssh");
+}
+
 void declare(CLI::App& app, TrainFlags& f, std::string& config) {
   app.footer(kFooter);
   add_network_flags(app, f);
   add_optimizer_flags(app, f);
   add_data_flags(app, f);
   add_run_flags(app, f);
+  add_rank_flags(app, f);
   for (CLI::Option* option : app.get_options())
     if (option->get_items_expected_max() <= 1) option->take_last();
   app.add_option("--config", config, "TOML file of these settings; flags win over it");
@@ -186,6 +204,14 @@ void check(const TrainFlags& f) {
   require(f.checkpoint_interval >= 0, "--checkpoint-interval", "must be 0 or more");
   require(f.crop_padding >= 0 && f.crop_padding <= 1024, "--crop-padding", "must be 0 to 1024");
   require(f.cutout >= 0 && f.cutout <= 1024, "--cutout", "must be 0 to 1024");
+  require(f.ranks >= 0 && f.ranks <= 65536, "--ranks", "must be 0 to 65536");
+  require(f.rank_timeout >= 1 && f.rank_timeout <= 86400, "--rank-timeout", "must be 1 to 86400");
+  require(f.lr_scaling == "none" || f.lr_scaling == "linear", "--lr-scaling",
+          "must be none or linear");
+  require(f.overlap == "auto" || f.overlap == "on" || f.overlap == "off", "--overlap",
+          "must be auto, on or off");
+  require(f.comm == "auto" || f.comm == "threads" || f.comm == "mpi", "--comm",
+          "must be auto, threads or mpi");
   for (const double s : f.std) require(s > 0.0, "--std", "must be above zero");
   require(f.mean.empty() == f.std.empty() && f.mean.size() == f.std.size(), "--mean and --std",
           "belong together, one value a channel each");
@@ -320,11 +346,21 @@ KeyValues resolved(const TrainFlags& f) {
       {"log-interval", whole(f.log_interval)},
       {"no-resident", truth(f.no_resident)},
       {"no-graph", truth(f.no_graph)},
+      {"ranks", whole(f.ranks)},
+      {"comm", quoted(f.comm)},
+      {"global-batch", truth(f.global_batch)},
+      {"lr-scaling", quoted(f.lr_scaling)},
+      {"overlap", quoted(f.overlap)},
+      {"rank-timeout", whole(f.rank_timeout)},
+      {"log-ranks", truth(f.log_ranks)},
   };
   if (f.epsilon) values.emplace_back("epsilon", number(*f.epsilon));
   if (!f.mean.empty()) values.emplace_back("mean", list(f.mean));
   if (!f.std.empty()) values.emplace_back("std", list(f.std));
   if (!f.output_dir.empty()) values.emplace_back("output-dir", quoted(f.output_dir));
+  if (!f.hosts.empty()) values.emplace_back("hosts", quoted(f.hosts));
+  if (!f.interface.empty()) values.emplace_back("interface", quoted(f.interface));
+  if (!f.remote_shell.empty()) values.emplace_back("remote-shell", quoted(f.remote_shell));
   if (!f.checkpoint_path.empty()) values.emplace_back("checkpoint-path", quoted(f.checkpoint_path));
   return values;
 }

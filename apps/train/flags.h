@@ -40,6 +40,11 @@ struct TrainFlags {
   std::vector<double> mean, std;
   bool no_resident = false, no_graph = false;
   bool no_report = false, no_tensorboard = false;
+  std::int64_t ranks = 0;  // 0: those that a launcher has started, else one
+  std::string comm = "auto", hosts, interface, remote_shell;
+  bool global_batch = false, log_ranks = false;
+  std::string lr_scaling = "none", overlap = "auto";
+  std::int64_t rank_timeout = 60;
 };
 
 using KeyValues = std::vector<std::pair<std::string, std::string>>;

@@ -8,8 +8,8 @@ namespace {
 
 int train(int argc, char** argv) {
   const kiln::TrainFlags flags = kiln::parse_train_flags(argc, argv);
-  kiln::SignalWatch signals;
-  return kiln::run_training(flags, signals);
+  kiln::SignalWatch signals(SIGUSR1);  // what mpirun hands on to its processes
+  return kiln::run_training(flags, {argv, argv + argc}, signals);
 }
 
 }  // namespace

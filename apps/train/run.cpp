@@ -3,12 +3,18 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
+#include <unistd.h>
 
 #include "apps/common/environment.h"
 #include "apps/common/options.h"
 #include "apps/train/recorder.h"
 #include "apps/train/settings.h"
 #include "apps/train/summary.h"
+#include "engine/comm/agreement.h"
+#include "engine/comm/launch.h"
+#include "engine/comm/mpi_communicator.h"
+#include "engine/comm/thread_communicator.h"
 #include "engine/core/error.h"
 #include "engine/infer/golden.h"
 #include "engine/report/png.h"
@@ -22,10 +28,18 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kGoldenPictures = 4;
 
+// What a rank is given.
+struct RankPlace {
+  Communicator& communicator;
+  int local_ranks = 1;                // that share this machine's CPUs
+  const DatasetPair* data = nullptr;  // null: the rank reads the data set itself
+  RunListener* listener = nullptr;    // of the first rank
+};
+
 // Everything that lives as long as the run, in the order of construction.
 class Run {
  public:
-  explicit Run(const TrainFlags& flags);
+  Run(const TrainFlags& flags, const RankPlace& place);
   int train(SignalWatch& signals, RunListener* listener);
 
  private:
@@ -43,13 +57,17 @@ class Run {
   bool write_golden_sample(const ModelCard& card);
   void write_model();
 
+  int finish(TrainEnd end, const Recorder& recorder, int signal, RunListener* listener);
+
   const TrainFlags& flags_;
+  Communicator& communicator_;
   Clock::time_point begin_ = Clock::now();
   Log log_;
   ThreadPool pool_;
   Context context_;
   Path model_dir_;
-  DatasetPair data_;
+  std::optional<DatasetPair> own_data_;
+  const DatasetPair& data_;
   ModelSpec spec_;
   Normalisation normalisation_;
   ParameterStore parameters_;
@@ -59,13 +77,49 @@ class Run {
   std::optional<double> accuracy_;
 };
 
-Run::Run(const TrainFlags& flags)
+// Without --log-ranks the others say no more than their warnings.
+LogLevel level_of(const TrainFlags& flags, int rank) {
+  return rank == 0 || flags.log_ranks ? log_level(flags.common) : LogLevel::quiet;
+}
+
+std::string prefix_of(const TrainFlags& flags, const Communicator& communicator) {
+  const bool prefixed = communicator.size() > 1 && (flags.log_ranks || communicator.rank() > 0);
+  return prefixed ? "[" + std::to_string(communicator.rank()) + "] " : std::string();
+}
+
+int threads_of(const TrainFlags& flags, int local_ranks) {
+  const int all = thread_count(flags.common);
+  return flags.common.thread_count > 0 ? all : std::max(1, all / local_ranks);
+}
+
+// An observer of a rank that is not the first: its files are the first one's business.
+class RankObserver final : public TrainObserver {
+ public:
+  explicit RankObserver(Log& log) : log_(log) {}
+  void loss_logged(std::int64_t step, double loss) override {
+    log_.info("step " + std::to_string(step) + ": loss " + std::to_string(loss));
+  }
+  void epoch_ended(const EpochReport& r) override {
+    char text[96];
+    std::snprintf(text, sizeof text, "epoch %lld: loss %.4f, %.0f images/s of all ranks",
+                  static_cast<long long>(r.epoch), r.train_loss, r.images_per_second);
+    log_.info(text);
+  }
+
+ private:
+  Log& log_;
+};
+
+Run::Run(const TrainFlags& flags, const RankPlace& place)
     : flags_(flags),
-      log_(stderr, log_level(flags.common)),
-      pool_(thread_count(flags.common)),
+      communicator_(place.communicator),
+      log_(stderr, level_of(flags, communicator_.rank()), prefix_of(flags, communicator_)),
+      pool_(threads_of(flags, place.local_ranks)),
       context_(choose_device(flags.common, log_), pool_, log_, flags.common.deterministic),
       model_dir_(flags.model_dir),
-      data_(load_dataset_pair(flags.data, log_, pool_)),
+      own_data_(place.data ? std::nullopt
+                           : std::optional(load_dataset_pair(flags.data, log_, pool_))),
+      data_(place.data ? *place.data : *own_data_),
       spec_(find_model(flags.model, data_.train.class_count())),
       normalisation_(choose_normalisation(flags, data_.train, pool_)),
       parameters_(spec_, DType::f32, context_.device(),
@@ -85,6 +139,11 @@ void Run::make_trainer() {
   TrainOptions options = train_options(flags_, normalisation_);
   options.checkpoint = checkpoint();
   options.settings = shared_settings(flags_, spec_, data_.train, normalisation_);
+  if (communicator_.size() > 1) {
+    check_agreement(communicator_, agreed_values(flags_, options.settings, data_.test));
+    options.communicator = &communicator_;
+    if (flags_.lr_scaling == "linear") options.schedule.base *= communicator_.size();
+  }
   parameters_.initialise(flags_.seed);
   trainer_.emplace(spec_, parameters_, options, data_.train, data_.test, context_, providers_);
 }
@@ -122,6 +181,8 @@ void Run::announce() {
   log_.info("threads: " + std::to_string(pool_.thread_count()) +
             (flags_.common.deterministic ? ", deterministic" : "") + ", a batch is shared " +
             trainer_->pass().description());
+  if (const GradientReducer* reducer = trainer_->reducer())
+    log_.info("ranks: " + communicator_.description() + ", gradients in " + reducer->description());
   log_.debug(to_table(plan));
 }
 
@@ -132,11 +193,21 @@ RunFacts Run::facts() const {
           .batch_count = trainer_->batch_count(),
           .parameter_count = parameters_.trainable_count(),
           .class_count = spec_.class_count,
+          .ranks = communicator_.size(),
           .checkpoint = checkpoint(),
           .position = trainer_->position()};
 }
 
 int Run::train(SignalWatch& signals, RunListener* listener) {
+  const bool first = communicator_.rank() == 0;
+  const auto stop_asked = [&] { return signals.pending() != 0; };
+  if (!first) {
+    announce();
+    RankObserver observer(log_);
+    const TrainEnd end = trainer_->run(observer, stop_asked);
+    if (end == TrainEnd::finished) trainer_->evaluate();
+    return end == TrainEnd::stopped && signals.pending() == SIGINT ? 130 : 0;
+  }
   resumed_ = resume();
   announce();
   make_directories(model_dir_);
@@ -155,17 +226,21 @@ int Run::train(SignalWatch& signals, RunListener* listener) {
           std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin_).count()) +
       " ms from start to first step, data included");
   if (listener != nullptr) listener->ready(facts());
-  const TrainEnd end = trainer_->run(recorder, [&] { return signals.pending() != 0; });
+  const TrainEnd end = trainer_->run(recorder, stop_asked);
   if (end == TrainEnd::stopped)
     recorder.line("stopped after step " + std::to_string(trainer_->position().step) +
                   "; go on with --resume");
+  return finish(end, recorder, signals.pending(), listener);
+}
+
+int Run::finish(TrainEnd end, const Recorder& recorder, int signal, RunListener* listener) {
   save_outputs(end);
   if (listener != nullptr) listener->saved(model_dir_);
   std::printf("waited for data: %.3f s\n", recorder.waited_seconds());
   std::printf("model: %s\n", model_dir_.c_str());
   if (!flags_.no_report) std::printf("report: %s\n", (output_dir() / "report.html").c_str());
   std::fflush(stdout);
-  return end == TrainEnd::stopped && signals.pending() == SIGINT ? 130 : 0;
+  return end == TrainEnd::stopped && signal == SIGINT ? 130 : 0;
 }
 
 ModelCard Run::card() const {
@@ -212,8 +287,10 @@ void Run::write_model() {
 }
 
 void Run::save_outputs(TrainEnd end) {
-  if (end == TrainEnd::finished && data_.test.size() > 0)
-    accuracy_ = trainer_->evaluate().accuracy();
+  if (end == TrainEnd::finished) {
+    const Evaluation evaluation = trainer_->evaluate();
+    if (data_.test.size() > 0) accuracy_ = evaluation.accuracy();
+  }
   write_model();
   const Picture filters = first_filters(parameters_);
   if (!filters.empty()) write_png(output_dir() / "filters.png", filters);
@@ -244,11 +321,98 @@ void Run::write_report() {
   write_html_report(output_dir() / "report.html", report);
 }
 
+// One rank from its start to its end. What it throws the others are told.
+int run_rank(const TrainFlags& flags, SignalWatch& signals, const RankPlace& place) {
+  try {
+    return Run(flags, place).train(signals, place.listener);
+  } catch (const std::exception& error) {
+    place.communicator.abandon(std::string("has failed: ") + error.what());
+    throw;
+  }
+}
+
+// The data set is read once, the first rank's exit code is that of all.
+int run_threads(const TrainFlags& flags, SignalWatch& signals, int ranks, RunListener* listener) {
+  Log log(stderr, log_level(flags.common));
+  ThreadPool pool(thread_count(flags.common));
+  const DatasetPair data = load_dataset_pair(flags.data, log, pool);
+  int code = 0;
+  run_thread_ranks(
+      {.size = ranks, .deadline = std::chrono::seconds(flags.rank_timeout)},
+      [&](Communicator& communicator) {
+        const int own = run_rank(flags, signals, {communicator, ranks, &data, listener});
+        if (communicator.rank() == 0) code = own;
+      });
+  return code;
+}
+
+// A rank that is in a call of MPI which does not come back can only be ended.
+void leave_at_once(int rank, const Error& error) {
+  std::fprintf(stderr, "[%d] kiln train: %s\n", rank, error.what());
+  std::fflush(stderr);
+  ::_exit(error.exit_code());
+}
+
+int run_process(const TrainFlags& flags, SignalWatch& signals, const RankEnvironment& place,
+                RunListener* listener) {
+  const auto communicator = make_mpi_communicator(
+      {.deadline = std::chrono::seconds(flags.rank_timeout),
+       .on_stuck = [rank = place.rank](const Error& error) { leave_at_once(rank, error); }});
+  return run_rank(flags, signals, {*communicator, place.local_size, nullptr, listener});
+}
+
+// Ranks see a terminal of mpirun's own, also where there is none.
+int launch(const TrainFlags& flags, const std::vector<std::string>& command_line,
+           SignalWatch& signals) {
+  std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
+  program.insert(program.end(), command_line.begin() + 1, command_line.end());
+  const LaunchOptions options{.ranks = static_cast<int>(flags.ranks),
+                              .hosts = parse_hosts(flags.hosts),
+                              .interface = flags.interface,
+                              .remote_shell = flags.remote_shell,
+                              .variables = ::isatty(STDOUT_FILENO) != 0
+                                               ? std::vector<std::string>{}
+                                               : std::vector<std::string>{"TERM=dumb"}};
+  const int code =
+      run_launcher(mpirun_command(options, program), [&] { return signals.pending() != 0; });
+  return code == 0 && signals.pending() == SIGINT ? 130 : code;
+}
+
+// Whether ranks are processes. Throws where processes are asked for and cannot be.
+bool wants_processes(const TrainFlags& flags, Log& log) {
+  if (flags.comm == "threads") return false;
+  std::string why;
+  const bool plugin = has_mpi(why);
+  if (plugin && !find_mpirun().empty()) return true;
+  if (plugin) why = "no mpirun in PATH";
+  if (flags.comm == "mpi" || !flags.hosts.empty())
+    throw Error(ErrorKind::unsupported, "--comm mpi", "cannot be used: " + why,
+                "install Open MPI (openmpi-bin), or use --comm threads");
+  log.info("ranks: threads of this process, since " + why);
+  return false;
+}
+
 }  // namespace
 
-int run_training(const TrainFlags& flags, SignalWatch& signals, RunListener* listener) {
-  Run run(flags);
-  return run.train(signals, listener);
+int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,
+                 SignalWatch& signals, RunListener* listener) {
+  const RankEnvironment place = rank_environment();
+  const bool launched = place.launcher != RankEnvironment::Launcher::none && place.size > 1;
+  if (launched && flags.ranks > 0 && flags.ranks != place.size)
+    throw Error(ErrorKind::usage, "--ranks " + std::to_string(flags.ranks),
+                "is not what the launcher has started: " + std::to_string(place.size));
+  if (launched && place.launcher == RankEnvironment::Launcher::torchrun)
+    throw Error(ErrorKind::unsupported, "WORLD_SIZE " + std::to_string(place.size),
+                "is of a launcher whose processes cannot reach each other yet",
+                "start kiln with mpirun or --ranks, or unset RANK and WORLD_SIZE");
+  if (launched) return run_process(flags, signals, place, listener);
+  Log log(stderr, log_level(flags.common));
+  if (flags.ranks > 1) {
+    if (wants_processes(flags, log)) return launch(flags, command_line, signals);
+    return run_threads(flags, signals, static_cast<int>(flags.ranks), listener);
+  }
+  const auto alone = make_single_communicator();
+  return run_rank(flags, signals, {*alone, 1, nullptr, listener});
 }
 
 }  // namespace kiln

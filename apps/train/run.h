@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "apps/common/signals.h"
 #include "apps/train/flags.h"
@@ -15,19 +16,25 @@ struct RunFacts {
   std::int64_t train_count = 0, test_count = 0;  // pictures
   std::int64_t batch_count = 0;                  // of an epoch
   std::int64_t parameter_count = 0, class_count = 0;
+  int ranks = 1;
   Path checkpoint;         // where it is written
   TrainPosition position;  // not the start: the run goes on from the checkpoint
 };
 
-// A run that tells its story in words of its own. While one listens, the run prints no progress.
+// A run that tells its story in words of its own, by the first rank alone. While one listens, the
+// run prints no progress.
 class RunListener : public TrainObserver {
  public:
   virtual void ready(const RunFacts&) {}
   virtual void saved(const Path& /*model_dir*/) {}
 };
 
+// With several ranks of which each is a process, this is one of them; with ranks that are threads
+// all of them run here; else, where --ranks asks for processes, mpirun starts this program again,
+// with this command line, once for each.
 // Returns the exit code: 0 finished, or stopped by SIGTERM with everything saved; 130 stopped by
 // Ctrl-C with everything saved. Throws Error.
-int run_training(const TrainFlags& flags, SignalWatch& signals, RunListener* listener = nullptr);
+int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,
+                 SignalWatch& signals, RunListener* listener = nullptr);
 
 }  // namespace kiln

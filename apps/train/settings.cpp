@@ -1,9 +1,12 @@
 #include "apps/train/settings.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <zlib.h>
 
+#include "apps/common/environment.h"
 #include "engine/core/error.h"
+#include "engine/core/file.h"
 
 namespace kiln {
 namespace {
@@ -77,11 +80,42 @@ std::string exact(const Normalisation& n) {
   return text;
 }
 
+// Settings that may differ from rank to rank.
+constexpr std::string_view kOwnSettings[] = {
+    "data",   "model-dir",    "checkpoint-path", "threads",     "workers",
+    "device", "log-interval", "log-ranks",       "ranks",       "comm",
+    "hosts",  "interface",    "remote-shell",    "rank-timeout"};
+
+// The version and a checksum of the program's file.
+std::string program_fingerprint() {
+  const MappedFile program("/proc/self/exe");
+  const auto bytes = program.bytes();
+  return version() + " " +
+         hex(crc_of({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}));
+}
+
 }  // namespace
+
+AgreedValues agreed_values(const TrainFlags& flags, const TrainSettings& shared,
+                           const Dataset& test) {
+  AgreedValues values = {{"program", program_fingerprint()}};
+  for (const auto& [name, value] : resolved(flags))
+    if (std::ranges::find(kOwnSettings, name) == std::end(kOwnSettings))
+      values.emplace_back("--" + name, value);
+  for (const auto& [name, value] : shared)
+    if (name == "data" || name == "model" || name == "normalisation")
+      values.emplace_back(name, value);
+  values.emplace_back("test data", fingerprint(test));
+  return values;
+}
 
 TrainOptions train_options(const TrainFlags& f, const Normalisation& normalisation) {
   return {.epoch_count = f.epochs,
           .batch_size = f.batch_size,
+          .global_batch = f.global_batch,
+          .buckets = {.overlap = f.overlap == "on"    ? Overlap::on
+                                 : f.overlap == "off" ? Overlap::off
+                                                      : Overlap::automatic},
           .seed = f.seed,
           .optimizer = optimizer_of(f),
           .schedule = {.kind = parse_schedule(f.schedule),

@@ -37,8 +37,8 @@ Picture picture_of(const Dataset& dataset, std::int64_t index) {
 
 void add_evaluation(ReportData& report, Trainer& trainer, const Dataset& test, std::uint64_t seed) {
   std::vector<Candidate> right, wrong;
-  const Evaluation evaluation = trainer.evaluate([&](std::int64_t index,
-                                                     std::span<const float> probabilities) {
+  const Evaluation evaluation = trainer.evaluate_alone([&](std::int64_t index,
+                                                           std::span<const float> probabilities) {
     const auto predicted = std::ranges::max_element(probabilities) - probabilities.begin();
     const std::uint32_t order =
         random_block(seed, RandomStream::shuffle, ~0u, static_cast<std::uint64_t>(index)).word[0];

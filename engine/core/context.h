@@ -14,7 +14,8 @@ namespace kiln {
 
 enum class Mode { train, eval };
 
-struct StepState;  // kernels/include/step_state.h
+struct StepState;        // kernels/include/step_state.h
+class BackwardListener;  // engine/train/backward_listener.h
 
 // Where training stands. Random numbers of a step depend on these three alone.
 struct StepCounter {
@@ -61,6 +62,8 @@ class Context {
   StepCounter counter;
   // Where not null, ops of this device read counter and rates there, not from the numbers above.
   const StepState* step_state = nullptr;
+  // Where not null, told of every layer whose backward pass is done.
+  BackwardListener* backward_listener = nullptr;
 
  private:
   Device device_;

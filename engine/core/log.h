@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace kiln {
 
@@ -13,9 +14,9 @@ enum class LogLevel { quiet, info, debug };
 
 class Log {
  public:
-  // Writes to `stream`, which must outlive the Log. Every line is flushed.
-  explicit Log(std::FILE* stream = stderr, LogLevel level = LogLevel::info)
-      : stream_(stream), level_(level) {}
+  // Writes to `stream`, which must outlive the Log. Every line begins with `prefix` and is flushed.
+  explicit Log(std::FILE* stream = stderr, LogLevel level = LogLevel::info, std::string prefix = {})
+      : stream_(stream), level_(level), prefix_(std::move(prefix)) {}
 
   void info(std::string_view line) { write(LogLevel::info, line); }
   void debug(std::string_view line) { write(LogLevel::debug, line); }
@@ -30,6 +31,7 @@ class Log {
 
   std::FILE* stream_;
   LogLevel level_;
+  std::string prefix_;
   std::mutex mutex_;
   std::set<std::string, std::less<>> seen_;
 };

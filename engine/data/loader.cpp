@@ -19,6 +19,10 @@ namespace {
 // lock per batch would cost more than the four pictures.
 constexpr std::int64_t kGroupSamples = 256;
 
+std::int64_t step_size_of(const LoaderOptions& options) {
+  return options.step_size > 0 ? options.step_size : options.batch_size * options.rank_count;
+}
+
 void check_options(const Dataset& dataset, const LoaderOptions& options) {
   const auto refuse = [](const std::string& thing, const char* wrong) {
     throw Error(ErrorKind::usage, thing, wrong);
@@ -27,11 +31,12 @@ void check_options(const Dataset& dataset, const LoaderOptions& options) {
     refuse("batch size " + std::to_string(options.batch_size), "must lie in 1 to 2^31");
   if (options.workers < 0 || options.workers > 256)
     refuse("workers " + std::to_string(options.workers), "must lie in 0 to 256");
+  if (options.step_size < 0 || options.step_size > (std::int64_t{1} << 31))
+    refuse("step size " + std::to_string(options.step_size), "must lie in 0 to 2^31");
   if (options.rank_count < 1 || options.rank < 0 || options.rank >= options.rank_count)
     refuse("rank " + std::to_string(options.rank), "must lie in 0 to the rank count less 1");
   if (dataset.size() == 0) refuse("data set", "is empty");
-  const std::int64_t step = options.batch_size * options.rank_count;
-  if (options.drop_last && dataset.size() < step)
+  if (options.drop_last && dataset.size() < step_size_of(options))
     refuse("batch size " + std::to_string(options.batch_size),
            "leaves no full batch in this data set");
 }
@@ -67,16 +72,18 @@ class Loader::Impl {
  public:
   Impl(const Dataset& dataset, const LoaderOptions& options);
 
-  void start_epoch(std::uint32_t epoch, std::int64_t first_batch);
+  void start_epoch(std::uint32_t epoch, std::int64_t first_batch, std::int64_t seen);
   const Batch* next();
   std::int64_t batch_count() const { return batch_count_; }
+  std::int64_t step_size() const { return step_; }
   std::span<const std::int64_t> order() const { return order_; }
   double waited_seconds() const {
     return prefetcher_ ? prefetcher_->waited_seconds() : waited_seconds_;
   }
 
  private:
-  // Positions in the epoch's order that this rank takes in step `batch`.
+  // Positions in the epoch's order that all ranks, and that this rank, take in step `batch`.
+  Range step_of(std::int64_t batch) const;
   Range range_of(std::int64_t batch) const;
   void assemble(std::int64_t batch, Slot& slot, std::int64_t at) const;
   void fill_group(std::int64_t group, Slot& slot) const;
@@ -90,11 +97,14 @@ class Loader::Impl {
   const LoaderOptions options_;
   const ImageExtents extents_;
   const bool direct_;            // batches lie in the data set
+  const std::int64_t step_;      // samples of a step on all ranks
   std::int64_t group_size_ = 1;  // steps per slot
   std::int64_t batch_count_ = 0;
   std::vector<std::int64_t> order_;
   std::uint32_t epoch_ = 0;
   std::int64_t first_batch_ = 0;
+  std::int64_t seen_ = 0;      // samples of the first batch that it leaves out
+  std::int64_t in_group_ = 0;  // samples of the group before the batch
   std::int64_t next_batch_ = 0;
   bool started_ = false;
   std::vector<Slot> slots_;
@@ -108,18 +118,18 @@ Loader::Impl::Impl(const Dataset& dataset, const LoaderOptions& options)
     : dataset_(dataset),
       options_(options),
       extents_(extents_of(dataset.info())),
-      direct_(!options.shuffle && !options.augmentation.any()) {
+      direct_(!options.shuffle && !options.augmentation.any()),
+      step_(step_size_of(options)) {
   check_options(dataset, options);
   check_augmentation(options.augmentation, extents_);
-  const std::int64_t step = options.batch_size * options.rank_count;
-  batch_count_ = options.drop_last ? dataset.size() / step : (dataset.size() + step - 1) / step;
+  batch_count_ = options.drop_last ? dataset.size() / step_ : (dataset.size() + step_ - 1) / step_;
+  const std::int64_t batch_size = (step_ + options.rank_count - 1) / options.rank_count;
   order_.resize(static_cast<std::size_t>(dataset.size()));
   std::iota(order_.begin(), order_.end(), std::int64_t{0});
   if (direct_) return;
   const bool ahead = options.workers > 0;
-  if (ahead) group_size_ = (kGroupSamples + options.batch_size - 1) / options.batch_size;
-  const auto samples =
-      static_cast<std::size_t>(std::min(group_size_ * options.batch_size, dataset.size()));
+  if (ahead) group_size_ = (kGroupSamples + batch_size - 1) / batch_size;
+  const auto samples = static_cast<std::size_t>(std::min(group_size_ * batch_size, dataset.size()));
   // Two slots per worker, one to fill while the other waits, and the one that the caller reads.
   slots_.resize(ahead ? static_cast<std::size_t>(2 * options.workers + 1) : 1);
   for (Slot& slot : slots_) {
@@ -133,12 +143,15 @@ Loader::Impl::Impl(const Dataset& dataset, const LoaderOptions& options)
                         });
 }
 
+Range Loader::Impl::step_of(std::int64_t batch) const {
+  const std::int64_t first = batch * step_ + (batch == first_batch_ ? seen_ : 0);
+  return {std::min(first, dataset_.size()), std::min((batch + 1) * step_, dataset_.size())};
+}
+
 Range Loader::Impl::range_of(std::int64_t batch) const {
-  const std::int64_t step = options_.batch_size * options_.rank_count;
-  const std::int64_t begin = batch * step;
-  const std::int64_t count = std::min(step, dataset_.size() - begin);
-  return {begin + count * options_.rank / options_.rank_count,
-          begin + count * (options_.rank + 1) / options_.rank_count};
+  const Range step = step_of(batch);
+  return {step.first + step.count() * options_.rank / options_.rank_count,
+          step.first + step.count() * (options_.rank + 1) / options_.rank_count};
 }
 
 void Loader::Impl::assemble(std::int64_t batch, Slot& slot, std::int64_t at) const {
@@ -169,13 +182,17 @@ void Loader::Impl::fill_group(std::int64_t group, Slot& slot) const {
   }
 }
 
-void Loader::Impl::start_epoch(std::uint32_t epoch, std::int64_t first_batch) {
+void Loader::Impl::start_epoch(std::uint32_t epoch, std::int64_t first_batch, std::int64_t seen) {
   if (first_batch < 0 || first_batch > batch_count_)
     throw Error(ErrorKind::usage, "batch " + std::to_string(first_batch),
                 "is not in an epoch of " + std::to_string(batch_count_));
+  if (seen < 0 || seen >= step_)
+    throw Error(ErrorKind::usage, "sample " + std::to_string(seen),
+                "is not in a step of " + std::to_string(step_));
   if (prefetcher_) prefetcher_->stop();
   epoch_ = epoch;
   first_batch_ = next_batch_ = first_batch;
+  seen_ = seen;
   started_ = true;
   if (options_.shuffle) shuffle_order(order_, options_.seed, epoch);
   if (prefetcher_)
@@ -202,16 +219,18 @@ const Batch* Loader::Impl::next() {
   if (next_batch_ >= batch_count_) return nullptr;
   const std::int64_t batch = next_batch_;
   const Range range = range_of(batch);
+  const std::int64_t count_before = batch_.count;
   batch_.count = range.count();
+  batch_.step_count = step_of(batch).count();
   batch_.indices = std::span<const std::int64_t>(order_).subspan(
       static_cast<std::size_t>(range.first), static_cast<std::size_t>(range.count()));
   if (direct_) {
     point_into_dataset(range);
   } else if (prefetcher_) {
-    const std::int64_t in_group = (batch - first_batch_) % group_size_;
-    if (in_group == 0) slot_ = prefetcher_->take();
-    // All steps before an epoch's last are full, so the samples of a group lie batch after batch.
-    point_into(slots_[static_cast<std::size_t>(slot_)], in_group * options_.batch_size);
+    const bool new_group = (batch - first_batch_) % group_size_ == 0;
+    if (new_group) slot_ = prefetcher_->take();
+    in_group_ = new_group ? 0 : in_group_ + count_before;
+    point_into(slots_[static_cast<std::size_t>(slot_)], in_group_);
   } else {
     const auto begin = std::chrono::steady_clock::now();
     assemble(batch, slots_[0], 0);
@@ -226,12 +245,13 @@ const Batch* Loader::Impl::next() {
 Loader::Loader(const Dataset& dataset, const LoaderOptions& options)
     : impl_(std::make_unique<Impl>(dataset, options)) {}
 Loader::~Loader() = default;
-void Loader::start_epoch(std::uint32_t epoch, std::int64_t first_batch) {
-  impl_->start_epoch(epoch, first_batch);
+void Loader::start_epoch(std::uint32_t epoch, std::int64_t first_batch, std::int64_t seen) {
+  impl_->start_epoch(epoch, first_batch, seen);
 }
 const Batch* Loader::next() { return impl_->next(); }
 std::span<const std::int64_t> Loader::order() const { return impl_->order(); }
 std::int64_t Loader::batch_count() const { return impl_->batch_count(); }
+std::int64_t Loader::step_size() const { return impl_->step_size(); }
 double Loader::waited_seconds() const { return impl_->waited_seconds(); }
 
 }  // namespace kiln

@@ -15,6 +15,12 @@ std::string extents(std::int64_t h, std::int64_t w, std::int64_t c) {
   return std::to_string(h) + "x" + std::to_string(w) + "x" + std::to_string(c);
 }
 
+// Of one rank; no larger than its part of the data set.
+std::int64_t batch_size_of(const EvaluatorOptions& options, std::int64_t size) {
+  const std::int64_t share = (size + options.rank_count - 1) / options.rank_count;
+  return std::max<std::int64_t>(1, std::min(options.batch_size, share));
+}
+
 // Adds one batch to the confusion counts and shows its probabilities to the visitor. The predicted
 // class is the first maximum, as in softmax_xent.
 void tally(const Network& network, const Batch& batch, std::int64_t class_count, Evaluation& result,
@@ -54,26 +60,30 @@ void check_fit(const ModelSpec& spec, const Dataset& dataset) {
 
 Evaluator::Evaluator(const ModelSpec& spec, const ParameterStore& parameters,
                      const Normalisation& normalisation, const Dataset& dataset,
-                     const Context& context, Conv2dProviders& providers, std::int64_t batch_size)
+                     const Context& context, Conv2dProviders& providers,
+                     const EvaluatorOptions& options)
     : parameters_(parameters),
       dataset_(dataset),
       normalisation_(normalisation),
       class_count_(spec.class_count),
-      loader_(dataset, {.batch_size = std::max<std::int64_t>(
-                            1, std::min<std::int64_t>(batch_size, dataset.size())),
-                        .shuffle = false}) {
+      loader_(dataset, {.batch_size = batch_size_of(options, dataset.size()),
+                        .shuffle = false,
+                        .rank = options.rank,
+                        .rank_count = options.rank_count}) {
   check_fit(spec, dataset);
-  const std::int64_t whole = std::min<std::int64_t>(batch_size, dataset.size());
   const auto plan = [&](std::int64_t count) {
     return std::make_unique<Network>(spec, parameters, context, providers,
                                      NetworkOptions{.batch_size = count, .training = false});
   };
-  if (whole > 0) whole_ = plan(whole);
-  if (whole > 0 && dataset.size() % whole != 0) rest_ = plan(dataset.size() % whole);
+  const std::int64_t step = loader_.step_size(), rest = dataset.size() % step;
+  const std::int64_t rest_share =
+      rest * (options.rank + 1) / options.rank_count - rest * options.rank / options.rank_count;
+  if (dataset.size() >= step) whole_ = plan(step / options.rank_count);
+  if (rest_share > 0) rest_ = plan(rest_share);
 }
 
 Network& Evaluator::network_for(std::int64_t count) {
-  return count == whole_->batch_size() ? *whole_ : *rest_;
+  return whole_ && count == whole_->batch_size() ? *whole_ : *rest_;
 }
 
 Evaluation Evaluator::run(Context& c, const Visitor& visitor) {
@@ -87,6 +97,7 @@ Evaluation Evaluator::run(Context& c, const Visitor& visitor) {
   if (dataset_.size() > 0) {
     loader_.start_epoch(0);
     while (const Batch* batch = loader_.next()) {
+      if (batch->count == 0) continue;
       Network& network = network_for(batch->count);
       network.set_input(c, batch->images, batch->labels, normalisation_);
       network.forward(c);
@@ -96,7 +107,7 @@ Evaluation Evaluator::run(Context& c, const Visitor& visitor) {
       result.image_count += batch->count;
       tally(network, *batch, class_count_, result, visitor, probabilities);
     }
-    result.loss /= static_cast<double>(result.image_count);
+    if (result.image_count > 0) result.loss /= static_cast<double>(result.image_count);
   }
   c.mode = mode;
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -26,16 +26,21 @@ struct Evaluation {
   }
 };
 
+struct EvaluatorOptions {
+  std::int64_t batch_size = 256;
+  int rank = 0, rank_count = 1;  // of the data set this rank's part alone is evaluated
+};
+
 class Evaluator {
  public:
   // Called with each picture's index in the data set and its class probabilities.
   using Visitor = std::function<void(std::int64_t index, std::span<const float> probabilities)>;
 
-  // Plans networks for `batch_size` pictures and for the rest. All arguments must outlive the
+  // Plans networks for batch_size pictures and for the rest. All arguments must outlive the
   // evaluator. Throws Error (input) when pictures or labels do not fit the network.
   Evaluator(const ModelSpec& spec, const ParameterStore& parameters,
             const Normalisation& normalisation, const Dataset& dataset, const Context& context,
-            Conv2dProviders& providers, std::int64_t batch_size = 256);
+            Conv2dProviders& providers, const EvaluatorOptions& options = {});
 
   // Restores c.mode on return.
   Evaluation run(Context& c, const Visitor& visitor = {});

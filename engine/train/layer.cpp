@@ -1,6 +1,7 @@
 #include "engine/train/layer.h"
 
 #include "engine/core/check.h"
+#include "engine/train/backward_listener.h"
 
 namespace kiln {
 
@@ -28,6 +29,7 @@ void Layer::backward(Context& c, const Memory& m) {
   KILN_CHECK(backward_ops_.end >= 0);
   do_backward(c, m);
   m.after_ops(backward_ops_.begin, backward_ops_.end);
+  if (c.backward_listener != nullptr) c.backward_listener->layer_done(name_);
 }
 
 }  // namespace kiln

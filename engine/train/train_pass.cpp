@@ -61,10 +61,11 @@ TrainPass::TrainPass(const ModelSpec& spec, const ParameterStore& parameters,
                      const TrainPassOptions& options)
     : batch_size_(options.batch_size) {
   const auto plan = [&](const ParameterStore& store, const Context& c, std::int64_t count) {
-    return std::make_unique<Network>(spec, store, c, providers,
-                                     NetworkOptions{.batch_size = count,
-                                                    .mean_over = batch_size_,
-                                                    .label_smoothing = options.label_smoothing});
+    return std::make_unique<Network>(
+        spec, store, c, providers,
+        NetworkOptions{.batch_size = count,
+                       .mean_over = options.mean_over == 0 ? batch_size_ : options.mean_over,
+                       .label_smoothing = options.label_smoothing});
   };
   const int threads = context.pool().thread_count();
   if (!context.device().is_host() || context.deterministic() ||

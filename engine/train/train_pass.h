@@ -27,6 +27,7 @@ namespace kiln {
 
 struct TrainPassOptions {
   std::int64_t batch_size = 64;
+  std::int64_t mean_over = 0;  // pictures that the loss is the mean of; 0: those of the batch
   double label_smoothing = 0.0;
 };
 

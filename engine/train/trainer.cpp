@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <span>
+#include <type_traits>
 #include <vector>
 
 #include "engine/core/check.h"
@@ -12,13 +15,25 @@
 namespace kiln {
 namespace {
 
-// A resident step makes its own batches: the loader only draws the order.
-LoaderOptions loader_options(const TrainOptions& o, bool resident) {
-  return {.batch_size = o.batch_size,
-          .seed = o.seed,
-          .shuffle = true,
-          .augmentation = o.augmentation,
-          .workers = resident ? 0 : o.worker_count};
+// Its part of a step of `count` pictures.
+std::int64_t share_of(std::int64_t count, int rank, int rank_count) {
+  return count * (rank + 1) / rank_count - count * rank / rank_count;
+}
+
+// FNV-1a over words of eight bytes.
+std::int64_t digest(const Tensor& values) {
+  std::uint64_t hash = 14695981039346656037u;
+  const auto* bytes = static_cast<const std::byte*>(values.raw());
+  for (std::size_t at = 0; at + 8 <= values.size_bytes(); at += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes + at, sizeof word);
+    hash = (hash ^ word) * 1099511628211u;
+  }
+  return static_cast<std::int64_t>(hash);
+}
+
+comm::Elements elements_of(const Tensor& tensor) {
+  return {tensor.raw(), tensor.element_count(), tensor.dtype()};
 }
 
 }  // namespace
@@ -27,23 +42,48 @@ Trainer::Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainO
                  const Dataset& train, const Dataset& test, Context& context,
                  Conv2dProviders& providers)
     : options_(options),
+      spec_(spec),
       parameters_(parameters),
       train_(train),
+      test_(test),
       context_(context),
+      providers_(providers),
       optimizer_(options.optimizer, parameters) {
   check_fit(spec, train);
-  const auto plan = [&](std::int64_t count) {
-    return std::make_unique<TrainPass>(
-        spec, parameters, context, providers,
-        TrainPassOptions{.batch_size = count, .label_smoothing = options.label_smoothing});
-  };
-  const std::int64_t whole = std::min(options.batch_size, train.size());
-  whole_ = plan(whole);
-  if (train.size() % whole != 0) rest_ = plan(train.size() % whole);
+  const int ranks = rank_count();
+  if (ranks > 1 && !context.device().is_host())
+    throw Error(ErrorKind::unsupported, to_string(context.device()),
+                "cannot share a run with other ranks yet", "use --device cpu, or one rank");
+  const std::int64_t step = std::min(
+      options.global_batch ? options.batch_size : options.batch_size * ranks, train.size());
+  if (step < ranks)
+    throw Error(ErrorKind::usage, "a step of " + std::to_string(step) + " pictures",
+                "cannot be shared by " + std::to_string(ranks) + " ranks",
+                "use a larger --batch-size, or fewer ranks");
+  whole_ = &pass_for(share_of(step, rank(), ranks), step);
+  const std::int64_t rest = train.size() % step;
+  if (share_of(rest, rank(), ranks) > 0) pass_for(share_of(rest, rank(), ranks), rest);
   if (test.size() > 0)
-    evaluator_.emplace(spec, parameters, options_.normalisation, test, context, providers);
+    evaluator_.emplace(spec, parameters, options_.normalisation, test, context, providers,
+                       EvaluatorOptions{.rank = rank(), .rank_count = ranks});
+  if (ranks > 1)
+    reducer_ =
+        std::make_unique<GradientReducer>(*options_.communicator, parameters, options_.buckets);
   if (!context.device().is_host()) make_resident();
-  loader_.emplace(train, loader_options(options, device_step_ != nullptr));
+  make_loader(device_step_ != nullptr);
+}
+
+// A resident step makes its own batches: the loader only draws the order.
+void Trainer::make_loader(bool resident) {
+  loader_.emplace(train_,
+                  LoaderOptions{.batch_size = options_.batch_size,
+                                .seed = options_.seed,
+                                .shuffle = true,
+                                .augmentation = options_.augmentation,
+                                .workers = resident ? 0 : options_.worker_count,
+                                .rank = rank(),
+                                .rank_count = rank_count(),
+                                .step_size = options_.global_batch ? options_.batch_size : 0});
 }
 
 // After the networks, whose memory is needed either way.
@@ -69,15 +109,65 @@ void Trainer::make_resident() {
 
 void Trainer::resume(const Path& checkpoint) {
   position_ = load_checkpoint(checkpoint, parameters_, optimizer_, options_.settings);
-  if (position_.epoch_step >= loader_->batch_count())
+  if (position_.epoch_image_count >= train_.size() ||
+      position_.epoch_step > position_.epoch_image_count)
     throw Error(ErrorKind::input, checkpoint.string(),
-                "stands at step " + std::to_string(position_.epoch_step) +
-                    " of an epoch that has " + std::to_string(loader_->batch_count()),
-                "resume with the data set and batch size that it was written with");
+                "stands at step " + std::to_string(position_.epoch_step) + ", picture " +
+                    std::to_string(position_.epoch_image_count) + " of an epoch that has " +
+                    std::to_string(train_.size()),
+                "resume with the data set that it was written with");
+  settle_position();
+  if (device_step_ && seen_ > 0)
+    throw Error(ErrorKind::unsupported, checkpoint.string(),
+                "stands within a step of this batch size", "use --device cpu, or its batch size");
+}
+
+// Steps are counted in the pictures of this run's steps.
+void Trainer::settle_position() {
+  const std::int64_t step = loader_->step_size(), pictures = position_.epoch_image_count;
+  position_.epoch_step = pictures / step;
+  seen_ = pictures % step;
+  position_.step = position_.epoch * loader_->batch_count() + position_.epoch_step;
+}
+
+// What the first rank has, others have too: weights, statistics, the optimizer's state, the place.
+void Trainer::share_state() {
+  if (!reducer_) return;
+  Communicator& comm = *options_.communicator;
+  comm.broadcast(elements_of(parameters_.flat_values()));
+  share_statistics();
+  for (const Optimizer::State& state : optimizer_.states()) comm.broadcast(elements_of(state.flat));
+  std::int64_t counts[] = {optimizer_.step_count(), parameters_.batches_tracked(), seen_};
+  comm.broadcast<std::int64_t>(counts);
+  optimizer_.set_step_count(counts[0]);
+  parameters_.set_batches_tracked(counts[1]);
+  seen_ = counts[2];
+  static_assert(std::is_trivially_copyable_v<TrainPosition>);
+  comm.broadcast(std::as_writable_bytes(std::span(&position_, 1)));
+}
+
+// Running means and variances are each rank's own in training; what is evaluated and saved is the
+// first rank's.
+void Trainer::share_statistics() {
+  for (const Parameter& p : parameters_.all())
+    if (!p.trainable()) options_.communicator->broadcast(elements_of(p.value));
+}
+
+void Trainer::check_equal_weights() {
+  const std::int64_t mine[] = {digest(parameters_.flat_values())};
+  std::vector<std::int64_t> all(static_cast<std::size_t>(rank_count()));
+  options_.communicator->all_gather<std::int64_t>(mine, all);
+  for (std::size_t r = 1; r < all.size(); ++r)
+    if (all[r] != all[0])
+      throw Error(ErrorKind::io, "rank " + std::to_string(r),
+                  "has other weights than rank 0 after step " + std::to_string(position_.step),
+                  "check that machine's memory; the last good checkpoint was kept");
 }
 
 TrainEnd Trainer::run(TrainObserver& observer, const std::function<bool()>& stop_requested) {
-  context_.counter.seed = options_.seed;
+  share_state();
+  // Ranks draw masks of their own.
+  context_.counter.seed = options_.seed + 0x9E3779B97F4A7C15u * static_cast<std::uint64_t>(rank());
   refresh_copies(context_, parameters_);
   while (position_.epoch < options_.epoch_count)
     if (!run_epoch(observer, stop_requested)) {
@@ -92,7 +182,7 @@ bool Trainer::run_epoch(TrainObserver& observer, const StopAsked& stop_requested
   context_.mode = Mode::train;
   context_.counter.epoch = static_cast<std::uint32_t>(position_.epoch);
   observer.epoch_began(position_.epoch + 1, loader_->batch_count());
-  loader_->start_epoch(context_.counter.epoch, position_.epoch_step);
+  loader_->start_epoch(context_.counter.epoch, position_.epoch_step, std::exchange(seen_, 0));
   waited_before_ = loader_->waited_seconds();
   epoch_seconds_before_ = position_.epoch_seconds;
   epoch_began_ = Clock::now();
@@ -100,29 +190,56 @@ bool Trainer::run_epoch(TrainObserver& observer, const StopAsked& stop_requested
       device_step_ ? queue_steps(observer, stop_requested) : take_steps(observer, stop_requested);
   if (!finished) return false;
   finish_epoch(observer);
-  return position_.epoch == options_.epoch_count || !stop_requested();
+  return position_.epoch == options_.epoch_count || !(reducer_ ? stop_agreed_ : stop_requested());
 }
 
 bool Trainer::take_steps(TrainObserver& observer, const StopAsked& stop_requested) {
   while (const Batch* batch = loader_->next()) {
-    take_step(*batch, observer);
+    take_step(*batch, observer, stop_requested);
     report_step(observer);
     if (position_.epoch_step == loader_->batch_count()) break;
-    if (stop_requested()) return false;
+    if (reducer_ ? stop_agreed_ : stop_requested()) return false;
     if (checkpoint_due(position_.step)) save(observer);
   }
   return true;
 }
 
-void Trainer::take_step(const Batch& batch, TrainObserver& observer) {
-  TrainPass& pass = pass_for(batch.count);
+void Trainer::take_step(const Batch& batch, TrainObserver& observer,
+                        const StopAsked& stop_requested) {
   context_.counter.step = static_cast<std::uint64_t>(position_.step);
   last_rate_ = rate_of(position_.step);
+  if (reducer_) {
+    const BatchResult result = run_shared(batch, stop_requested);
+    optimizer_.step(context_, last_rate_);
+    return account(result, batch.step_count, observer);
+  }
+  TrainPass& pass = pass_for(batch.count, batch.step_count);
   const BatchResult result =
       pass.run_apart(context_, batch.images, batch.labels, options_.normalisation);
-  if (!std::isfinite(result.loss_sum)) diverged(pass, last_rate_);
+  if (!std::isfinite(result.loss_sum)) diverged(&pass, last_rate_);
   optimizer_.step(context_, last_rate_, pass.rest());
   account(result, batch.count, observer);
+}
+
+// This rank's part of a step, its gradients and scores added to those of the others. Whether
+// anybody has been asked to stop travels with them, so that all stop behind the same step.
+BatchResult Trainer::run_shared(const Batch& batch, const StopAsked& stop_requested) {
+  BatchResult own;
+  TrainPass* pass = nullptr;
+  reducer_->begin();
+  if (batch.count > 0) {
+    pass = &pass_for(batch.count, batch.step_count);
+    context_.backward_listener = reducer_.get();
+    own = pass->run(context_, batch.images, batch.labels, options_.normalisation);
+    context_.backward_listener = nullptr;
+  } else {
+    std::memset(parameters_.flat_gradients().raw(), 0, parameters_.flat_gradients().size_bytes());
+  }
+  double sums[] = {own.loss_sum, static_cast<double>(own.hit_count), stop_requested() ? 1.0 : 0.0};
+  reducer_->finish(sums);
+  if (!std::isfinite(sums[0])) diverged(std::isfinite(own.loss_sum) ? nullptr : pass, last_rate_);
+  stop_agreed_ = sums[2] > 0;
+  return {.loss_sum = sums[0], .hit_count = static_cast<std::int64_t>(sums[1])};
 }
 
 bool Trainer::queue_steps(TrainObserver& observer, const StopAsked& stop_requested) {
@@ -130,7 +247,7 @@ bool Trainer::queue_steps(TrainObserver& observer, const StopAsked& stop_request
   const std::int64_t first_step = position_.step - position_.epoch_step;
   const std::int64_t count = loader_->batch_count();
   for (std::int64_t batch = position_.epoch_step; batch < count;) {
-    device_step_->queue(pass_for(picture_count(batch)));
+    device_step_->queue(pass_for(picture_count(batch), picture_count(batch)));
     while (const auto loss = device_step_->finished()) tell(*loss, observer);
     if (++batch == count) break;
     const bool stop = stop_requested(), due = checkpoint_due(first_step + batch);
@@ -167,7 +284,7 @@ void Trainer::tell(const StepLoss& loss, TrainObserver& observer) {
   context_.counter.step = loss.step;
   last_rate_ = rate_of(position_.step);
   // The device stands still at this step, its batch in the network's input.
-  if (!std::isfinite(loss.loss_sum)) diverged(pass_for(pictures), last_rate_);
+  if (!std::isfinite(loss.loss_sum)) diverged(&pass_for(pictures, pictures), last_rate_);
   account({.loss_sum = loss.loss_sum, .hit_count = loss.hit_count}, pictures, observer);
   report_step(observer);
 }
@@ -233,7 +350,8 @@ void Trainer::finish_epoch(TrainObserver& observer) {
 }
 
 void Trainer::save(TrainObserver& observer) {
-  if (options_.checkpoint.empty()) return;
+  if (reducer_) check_equal_weights();
+  if (options_.checkpoint.empty() || rank() != 0) return;
   observer.checkpoint_begins();
   const std::int64_t step = std::max<std::int64_t>(position_.step - 1, 0);
   save_checkpoint(options_.checkpoint, parameters_, optimizer_, position_, options_.settings,
@@ -241,12 +359,33 @@ void Trainer::save(TrainObserver& observer) {
   observer.checkpoint_saved(options_.checkpoint, position_);
 }
 
-Evaluation Trainer::evaluate(const Evaluator::Visitor& visitor) {
-  return evaluator_ ? evaluator_->run(context_, visitor) : Evaluation{};
+Evaluation Trainer::evaluate() {
+  if (!evaluator_) return {};
+  if (!reducer_) return evaluator_->run(context_);
+  share_statistics();
+  Evaluation result = evaluator_->run(context_);
+  double loss_sum[] = {result.loss * static_cast<double>(result.image_count)};
+  std::int64_t counts[] = {result.hit_count, result.image_count};
+  options_.communicator->all_reduce<double>(loss_sum);
+  options_.communicator->all_reduce<std::int64_t>(counts);
+  options_.communicator->all_reduce<std::int64_t>(result.confusion);
+  result.hit_count = counts[0];
+  result.image_count = counts[1];
+  result.loss = loss_sum[0] / static_cast<double>(result.image_count);
+  return result;
 }
 
-void Trainer::diverged(TrainPass& pass, double rate) {
-  const std::string layer = pass.first_layer_not_finite(context_);
+Evaluation Trainer::evaluate_alone(const Evaluator::Visitor& visitor) {
+  if (!evaluator_) return {};
+  if (!reducer_) return evaluator_->run(context_, visitor);
+  return Evaluator(spec_, parameters_, options_.normalisation, test_, context_, providers_)
+      .run(context_, visitor);
+}
+
+// Without a pass the loss of this rank is finite and another's is not.
+void Trainer::diverged(TrainPass* pass, double rate) {
+  const std::string layer =
+      pass == nullptr ? "another rank's" : pass->first_layer_not_finite(context_);
   char text[32];
   std::snprintf(text, sizeof text, "%g", rate);
   throw Error(ErrorKind::diverged, "step " + std::to_string(position_.step + 1),
@@ -256,8 +395,16 @@ void Trainer::diverged(TrainPass& pass, double rate) {
               "lower --lr; the last good checkpoint was kept");
 }
 
-TrainPass& Trainer::pass_for(std::int64_t count) {
-  return count == whole_->batch_size() ? *whole_ : *rest_;
+// Planned before the first step, but for the rest of a step after a resume.
+TrainPass& Trainer::pass_for(std::int64_t count, std::int64_t step_count) {
+  std::unique_ptr<TrainPass>& pass = passes_[{count, step_count}];
+  if (!pass)
+    pass =
+        std::make_unique<TrainPass>(spec_, parameters_, context_, providers_,
+                                    TrainPassOptions{.batch_size = count,
+                                                     .mean_over = step_count,
+                                                     .label_smoothing = options_.label_smoothing});
+  return *pass;
 }
 
 // Pictures of batch `batch` of an epoch.

@@ -5,16 +5,20 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "engine/comm/communicator.h"
 #include "engine/data/augment.h"
 #include "engine/data/dataset.h"
 #include "engine/data/loader.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/device_step.h"
 #include "engine/train/evaluator.h"
+#include "engine/train/gradient_reducer.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/schedule.h"
 #include "engine/train/train_pass.h"
@@ -23,7 +27,12 @@ namespace kiln {
 
 struct TrainOptions {
   std::int64_t epoch_count = 1;
-  std::int64_t batch_size = 64;
+  std::int64_t batch_size = 64;  // of this rank
+  bool global_batch = false;     // batch_size is that of all ranks together
+  // The ranks that share every step; null: this one alone. Only the first has an observer's
+  // checkpoints and reads and writes the file. On the CPU alone.
+  Communicator* communicator = nullptr;
+  BucketOptions buckets;
   std::uint64_t seed = 1;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
@@ -79,10 +88,13 @@ class Trainer {
   Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainOptions& options,
           const Dataset& train, const Dataset& test, Context& context, Conv2dProviders& providers);
 
-  // Goes on from a checkpoint instead of from the start. Throws Error (input).
+  // Goes on from a checkpoint instead of from the start; of several ranks the first alone, the
+  // others get it from there. With another number of pictures in a step, what is left of the epoch
+  // is cut anew: no picture is left out or seen twice. Throws Error (input).
   void resume(const Path& checkpoint);
   const TrainPosition& position() const { return position_; }
   const TrainPass& pass() const { return *whole_; }
+  const GradientReducer* reducer() const { return reducer_.get(); }  // null with one rank
   std::int64_t batch_count() const { return loader_->batch_count(); }
 
   // Trains until the epochs are done or `stop_requested` (asked after every step) says so; then a
@@ -90,14 +102,24 @@ class Trainer {
   // a loss is not finite; the last good checkpoint stays.
   TrainEnd run(TrainObserver& observer, const std::function<bool()>& stop_requested);
 
-  // One evaluation of the test set as it stands.
-  Evaluation evaluate(const Evaluator::Visitor& visitor = {});
+  // One evaluation of the test set as it stands. Collective: every rank takes its part, with the
+  // first rank's running statistics, and gets the whole result.
+  Evaluation evaluate();
+  // The same by this rank alone, whatever the others do. The visitor sees every picture.
+  Evaluation evaluate_alone(const Evaluator::Visitor& visitor);
 
  private:
   using StopAsked = std::function<bool()>;
   using Clock = std::chrono::steady_clock;
 
+  int rank() const { return options_.communicator ? options_.communicator->rank() : 0; }
+  int rank_count() const { return options_.communicator ? options_.communicator->size() : 1; }
+  void make_loader(bool resident);
   void make_resident();
+  void share_state();
+  void share_statistics();
+  void settle_position();
+  void check_equal_weights();
   bool run_epoch(TrainObserver& observer, const StopAsked& stop_requested);
   // The rest of an epoch, batches from the loader or resident steps. Say whether it was finished.
   bool take_steps(TrainObserver& observer, const StopAsked& stop_requested);
@@ -105,24 +127,33 @@ class Trainer {
   void start_resident_epoch();
   void tell_all(TrainObserver& observer);
   void tell(const StepLoss& loss, TrainObserver& observer);
-  void take_step(const Batch& batch, TrainObserver& observer);
+  void take_step(const Batch& batch, TrainObserver& observer, const StopAsked& stop_requested);
+  BatchResult run_shared(const Batch& batch, const StopAsked& stop_requested);
   // A step is done: moves the position on and reports.
   void account(const BatchResult& result, std::int64_t picture_count, TrainObserver& observer);
   void report_step(TrainObserver& observer);
   bool checkpoint_due(std::int64_t step) const;
   void finish_epoch(TrainObserver& observer);
   void save(TrainObserver& observer);
-  [[noreturn]] void diverged(TrainPass& pass, double rate);
-  TrainPass& pass_for(std::int64_t count);
+  [[noreturn]] void diverged(TrainPass* pass, double rate);
+  TrainPass& pass_for(std::int64_t count, std::int64_t step_count);
   std::int64_t picture_count(std::int64_t batch) const;
   double rate_of(std::int64_t step) const;
 
   const TrainOptions options_;
+  const ModelSpec& spec_;
   ParameterStore& parameters_;
   const Dataset& train_;
+  const Dataset& test_;
   Context& context_;
+  Conv2dProviders& providers_;
   Optimizer optimizer_;
-  std::unique_ptr<TrainPass> whole_, rest_;
+  // By the pictures of this rank and of the whole step.
+  std::map<std::pair<std::int64_t, std::int64_t>, std::unique_ptr<TrainPass>> passes_;
+  TrainPass* whole_ = nullptr;  // of a full step
+  std::unique_ptr<GradientReducer> reducer_;
+  bool stop_agreed_ = false;
+  std::int64_t seen_ = 0;  // pictures of the epoch's next step that the run has seen
   std::unique_ptr<DeviceStep> device_step_;  // null: batches come from the loader
   std::optional<Loader> loader_;
   std::optional<Evaluator> evaluator_;

@@ -232,6 +232,10 @@ TEST(SageMakerPlan, EveryScriptHasItsDefaults) {
     EXPECT_TRUE(plan.flags.resume_if_present);
   }
   EXPECT_EQ(plan_of("{}").script->program, "train.py");
+  EXPECT_EQ(plan_of(R"({"sagemaker_program": "train_horovod.py"})").flags.lr_scaling, "linear");
+  EXPECT_FALSE(plan_of(R"({"sagemaker_program": "train_horovod.py"})").flags.global_batch);
+  EXPECT_TRUE(plan_of(R"({"sagemaker_program": "train_ddp.py"})").flags.global_batch);
+  EXPECT_EQ(plan_of(R"({"sagemaker_mpi_num_of_processes_per_host": "4"})").flags.ranks, 4);
   EXPECT_EQ(plan_of("{\"sagemaker_program\": \"mnist.py\"}").flags.weight_decay, 1e-4);
 }
 

@@ -142,6 +142,34 @@ TEST_F(SageMakerTrainTest, ASecondJobGoesOnWhereTheFirstEnded) {
   EXPECT_EQ(losses(base), losses(whole)) << "metrics of the first instance are not lost";
 }
 
+TEST_F(SageMakerTrainTest, ProcessesShareAJob) {
+  const std::string settings = R"("sagemaker_program": "train_ddp.py", "batch-size": "24",
+      "epochs": "2", "log-interval": "1")";
+  const std::string alone = container("alone", "{" + settings + "}");
+  ASSERT_EQ(train(alone).code, 0);
+  const std::string base =
+      container("job", "{" + settings + R"(, "sagemaker_mpi_num_of_processes_per_host": "2"})");
+  const ProcessResult result = train(base);
+  ASSERT_EQ(result.code, 0) << result.out << result.err;
+  EXPECT_THAT(result.out, HasSubstr("\nProcesses 60/120 (50%) of train data\n"));
+  EXPECT_THAT(result.out,
+              ContainsRegex("Test set: Average loss: 2\\.[0-9]{4}, Accuracy: [0-9]+/24 "));
+  const auto count = [&](std::string_view text) {
+    std::size_t found = 0;
+    for (std::size_t at = result.out.find(text); at != std::string::npos;
+         at = result.out.find(text, at + 1))
+      ++found;
+    return found;
+  };
+  EXPECT_EQ(count("Invoking script"), 1u) << "told once, not by every process";
+  EXPECT_EQ(count("Train Epoch: 1 [24/120 (20%)]"), 1u);
+  EXPECT_EQ(count("Reporting training SUCCESS"), 1u);
+  // The global batch is the same: sums in another order apart, so are the losses.
+  const std::vector<double> one = losses(alone), two = losses(base);
+  ASSERT_EQ(one.size(), two.size());
+  for (std::size_t i = 0; i < one.size(); ++i) EXPECT_NEAR(one[i], two[i], 1e-5);
+}
+
 TEST_F(SageMakerTrainTest, SigtermSavesTheModelAndEndsWell) {
   const std::string base = container("job", R"({"epochs": "1000000", "batch_size": "16"})");
   const ProcessResult result = run_and_signal(command(base), SIGTERM, [&](int) {

@@ -31,9 +31,9 @@ Epoch rest_of_epoch(Loader& loader) {
 }
 
 Epoch epoch_of(const Dataset& dataset, const LoaderOptions& options, std::uint32_t epoch,
-               std::int64_t first_batch = 0) {
+               std::int64_t first_batch = 0, std::int64_t seen = 0) {
   Loader loader(dataset, options);
-  loader.start_epoch(epoch, first_batch);
+  loader.start_epoch(epoch, first_batch, seen);
   return rest_of_epoch(loader);
 }
 
@@ -55,6 +55,39 @@ TEST(Loader, WorkersNeverChangeWhatIsSeen) {
       EXPECT_EQ(epoch_of(dataset, options, 4), expected) << batch_size << " workers " << workers;
     }
   }
+}
+
+// Step by step the parts of the ranks, put together, are the samples that follow in the epoch's
+// order; also where an epoch goes on within a step, and whoever assembles the batches.
+TEST(Loader, RanksShareStepsOfAnySizeFromAnySample) {
+  const Dataset dataset = test::random_dataset(203, 4, 4, 1);
+  const Epoch whole = epoch_of(dataset, {.batch_size = 203, .seed = 5}, 2);
+  for (const std::int64_t step_size : {1, 7, 24, 64, 203, 500})
+    for (const int ranks : {1, 2, 3, 5})
+      for (const std::int64_t seen : {std::int64_t{0}, step_size / 2, step_size - 1}) {
+        const std::int64_t first = 203 / step_size / 2;
+        std::vector<Epoch> parts;
+        for (int rank = 0; rank < ranks; ++rank) {
+          LoaderOptions options{.batch_size = 1, .seed = 5};
+          options.rank = rank;
+          options.rank_count = ranks;
+          options.step_size = step_size;
+          parts.push_back(epoch_of(dataset, options, 2, first, seen));
+          options.workers = 2;
+          EXPECT_EQ(epoch_of(dataset, options, 2, first, seen), parts.back());
+        }
+        std::vector<std::int64_t> together;
+        std::vector<std::size_t> at(parts.size());
+        for (std::size_t step = 0; step < parts[0].counts.size(); ++step)
+          for (std::size_t rank = 0; rank < parts.size(); ++rank)
+            for (std::int64_t i = 0; i < parts[rank].counts[step]; ++i)
+              together.push_back(parts[rank].indices[at[rank]++]);
+        const std::vector<std::int64_t> expected(
+            whole.indices.begin() +
+                static_cast<std::ptrdiff_t>(std::min<std::int64_t>(203, first * step_size + seen)),
+            whole.indices.end());
+        EXPECT_EQ(together, expected) << step_size << " ranks " << ranks << " seen " << seen;
+      }
 }
 
 TEST(Loader, BatchSizeNeverChangesASample) {

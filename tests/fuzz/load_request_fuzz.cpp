@@ -19,9 +19,9 @@ void try_to(const Read& read) {
 
 }  // namespace
 
-// Any bytes as the body of POST /models, as a query and as a name in a path: what is taken keeps its
-// limits, and a token leads back to its name.
-// NOLINTNEXTLINE(readability-identifier-naming): the name is libFuzzer's.
+// Any bytes as the body of POST /models, as a query and as a name in a path: what is taken keeps
+// its limits, and a token leads back to its name. NOLINTNEXTLINE(readability-identifier-naming):
+// the name is libFuzzer's.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try_to([&] {

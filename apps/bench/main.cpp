@@ -1,0 +1,86 @@
+// kiln bench: what this machine does. So far: allreduce.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "apps/bench/allreduce.h"
+#include "apps/common/app_main.h"
+#include "apps/common/options.h"
+#include "engine/comm/launch.h"
+#include "engine/comm/mpi_communicator.h"
+#include "engine/comm/thread_communicator.h"
+#include "engine/core/error.h"
+
+namespace kiln {
+namespace {
+
+struct BenchFlags {
+  AllreduceOptions options;
+  int ranks = 2;
+  std::string comm = "threads";
+  bool json = false;
+};
+
+void declare(CLI::App& app, BenchFlags& f) {
+  app.require_subcommand(1);
+  CLI::App* allreduce = app.add_subcommand("allreduce", "sums of buffers over several ranks");
+  allreduce->add_option("--ranks", f.ranks, "how many")->check(CLI::Range(1, 1024));
+  allreduce->add_option("--comm", f.comm, "threads, or mpi (starts itself with mpirun)")
+      ->check(CLI::IsMember({"threads", "mpi"}));
+  allreduce->add_option("--min-bytes", f.options.least_bytes, "first size")
+      ->check(CLI::Range(std::int64_t{4}, std::int64_t{1} << 36));
+  allreduce->add_option("--max-bytes", f.options.most_bytes, "last size")
+      ->check(CLI::Range(std::int64_t{4}, std::int64_t{1} << 36));
+  allreduce->add_option("--factor", f.options.factor, "from one size to the next")
+      ->check(CLI::Range(2, 1024));
+  allreduce->add_option("--seconds", f.options.seconds, "measured for each size, about")
+      ->check(CLI::Range(0.0, 3600.0));
+  allreduce->add_flag("--async", f.options.asynchronous,
+                      "start and wait, as for gradients, in place of the blocking call");
+  allreduce->add_flag("--json", f.json, "one object, with the names of nccl-tests");
+}
+
+// True where every sum was right.
+bool run(Communicator& communicator, const BenchFlags& flags) {
+  const auto results = measure_allreduce(communicator, flags.options);
+  if (communicator.rank() == 0)
+    std::fputs(
+        (flags.json ? to_json(results, communicator) : to_table(results, communicator)).c_str(),
+        stdout);
+  return std::ranges::all_of(results, [](const AllreduceResult& r) { return r.wrong == 0; });
+}
+
+int launch(const BenchFlags& flags, int argc, char** argv) {
+  std::string why;
+  if (!has_mpi(why) || find_mpirun().empty())
+    throw Error(ErrorKind::unsupported, "--comm mpi",
+                "cannot be used: " + (why.empty() ? std::string("no mpirun in PATH") : why),
+                "install Open MPI (openmpi-bin), or use --comm threads");
+  std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
+  program.insert(program.end(), argv + 1, argv + argc);
+  return run_launcher(mpirun_command({.ranks = flags.ranks}, program), [] { return false; });
+}
+
+int bench(int argc, char** argv) {
+  CLI::App app("Measures this machine.", "kiln bench");
+  BenchFlags flags;
+  declare(app, flags);
+  parse_flags(app, argc, argv);
+  bool right = true;
+  if (rank_environment().launcher == RankEnvironment::Launcher::open_mpi)
+    right = run(*make_mpi_communicator({}), flags);
+  else if (flags.comm == "mpi")
+    return launch(flags, argc, argv);
+  else
+    run_thread_ranks({.size = flags.ranks}, [&](Communicator& communicator) {
+      const bool mine = run(communicator, flags);
+      if (communicator.rank() == 0) right = mine;
+    });
+  return right ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace kiln
+
+int main(int argc, char** argv) { return kiln::run_app("kiln bench", argc, argv, kiln::bench); }

@@ -1,0 +1,177 @@
+#include "engine/comm/launch.h"
+
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <numeric>
+#include <optional>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include "engine/core/error.h"
+
+namespace kiln {
+namespace {
+
+std::string text_of(const char* variable) {
+  const char* text = std::getenv(variable);
+  return text == nullptr ? std::string() : std::string(text);
+}
+
+// The number in a variable of the environment, 0 to `most`; nothing where it is not set.
+std::optional<int> number_of(const char* variable, int most) {
+  const std::string text = text_of(variable);
+  if (text.empty()) return std::nullopt;
+  int value = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (fault != std::errc() || end != text.data() + text.size() || value < 0 || value > most)
+    throw Error(ErrorKind::usage, variable,
+                "is " + printable(text) + ", which is no number of 0 to " + std::to_string(most));
+  return value;
+}
+
+constexpr int kMostRanks = 1 << 16;
+
+struct Names {
+  RankEnvironment::Launcher launcher;
+  const char *rank, *size, *local_rank, *local_size;
+};
+constexpr Names kNames[] = {
+    {RankEnvironment::Launcher::open_mpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
+     "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+    {RankEnvironment::Launcher::torchrun, "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"},
+};
+
+}  // namespace
+
+RankEnvironment rank_environment() {
+  for (const Names& names : kNames) {
+    const auto rank = number_of(names.rank, kMostRanks), size = number_of(names.size, kMostRanks);
+    if (!rank || !size) continue;
+    if (*rank >= *size)
+      throw Error(
+          ErrorKind::usage, names.rank,
+          "is " + std::to_string(*rank) + ", but " + names.size + " is " + std::to_string(*size));
+    return {.launcher = names.launcher,
+            .rank = *rank,
+            .size = *size,
+            .local_rank = number_of(names.local_rank, kMostRanks).value_or(0),
+            .local_size = number_of(names.local_size, kMostRanks).value_or(1),
+            .address = text_of("MASTER_ADDR"),
+            .port = number_of("MASTER_PORT", 65535).value_or(0)};
+  }
+  return {};
+}
+
+std::vector<LaunchHost> parse_hosts(std::string_view text) {
+  std::vector<LaunchHost> hosts;
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
+    const std::size_t colon = word.rfind(':');
+    LaunchHost host{.name = std::string(word.substr(0, colon))};
+    if (colon != word.npos) {
+      const std::string_view count = word.substr(colon + 1);
+      const auto [end, fault] =
+          std::from_chars(count.data(), count.data() + count.size(), host.slots);
+      if (fault != std::errc() || end != count.data() + count.size()) host.slots = 0;
+    }
+    if (host.name.empty() || host.name[0] == '-' || host.slots < 1 || host.slots > kMostRanks)
+      throw Error(ErrorKind::usage, "hosts",
+                  "hold " + printable(word) + ", which is no host:ranks");
+    hosts.push_back(std::move(host));
+  }
+  return hosts;
+}
+
+std::vector<std::string> mpirun_command(const LaunchOptions& o,
+                                        const std::vector<std::string>& program) {
+  std::vector<std::string> words = {find_mpirun(), "-n", std::to_string(o.ranks)};
+  const auto add = [&](std::initializer_list<std::string> more) {
+    words.insert(words.end(), more.begin(), more.end());
+  };
+  if (::geteuid() == 0) add({"--allow-run-as-root"});
+  // A rank has threads, so a core of its own is too little; and where hosts share a machine each
+  // would bind its rank 0 to the same core.
+  add({"--bind-to", "none"});
+  if (o.hosts.empty()) {
+    add({"--oversubscribe"});
+  } else {
+    const int slots = std::accumulate(o.hosts.begin(), o.hosts.end(), 0,
+                                      [](int sum, const LaunchHost& h) { return sum + h.slots; });
+    if (slots < o.ranks)
+      throw Error(ErrorKind::usage, "hosts",
+                  "take " + std::to_string(slots) + " ranks, not " + std::to_string(o.ranks),
+                  "name more of them, or more ranks each: host:ranks");
+    std::string list;
+    for (const LaunchHost& h : o.hosts)
+      list += (list.empty() ? "" : ",") + h.name + ":" + std::to_string(h.slots);
+    add({"--host", list});
+  }
+  if (!o.remote_shell.empty()) add({"--mca", "plm_rsh_agent", o.remote_shell});
+  if (!o.interface.empty())
+    add({"--mca", "btl_tcp_if_include", o.interface, "--mca", "oob_tcp_if_include", o.interface});
+  for (const std::string& variable : o.variables) add({"-x", variable});
+  words.insert(words.end(), o.more.begin(), o.more.end());
+  words.insert(words.end(), program.begin(), program.end());
+  return words;
+}
+
+std::string find_mpirun() {
+  const std::string path = text_of("PATH");
+  for (std::size_t at = 0; at <= path.size();) {
+    const std::size_t end = std::min(path.find(':', at), path.size());
+    std::string file = path.substr(at, end - at) + "/mpirun";
+    if (end > at && ::access(file.c_str(), X_OK) == 0) return file;
+    at = end + 1;
+  }
+  return {};
+}
+
+namespace {
+
+// In a process group of its own, so that Ctrl-C reaches this process alone, and ended with it.
+[[noreturn]] void become(std::vector<std::string> words) {
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (const int nothing = ::open("/dev/null", O_RDONLY); nothing >= 0)
+    ::dup2(nothing, STDIN_FILENO);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execv(argv[0], argv.data());
+  std::fprintf(stderr, "%s: cannot be run: %s\n", argv[0], std::strerror(errno));
+  ::_exit(127);
+}
+
+}  // namespace
+
+int run_launcher(const std::vector<std::string>& command,
+                 const std::function<bool()>& stop_requested) {
+  const pid_t child = ::fork();
+  if (child < 0)
+    throw Error(ErrorKind::io, command.at(0), "cannot be started: " + errno_text(errno));
+  if (child == 0) become(command);
+  bool told = false;
+  int status = 0;
+  while (::waitpid(child, &status, WNOHANG) == 0) {
+    if (!told && stop_requested()) {
+      told = true;
+      ::kill(child, SIGUSR1);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+}  // namespace kiln

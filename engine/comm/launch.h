@@ -1,0 +1,58 @@
+// How the ranks of a run come to be: what a launcher says in the environment, and the command line
+// that starts them with Open MPI's launcher, on one host or several.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kiln {
+
+// Which rank this process is, by its environment.
+struct RankEnvironment {
+  enum class Launcher { none, open_mpi, torchrun };
+  Launcher launcher = Launcher::none;
+  int rank = 0, size = 1;
+  int local_rank = 0, local_size = 1;  // among the ranks of this host
+  std::string address;                 // torchrun's MASTER_ADDR and MASTER_PORT
+  int port = 0;
+};
+
+// OMPI_COMM_WORLD_RANK, _SIZE, _LOCAL_RANK and _LOCAL_SIZE of Open MPI's mpirun, else torchrun's
+// RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. Throws Error (usage)
+// for a value that is no number or does not fit the others.
+RankEnvironment rank_environment();
+
+struct LaunchHost {
+  std::string name;
+  int slots = 1;  // ranks that it takes
+};
+
+struct LaunchOptions {
+  int ranks = 1;
+  std::vector<LaunchHost> hosts;       // empty: this machine
+  std::string interface;               // the network's name or its subnet in CIDR form; empty: any
+  std::string remote_shell;            // starts a command on a host, in place of ssh; empty: ssh
+  std::vector<std::string> variables;  // of the environment, which ranks get too: NAME, NAME=VALUE
+  std::vector<std::string> more;       // further words for mpirun
+};
+
+// mpirun's command line for `program`, which is given by its path, with its arguments.
+// Throws Error (usage) where the hosts do not take that many ranks.
+std::vector<std::string> mpirun_command(const LaunchOptions& options,
+                                        const std::vector<std::string>& program);
+
+// "host:slots,host:slots"; without a number a host takes one rank. Throws Error (usage).
+std::vector<LaunchHost> parse_hosts(std::string_view text);
+
+// The path of Open MPI's mpirun in $PATH; empty where there is none.
+std::string find_mpirun();
+
+// Runs `command`, whose first word is mpirun's path, and returns its exit code, or 128 + the signal
+// that ended it. When stop_requested() says so mpirun is sent SIGUSR1, once: it hands that on to
+// the ranks, whereas behind SIGINT and SIGTERM it gives them one second. Throws Error (io).
+int run_launcher(const std::vector<std::string>& command,
+                 const std::function<bool()>& stop_requested);
+
+}  // namespace kiln

@@ -1,0 +1,294 @@
+#include "engine/comm/thread_communicator.h"
+
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "engine/core/error.h"
+
+namespace kiln {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Share {
+  std::int64_t first = 0, end = 0;
+};
+
+Share share_of(std::int64_t count, int rank, int size) {
+  return {count * rank / size, count * (rank + 1) / size};
+}
+
+// out[r][i] = sum over r of in[r][i] for the elements of a share. Blocks stay in the cache while
+// one rank after the other is added.
+template <class T>
+void sum_share(const std::vector<void*>& data, Share share) {
+  constexpr std::int64_t kBlock = 2048;
+  T sum[kBlock];
+  for (std::int64_t at = share.first; at < share.end; at += kBlock) {
+    const auto count = static_cast<std::size_t>(std::min(kBlock, share.end - at));
+    std::memcpy(sum, static_cast<const T*>(data[0]) + at, count * sizeof(T));
+    for (std::size_t r = 1; r < data.size(); ++r) {
+      const T* x = static_cast<const T*>(data[r]) + at;
+      for (std::size_t i = 0; i < count; ++i) sum[i] += x[i];
+    }
+    for (void* out : data) std::memcpy(static_cast<T*>(out) + at, sum, count * sizeof(T));
+  }
+}
+
+enum class Kind { all_reduce, broadcast, all_gather, barrier };
+
+constexpr const char* kNames[] = {"all_reduce", "broadcast", "all_gather", "barrier"};
+
+// One collective: what the ranks have handed in, and how far it is.
+struct Collective {
+  Kind kind = Kind::barrier;
+  DType type = DType::f32;
+  std::int64_t count = 0;
+  int root = 0;
+  std::vector<void*> data;    // by rank
+  std::vector<void*> target;  // all_gather: where the whole goes
+  std::vector<bool> posted, shared;
+  int posted_count = 0, shared_count = 0, left_count = 0;
+};
+
+std::string described(Kind kind, const comm::Elements& e) {
+  return std::string(kNames[static_cast<int>(kind)]) + " of " + std::to_string(e.count) + " " +
+         std::string(name_of(e.type));
+}
+
+void do_share(const Collective& op, int rank) {
+  const int size = static_cast<int>(op.data.size());
+  const auto mine = static_cast<std::size_t>(rank);
+  const std::size_t bytes = static_cast<std::size_t>(op.count) * size_of(op.type);
+  if (op.kind == Kind::all_reduce) {
+    const Share share = share_of(op.count, rank, size);
+    switch (op.type) {
+      case DType::f32:
+        return sum_share<float>(op.data, share);
+      case DType::f64:
+        return sum_share<double>(op.data, share);
+      case DType::i64:
+        return sum_share<std::int64_t>(op.data, share);
+      default:
+        throw Error(ErrorKind::unsupported, name_of(op.type), "is not summed over ranks");
+    }
+  }
+  if (op.kind == Kind::broadcast && rank != op.root && bytes > 0)
+    std::memcpy(op.data[mine], op.data[static_cast<std::size_t>(op.root)], bytes);
+  if (op.kind == Kind::all_gather && bytes > 0)
+    for (std::size_t r = 0; r < op.data.size(); ++r)
+      std::memcpy(static_cast<std::byte*>(op.target[mine]) + r * bytes, op.data[r], bytes);
+}
+
+// The ranks' meeting place. Everything is guarded by one mutex but the elements, which a rank
+// touches between the last post and the last share of a collective.
+class Group {
+ public:
+  Group(int size, std::chrono::milliseconds deadline) : deadline_(deadline) {
+    const auto ranks = static_cast<std::size_t>(size);
+    next_.resize(ranks);
+    oldest_.resize(ranks);
+    for (Collective& op : ops_) {
+      op.data.resize(ranks);
+      op.target.resize(ranks);
+      op.posted.resize(ranks);
+      op.shared.resize(ranks);
+    }
+  }
+  int size() const { return static_cast<int>(next_.size()); }
+
+  // Hands in this rank's part of its next collective; returns the collective's place.
+  int post(int rank, Kind kind, const comm::Elements& e, int root, void* target);
+  bool test(int rank, int slot);
+  void wait(int rank, int slot);
+  void abandon(int rank, std::string_view why);
+
+ private:
+  static constexpr std::size_t kOps = Communicator::kMostReductions + 1;
+  using Lock = std::unique_lock<std::mutex>;
+
+  Collective& at(int slot) { return ops_[static_cast<std::size_t>(slot)]; }
+  void take_shares(int rank, Lock& lock);
+  void leave(Collective& op);
+  template <class Ready>
+  void wait_until(int rank, Lock& lock, const Collective& op, const Ready& ready);
+  void check_fault(int rank) const;
+  [[noreturn]] void missing(int rank, const Collective& op);
+
+  const std::chrono::milliseconds deadline_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Collective ops_[kOps];
+  std::vector<std::uint64_t> next_;    // number of each rank's next collective
+  std::vector<std::uint64_t> oldest_;  // the first whose share it may still owe
+  int fault_rank_ = -1;
+  std::string fault_;
+};
+
+void Group::check_fault(int rank) const {
+  if (fault_rank_ >= 0 && fault_rank_ != rank)
+    throw Error(ErrorKind::io, "rank " + std::to_string(fault_rank_), fault_);
+}
+
+void Group::missing(int rank, const Collective& op) {
+  std::string names;
+  for (std::size_t r = 0; r < op.posted.size(); ++r)
+    if (!op.posted[r]) names += (names.empty() ? "rank " : ", rank ") + std::to_string(r);
+  if (names.empty()) names = "a rank";
+  throw Error(ErrorKind::io, names,
+              "did not come to " + std::string(kNames[static_cast<int>(op.kind)]) + " within " +
+                  std::to_string(deadline_.count() / 1000) + " s of rank " + std::to_string(rank),
+              "it hangs, or works on something else");
+}
+
+template <class Ready>
+void Group::wait_until(int rank, Lock& lock, const Collective& op, const Ready& ready) {
+  const auto end = Clock::now() + deadline_;
+  while (!ready()) {
+    check_fault(rank);
+    if (changed_.wait_until(lock, end) == std::cv_status::timeout && !ready()) missing(rank, op);
+  }
+}
+
+int Group::post(int rank, Kind kind, const comm::Elements& e, int root, void* target) {
+  Lock lock(mutex_);
+  check_fault(rank);
+  const auto r = static_cast<std::size_t>(rank);
+  const std::size_t slot = next_[r] % kOps;
+  Collective& op = ops_[slot];
+  // The collective that had this place before must have been left by all.
+  wait_until(rank, lock, op, [&] {
+    take_shares(rank, lock);
+    return !op.posted[r];
+  });
+  if (op.posted_count == 0) {
+    op.kind = kind;
+    op.type = e.type;
+    op.count = e.count;
+    op.root = root;
+  }
+  if (op.kind != kind || op.type != e.type || op.count != e.count || op.root != root)
+    throw Error(ErrorKind::io, "rank " + std::to_string(rank),
+                "calls " + described(kind, e) + " where others call " +
+                    described(op.kind, {nullptr, op.count, op.type}));
+  op.data[r] = e.data;
+  op.target[r] = target;
+  op.posted[r] = true;
+  ++next_[r];
+  if (++op.posted_count == size()) changed_.notify_all();
+  return static_cast<int>(slot);
+}
+
+// Every share that this rank owes and that can be done: others may wait for any of them.
+void Group::take_shares(int rank, Lock& lock) {
+  const auto r = static_cast<std::size_t>(rank);
+  for (; oldest_[r] < next_[r]; ++oldest_[r]) {
+    Collective& op = ops_[oldest_[r] % kOps];
+    if (op.posted_count < size()) return;
+    lock.unlock();
+    do_share(op, rank);
+    lock.lock();
+    op.shared[r] = true;
+    if (++op.shared_count == size()) changed_.notify_all();
+  }
+}
+
+void Group::leave(Collective& op) {
+  if (++op.left_count < size()) return;
+  op.posted.assign(op.posted.size(), false);
+  op.shared.assign(op.shared.size(), false);
+  op.posted_count = op.shared_count = op.left_count = 0;
+  changed_.notify_all();
+}
+
+bool Group::test(int rank, int slot) {
+  Lock lock(mutex_);
+  check_fault(rank);
+  take_shares(rank, lock);
+  if (at(slot).shared_count < size()) return false;
+  leave(at(slot));
+  return true;
+}
+
+void Group::wait(int rank, int slot) {
+  Lock lock(mutex_);
+  Collective& op = at(slot);
+  wait_until(rank, lock, op, [&] {
+    take_shares(rank, lock);
+    return op.shared_count == size();
+  });
+  leave(op);
+}
+
+void Group::abandon(int rank, std::string_view why) {
+  const Lock lock(mutex_);
+  if (fault_rank_ >= 0) return;
+  fault_rank_ = rank;
+  fault_ = why;
+  changed_.notify_all();
+}
+
+class ThreadCommunicator final : public Communicator {
+ public:
+  ThreadCommunicator(Group& group, int rank) : Communicator(rank, group.size()), group_(group) {}
+
+  std::string description() const override { return std::to_string(size()) + " ranks, threads"; }
+  void barrier() override { run(Kind::barrier, {}); }
+  void abandon(std::string_view why) noexcept override { group_.abandon(rank(), why); }
+
+ protected:
+  void do_all_reduce(const comm::Elements& values) override { run(Kind::all_reduce, values); }
+  int do_start_all_reduce(const comm::Elements& values) override {
+    return group_.post(rank(), Kind::all_reduce, values, 0, nullptr);
+  }
+  bool do_test(int slot) override { return group_.test(rank(), slot); }
+  void do_wait(int slot) override { group_.wait(rank(), slot); }
+  void do_broadcast(const comm::Elements& values, int root) override {
+    run(Kind::broadcast, values, root);
+  }
+  void do_all_gather(const comm::Elements& mine, void* all) override {
+    run(Kind::all_gather, mine, 0, all);
+  }
+
+ private:
+  void run(Kind kind, const comm::Elements& e, int root = 0, void* target = nullptr) {
+    group_.wait(rank(), group_.post(rank(), kind, e, root, target));
+  }
+
+  Group& group_;
+};
+
+}  // namespace
+
+void run_thread_ranks(const ThreadRanksOptions& options,
+                      const std::function<void(Communicator&)>& body) {
+  Group group(options.size, options.deadline);
+  std::mutex mutex;
+  std::exception_ptr first;
+  const auto keep = [&](Communicator& communicator, std::string_view why) {
+    const std::lock_guard lock(mutex);
+    if (!first) first = std::current_exception();
+    communicator.abandon(why);
+  };
+  const auto run = [&](int rank) {
+    ThreadCommunicator communicator(group, rank);
+    try {
+      body(communicator);
+    } catch (const std::exception& error) {
+      keep(communicator, std::string("has failed: ") + error.what());
+    } catch (...) {
+      keep(communicator, "has failed");
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (int rank = 1; rank < options.size; ++rank) threads.emplace_back(run, rank);
+    run(0);
+  }
+  if (first) std::rethrow_exception(first);
+}
+
+}  // namespace kiln

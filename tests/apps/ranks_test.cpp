@@ -1,0 +1,304 @@
+// kiln train with several ranks as a person meets it: threads and processes of Open MPI that train
+// what one rank trains, stops, kills, and ranks that do not fit together.
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "engine/comm/launch.h"
+#include "engine/comm/mpi_communicator.h"
+#include "models/safetensors.h"
+#include "models/zoo.h"
+#include "tests/apps/app_test.h"
+#include "tests/train/mini_resnet.h"
+
+namespace kiln::test {
+namespace {
+
+using testing::HasSubstr;
+
+std::string missing_mpi() {
+  std::string why;
+  if (!has_mpi(why)) return why;
+  return find_mpirun().empty() ? "no mpirun in PATH" : "";
+}
+
+std::vector<LayerSpec> without_norm(const std::vector<LayerSpec>& layers) {
+  std::vector<LayerSpec> plain;
+  for (LayerSpec layer : layers) {
+    if (layer.kind == LayerKind::batch_norm) continue;
+    if (layer.kind == LayerKind::conv2d) layer.bias = true;
+    layer.body = without_norm(layer.body);
+    layer.shortcut = without_norm(layer.shortcut);
+    plain.push_back(layer);
+  }
+  return plain;
+}
+
+class RanksTest : public AppTest {
+ protected:
+  void SetUp() override {
+    AppTest::SetUp();
+    data_ = save_cifar(48);  // 240 training pictures, 48 test pictures
+    if (::geteuid() == 0) {
+      ::setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+      ::setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    }
+  }
+  // 50 steps of 24 pictures, however many ranks share them.
+  std::vector<std::string> command(const std::string& model_dir,
+                                   const std::vector<std::string>& more) const {
+    std::vector<std::string> words = {bin_folder() + "/kiln-train",
+                                      "--data",
+                                      data_,
+                                      "--model-dir",
+                                      path(model_dir),
+                                      "--threads",
+                                      "1",
+                                      "--batch-size",
+                                      "24",
+                                      "--global-batch",
+                                      "--epochs",
+                                      "5",
+                                      "--lr",
+                                      "0.001",
+                                      "--no-report"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  ProcessResult train(const std::string& model_dir, const std::vector<std::string>& more) const {
+    return run_process(command(model_dir, more));
+  }
+  static std::vector<std::string> ranks(int count, const std::string& comm) {
+    return {"--ranks", std::to_string(count), "--comm", comm};
+  }
+  static std::vector<std::string> plus(std::vector<std::string> words,
+                                       const std::vector<std::string>& more) {
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  std::vector<float> weights(const std::string& model_dir) const {
+    const SafetensorsFile file(path(model_dir + "/model.safetensors"));
+    std::vector<float> all;
+    for (const SafetensorsEntry& entry : file.entries())
+      if (entry.dtype == DType::f32) {
+        const auto* values = reinterpret_cast<const float*>(entry.bytes.data());
+        all.insert(all.end(), values, values + entry.bytes.size() / sizeof(float));
+      }
+    return all;
+  }
+  double difference(const std::string& a, const std::string& b) const {
+    const std::vector<float> x = weights(a), y = weights(b);
+    EXPECT_EQ(x.size(), y.size());
+    double sum = 0, norm = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const auto p = static_cast<double>(x[i]), q = static_cast<double>(y[i]);
+      sum += (p - q) * (p - q);
+      norm += q * q;
+    }
+    return std::sqrt(sum / norm);
+  }
+  void expect_what_one_rank_trains(const std::vector<std::string>& model, const std::string& comm) {
+    ASSERT_EQ(train("one", model).code, 0);
+    for (const int count : {2, 3, 4}) {
+      const std::string dir = comm + std::to_string(count);
+      const ProcessResult result = train(dir, plus(model, ranks(count, comm)));
+      ASSERT_EQ(result.code, 0) << result.err;
+      EXPECT_THAT(result.err, HasSubstr("ranks: " + std::to_string(count) + " ranks"));
+      EXPECT_LE(difference(dir, "one"), 1e-5) << count;
+    }
+  }
+  std::string plain_resnet() {
+    ModelSpec spec = mini_resnet(32);
+    spec.layers = without_norm(spec.layers);
+    write("resnet.json", to_json(spec));
+    return path("resnet.json");
+  }
+
+  std::string data_;
+};
+
+TEST_F(RanksTest, ThreadsTrainWhatOneRankTrains) { expect_what_one_rank_trains({}, "threads"); }
+
+TEST_F(RanksTest, ThreadsTrainAResnet) {
+  expect_what_one_rank_trains({"--model", plain_resnet()}, "threads");
+}
+
+TEST_F(RanksTest, LinearScalingMultipliesTheRate) {
+  ASSERT_EQ(train("scaled", plus(ranks(2, "threads"), {"--lr-scaling", "linear"})).code, 0);
+  ASSERT_EQ(train("twice", plus(ranks(2, "threads"), {"--lr", "0.002"})).code, 0);
+  EXPECT_EQ(weights("scaled"), weights("twice"));
+}
+
+TEST_F(RanksTest, ThreadsStopAndGoOnWithAnotherNumberOfRanks) {
+  ASSERT_EQ(train("whole", {}).code, 0);
+  ASSERT_EQ(train("m", plus(ranks(4, "threads"), {"--epochs", "2"})).code, 0);
+  const ProcessResult resumed = train("m", plus(ranks(3, "threads"), {"--resume"}));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_LE(difference("m", "whole"), 1e-5);
+}
+
+TEST_F(RanksTest, RefusesWhatDoesNotFit) {
+  EXPECT_TRUE(
+      refused(train("m", plus(ranks(30, "threads"), {})), 2, {"cannot be shared by 30 ranks"}));
+  EXPECT_TRUE(refused(train("m", {"--lr-scaling", "square"}), 2, {"--lr-scaling"}));
+  EXPECT_TRUE(refused(train("m", {"--comm", "pigeon"}), 2, {"--comm"}));
+  const auto without_mpirun =
+      plus({"/usr/bin/env", "PATH=/nowhere"}, command("m", ranks(2, "mpi")));
+  EXPECT_TRUE(refused(run_process(without_mpirun), 1, {"--comm mpi", "cannot be used", "threads"}));
+}
+
+// Rather than train every rank alone.
+TEST_F(RanksTest, RefusesALauncherWhoseRanksCannotMeet) {
+  const auto torchrun = [&](const std::string& rank) {
+    return run_process(plus({"/usr/bin/env", "RANK=" + rank, "WORLD_SIZE=2"}, command("m", {})));
+  };
+  EXPECT_TRUE(refused(torchrun("1"), 1, {"WORLD_SIZE 2", "mpirun"}));
+  EXPECT_TRUE(refused(torchrun("2"), 2, {"RANK", "WORLD_SIZE is 2"}));
+}
+
+class MpiRanksTest : public RanksTest {
+ protected:
+  void SetUp() override {
+    RanksTest::SetUp();
+    if (const std::string why = missing_mpi(); !why.empty()) GTEST_SKIP() << why;
+  }
+  static std::vector<std::string> mpirun(const std::string& count) {
+    return {find_mpirun(), "--oversubscribe", "--bind-to", "none", "-n", count};
+  }
+  // Of a run that does not end by itself; its processes, by rank.
+  static int process_of(int launcher, int rank) {
+    const std::string wanted = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      const std::string name = entry.path().filename().string();
+      if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+      try {
+        const std::string environment = read_proc(entry.path() / "environ");
+        if (environment.find(wanted + '\0') == std::string::npos) continue;
+        if (read_proc(entry.path() / "environ").find("KILN_TEST_RUN=" + std::to_string(launcher)) !=
+            std::string::npos)
+          return std::stoi(name);
+      } catch (const std::exception&) {
+        continue;  // it has ended meanwhile, or is not ours
+      }
+    }
+    return 0;
+  }
+  static std::string read_proc(const Path& file) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(file.c_str(), "r"),
+                                                             &std::fclose);
+    std::string text;
+    char bytes[4096];
+    while (in) {
+      const std::size_t got = std::fread(bytes, 1, sizeof bytes, in.get());
+      text.append(bytes, got);
+      if (got < sizeof bytes) break;
+    }
+    return text;
+  }
+  // Sends `signal` to a rank of four in the middle of a long run.
+  ProcessResult disturb(int rank, int signal, const std::vector<std::string>& more) {
+    const int mark = ::getpid() * 100 + rank + signal * 7;
+    ::setenv("KILN_TEST_RUN", std::to_string(mark).c_str(), 1);
+    std::filesystem::remove_all(path("m"));
+    const auto under_way = [&](int) {
+      if (!std::filesystem::exists(path("m/checkpoint.safetensors"))) return false;
+      const int process = process_of(mark, rank);
+      if (process == 0) return false;
+      ::kill(process, signal);
+      return true;
+    };
+    const auto words = command("m", plus(plus(ranks(4, "mpi"), {"--epochs", "100000"}), more));
+    return run_and_signal(words, SIGCONT, under_way);
+  }
+};
+
+TEST_F(MpiRanksTest, CollectivesHoldTheirContract) {
+  const std::string program =
+      std::string(std::filesystem::read_symlink("/proc/self/exe").parent_path()) + "/mpi_ranks";
+  for (const char* count : {"1", "2", "3", "4"}) {
+    const ProcessResult result = run_process(plus(mpirun(count), {program}));
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(lines_of(result.out).size(), static_cast<std::size_t>(std::atoi(count)));
+  }
+}
+
+TEST_F(MpiRanksTest, ProcessesTrainWhatOneRankTrains) { expect_what_one_rank_trains({}, "mpi"); }
+
+TEST_F(MpiRanksTest, ProcessesTrainAResnet) {
+  expect_what_one_rank_trains({"--model", plain_resnet(), "--overlap", "on"}, "mpi");
+  ASSERT_EQ(
+      train("behind", plus(ranks(2, "mpi"), {"--model", plain_resnet(), "--overlap", "off"})).code,
+      0);
+  EXPECT_EQ(weights("behind"), weights("mpi2"));
+}
+
+TEST_F(MpiRanksTest, StartedByMpirunItself) {
+  ASSERT_EQ(train("threads", ranks(2, "threads")).code, 0);
+  const ProcessResult result = run_process(plus(mpirun("2"), command("m", {"--log-ranks"})));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("[0] model: lenet"));
+  EXPECT_THAT(result.err, HasSubstr("[1] model: lenet"));
+  EXPECT_EQ(weights("m"), weights("threads"));  // a + b = b + a
+}
+
+TEST_F(MpiRanksTest, RanksThatDifferAreNamedOnAll) {
+  const auto differ = [&](const std::vector<std::string>& other) {
+    auto words = plus(mpirun("2"), command("m", {}));
+    words.push_back(":");
+    words = plus(words, {"-n", "1"});
+    return run_process(plus(words, command("m", other)));
+  };
+  const ProcessResult rate = differ({"--lr", "0.5"});
+  EXPECT_NE(rate.code, 0);
+  EXPECT_THAT(rate.err, HasSubstr("rank 2: has another --lr than rank 0: 0.5, not 0.001"));
+  const std::string other_data = path("other");
+  std::filesystem::copy(data_, other_data, std::filesystem::copy_options::recursive);
+  for (const auto& file : std::filesystem::directory_iterator(other_data))
+    if (file.path().filename() == "data_batch_1.bin") {
+      std::string bytes = read_text_file(file.path(), 1 << 24);
+      bytes[0] = static_cast<char>((bytes[0] + 1) % 10);  // the first label
+      write_file_atomic(file.path(), bytes);
+    }
+  const ProcessResult data = differ({"--data", other_data});
+  EXPECT_NE(data.code, 0);
+  EXPECT_THAT(data.err, HasSubstr("rank 2: has another data than rank 0"));
+}
+
+TEST_F(MpiRanksTest, AStopWritesACheckpointOnce) {
+  const auto words = command("m", plus(ranks(3, "mpi"), {"--epochs", "100000"}));
+  const ProcessResult stopped = run_and_signal(words, SIGTERM, [&](int) {
+    return std::filesystem::exists(path("m/checkpoint.safetensors"));
+  });
+  EXPECT_EQ(stopped.code, 0) << stopped.err;
+  EXPECT_THAT(stopped.out, HasSubstr("stopped after step"));
+  EXPECT_TRUE(std::filesystem::exists(path("m/model.json")));
+  const int epochs =
+      std::stoi(SafetensorsFile(path("m/checkpoint.safetensors")).metadata().at("epoch"));
+  const ProcessResult resumed =
+      train("m", plus(ranks(2, "mpi"), {"--resume", "--epochs", std::to_string(epochs + 1)}));
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_THAT(resumed.err, HasSubstr("resume: "));
+}
+
+TEST_F(MpiRanksTest, ARankThatIsKilledIsNamed) {
+  for (int rank = 0; rank < 4; ++rank) {
+    const ProcessResult result = disturb(rank, SIGKILL, {});
+    EXPECT_NE(result.code, 0);
+    EXPECT_THAT(result.err, HasSubstr("kiln train: rank " + std::to_string(rank) + ": has died"));
+  }
+}
+
+TEST_F(MpiRanksTest, ARankThatHangsIsNamed) {
+  for (const int rank : {0, 2}) {
+    const ProcessResult result = disturb(rank, SIGSTOP, {"--rank-timeout", "2"});
+    EXPECT_NE(result.code, 0);
+    EXPECT_THAT(result.err, HasSubstr("kiln train: rank " + std::to_string(rank) + ": hangs"));
+  }
+}
+
+}  // namespace
+}  // namespace kiln::test

@@ -1,0 +1,291 @@
+// Several ranks, as threads, train what one rank trains.
+#include <cmath>
+#include <cstring>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "engine/comm/thread_communicator.h"
+#include "engine/train/trainer.h"
+#include "tests/support/temp_folder.h"
+#include "tests/train/fixture.h"
+#include "tests/train/mini_resnet.h"
+
+namespace kiln::test {
+namespace {
+
+using testing::HasSubstr;
+
+std::vector<LayerSpec> without_norm(const std::vector<LayerSpec>& layers) {
+  std::vector<LayerSpec> plain;
+  for (LayerSpec layer : layers) {
+    if (layer.kind == LayerKind::batch_norm) continue;
+    if (layer.kind == LayerKind::conv2d) layer.bias = true;
+    layer.body = without_norm(layer.body);
+    layer.shortcut = without_norm(layer.shortcut);
+    plain.push_back(layer);
+  }
+  return plain;
+}
+
+ModelSpec plain_resnet() {
+  ModelSpec spec = mini_resnet(16);
+  spec.name = "plain_resnet";
+  spec.layers = without_norm(spec.layers);
+  return spec;
+}
+
+// What a rank ends with.
+struct Outcome {
+  std::vector<float> weights;
+  Evaluation evaluation;
+  std::vector<double> losses;  // running means, as the observer is told
+  TrainPosition position;
+};
+
+class Losses final : public TrainObserver {
+ public:
+  explicit Losses(std::vector<double>& to) : to_(to) {}
+  void step_done(std::int64_t, double loss, double, double) override { to_.push_back(loss); }
+
+ private:
+  std::vector<double>& to_;
+};
+
+struct Job {
+  ModelSpec spec = lenet();
+  std::int64_t train_count = 300, test_count = 70;
+  TrainOptions options;
+  int ranks = 1;
+  int threads = 1;
+  bool resume = false;
+  std::int64_t stop_after = -1;  // steps until the last rank is asked to stop
+};
+
+Outcome run_rank(const Job& job, Communicator* communicator, const Dataset& train,
+                 const Dataset& test) {
+  Workbench bench(job.threads);
+  ParameterStore parameters(job.spec, DType::f32, Device{});
+  parameters.initialise(job.options.seed + (communicator ? communicator->rank() : 0));
+  TrainOptions options = job.options;
+  options.communicator = communicator;
+  Trainer trainer(job.spec, parameters, options, train, test, bench.context, bench.providers);
+  const bool last = communicator == nullptr || communicator->rank() == communicator->size() - 1;
+  if (job.resume && (communicator == nullptr || communicator->rank() == 0))
+    trainer.resume(options.checkpoint);
+  Outcome outcome;
+  Losses observer(outcome.losses);
+  std::int64_t asked = 0;
+  trainer.run(observer, [&] { return last && ++asked == job.stop_after; });
+  outcome.evaluation = trainer.evaluate();
+  const auto values = parameters.flat_values().elements<float>();
+  outcome.weights.assign(values.begin(), values.end());
+  outcome.position = trainer.position();
+  return outcome;
+}
+
+std::vector<Outcome> run(const Job& job) {
+  const Dataset train = random_dataset(job.spec, job.train_count);
+  const Dataset test = random_dataset(job.spec, job.test_count);
+  if (job.ranks == 1) return {run_rank(job, nullptr, train, test)};
+  std::vector<Outcome> outcomes(static_cast<std::size_t>(job.ranks));
+  run_thread_ranks({.size = job.ranks}, [&](Communicator& c) {
+    outcomes[static_cast<std::size_t>(c.rank())] = run_rank(job, &c, train, test);
+  });
+  return outcomes;
+}
+
+double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const auto x = static_cast<double>(a[i]), y = static_cast<double>(b[i]);
+    difference += (x - y) * (x - y);
+    norm += y * y;
+  }
+  return std::sqrt(difference / norm);
+}
+
+void expect_equal_ranks(const std::vector<Outcome>& outcomes) {
+  for (const Outcome& o : outcomes) {
+    EXPECT_EQ(0, std::memcmp(o.weights.data(), outcomes[0].weights.data(),
+                             o.weights.size() * sizeof(float)));
+    EXPECT_EQ(o.losses, outcomes[0].losses);
+    EXPECT_EQ(o.evaluation.hit_count, outcomes[0].evaluation.hit_count);
+  }
+}
+
+class Ranks : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Counts, Ranks, testing::Values(2, 3, 4));
+
+// 5 epochs of 10 steps, the last of them not full. The rate is small: a sum in another order has
+// other last bits, and with large steps these come to decide which pixel wins a pooling window.
+void expect_what_one_rank_trains(Job job, int ranks) {
+  job.train_count = 24 * 9 + 13;
+  job.options.epoch_count = 5;
+  job.options.batch_size = 24;
+  job.options.global_batch = true;
+  job.options.optimizer.momentum = 0.9;
+  job.options.schedule.base = 0.001;
+  job.options.augmentation = {.crop_padding = 2, .flip = Augmentation::Flip::random};
+  const Outcome alone = run(job)[0];
+  job.ranks = ranks;
+  const std::vector<Outcome> shared = run(job);
+  expect_equal_ranks(shared);
+  ASSERT_EQ(shared[0].losses.size(), 50u);
+  EXPECT_LE(relative_difference(shared[0].weights, alone.weights), 1e-5);
+  EXPECT_EQ(shared[0].evaluation.image_count, job.test_count);
+  EXPECT_EQ(shared[0].evaluation.hit_count, alone.evaluation.hit_count);
+  EXPECT_EQ(shared[0].evaluation.confusion, alone.evaluation.confusion);
+  EXPECT_NEAR(shared[0].evaluation.loss, alone.evaluation.loss, 1e-6);
+  for (std::size_t i = 0; i < alone.losses.size(); ++i)
+    EXPECT_NEAR(shared[0].losses[i], alone.losses[i], 1e-5);
+}
+
+TEST_P(Ranks, LenetIsWhatOneRankTrains) { expect_what_one_rank_trains({}, GetParam()); }
+
+TEST_P(Ranks, AResnetWithoutNormIsWhatOneRankTrains) {
+  Job job{.spec = plain_resnet()};
+  job.options.buckets = {.most_buckets = 4, .least_elements = 512, .last_elements = 128};
+  expect_what_one_rank_trains(job, GetParam());
+}
+
+// Threads in a rank share its pictures by slices.
+TEST_P(Ranks, RanksOfSeveralThreads) { expect_what_one_rank_trains({.threads = 2}, GetParam()); }
+
+TEST_P(Ranks, BatchSizeIsOfEachRankOtherwise) {
+  const int ranks = GetParam();
+  Job job{.train_count = 120};
+  job.options.batch_size = 12 * ranks;
+  const Outcome alone = run(job)[0];
+  job.options.batch_size = 12;
+  job.ranks = ranks;
+  const std::vector<Outcome> shared = run(job);
+  expect_equal_ranks(shared);
+  EXPECT_EQ(shared[0].losses.size(), alone.losses.size());
+  EXPECT_LE(relative_difference(shared[0].weights, alone.weights), 1e-5);
+}
+
+// The last step has one picture, the others ranks none.
+TEST_P(Ranks, ARankWithoutAPictureTakesPart) {
+  Job job{.train_count = 25};
+  job.options = {.epoch_count = 3, .batch_size = 24, .global_batch = true};
+  const Outcome alone = run(job)[0];
+  job.ranks = GetParam();
+  const std::vector<Outcome> shared = run(job);
+  expect_equal_ranks(shared);
+  EXPECT_LE(relative_difference(shared[0].weights, alone.weights), 1e-5);
+}
+
+// Batch normalisation sees a rank's own pictures: another result than one rank's, equal weights.
+TEST_P(Ranks, BatchNormIsLocalAndTheWeightsAreEqual) {
+  Job job{.spec = mini_resnet(16), .train_count = 60};
+  job.options = {.epoch_count = 2, .batch_size = 6};
+  job.ranks = GetParam();
+  expect_equal_ranks(run(job));
+}
+
+class DistributedResume : public TempFolderTest {
+ protected:
+  Job job(int ranks) const {
+    Job job{.train_count = 200, .ranks = ranks};
+    job.options.epoch_count = 3;
+    job.options.batch_size = 24;
+    job.options.global_batch = true;
+    job.options.optimizer = {.kind = OptimizerKind::adam};
+    job.options.checkpoint = folder() / "checkpoint.safetensors";
+    return job;
+  }
+};
+
+// One rank is asked to stop: all do so behind the same step, and go on as if nothing had been.
+TEST_F(DistributedResume, GoesOnBitForBit) {
+  const std::vector<Outcome> whole = run(job(3));
+  Job first = job(3), second = job(3);
+  first.stop_after = 13;
+  const std::vector<Outcome> stopped = run(first);
+  for (const Outcome& o : stopped) EXPECT_EQ(o.position.step, 13);
+  second.resume = true;
+  const std::vector<Outcome> resumed = run(second);
+  expect_equal_ranks(resumed);
+  EXPECT_EQ(resumed[0].weights, whole[0].weights);
+}
+
+TEST_F(DistributedResume, GoesOnWithAnotherNumberOfRanks) {
+  const Outcome whole = run(job(1))[0];
+  Job first = job(4), second = job(2);
+  first.stop_after = 13;
+  run(first);
+  second.resume = true;
+  const std::vector<Outcome> resumed = run(second);
+  expect_equal_ranks(resumed);
+  EXPECT_EQ(resumed[0].position.step, whole.position.step);
+  EXPECT_LE(relative_difference(resumed[0].weights, whole.weights), 1e-5);
+}
+
+// With a batch per rank fewer ranks take smaller steps: what is left of the epoch is cut anew.
+TEST_F(DistributedResume, WithSmallerStepsEveryPictureIsStillSeenOnce) {
+  Job first = job(4), second = job(3);
+  first.options.global_batch = second.options.global_batch = false;
+  first.options.batch_size = second.options.batch_size = 10;
+  first.stop_after = 7;  // 5 steps of 40 are an epoch; 80 pictures of the next
+  EXPECT_EQ(run(first)[0].position.epoch_image_count, 80);
+  second.resume = true;
+  const std::vector<Outcome> resumed = run(second);
+  expect_equal_ranks(resumed);
+  // 7 steps of up to 30 an epoch; the second goes on in its third one, 10 pictures of which are
+  // left.
+  EXPECT_EQ(resumed[0].losses.size(), 5u + 7u);
+  EXPECT_EQ(resumed[0].position.step, 3 * 7);
+}
+
+TEST(DistributedFaults, StepsSmallerThanTheRanksAreRefused) {
+  Job job{.ranks = 3};
+  job.options = {.batch_size = 2, .global_batch = true};
+  try {
+    run(job);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("cannot be shared by 3 ranks"));
+  }
+}
+
+TEST(DistributedFaults, ALossThatIsNotFiniteEndsAllRanks) {
+  Job job{.ranks = 2};
+  job.options.schedule.base = 1e30;
+  EXPECT_THROW(run(job), Error);
+}
+
+// Gradients that this rank writes before its peer's have the bits of all: the reducer starts the
+// buckets of a pass while the pass goes on.
+TEST(GradientReducer, StartsBucketsWhileBackwardGoesOn) {
+  const ModelSpec spec = plain_resnet();
+  const RandomBatch data(spec, 8, 3);
+  run_thread_ranks({.size = 2}, [&](Communicator& c) {
+    Workbench bench(1);
+    ParameterStore parameters(spec, DType::f32, Device{});
+    parameters.initialise(1);
+    GradientReducer reducer(c, parameters,
+                            {.most_buckets = 6, .least_elements = 256, .last_elements = 64});
+    ASSERT_GE(reducer.plan().buckets.size(), 4u);
+    TrainPass pass(spec, parameters, bench.context, bench.providers,
+                   {.batch_size = 8, .mean_over = 16});
+    pass.run(bench.context, data.images, data.labels, {});
+    const auto gradients = parameters.flat_gradients().elements<float>();
+    std::vector<float> twice(gradients.begin(), gradients.end());
+    for (float& x : twice) x += x;
+    reducer.begin();
+    bench.context.backward_listener = &reducer;
+    pass.run(bench.context, data.images, data.labels, {});
+    bench.context.backward_listener = nullptr;
+    EXPECT_EQ(reducer.started_count(), reducer.plan().buckets.size() - 1);
+    double sums[] = {1.0};
+    reducer.finish(sums);
+    EXPECT_EQ(sums[0], 2.0);
+    EXPECT_EQ(0, std::memcmp(gradients.data(), twice.data(), gradients.size_bytes()));
+  });
+}
+
+}  // namespace
+}  // namespace kiln::test
