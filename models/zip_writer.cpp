@@ -23,7 +23,8 @@ void append(std::string& text, Numbers... numbers) {
 using U16 = std::uint16_t;
 using U32 = std::uint32_t;
 
-// Version, flags, method, time, day, checksum, sizes and the name's length: what both headers share.
+// Version, flags, method, time, day, checksum, sizes and the name's length: what both headers
+// share.
 std::string common_header(std::uint32_t crc, std::uint64_t size, const std::string& name) {
   std::string text;
   append(text, kVersion, U16{0}, U16{0}, U16{0}, kDay, crc, static_cast<U32>(size),

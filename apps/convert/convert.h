@@ -20,8 +20,8 @@ struct ConvertOptions {
 // A file of torch.save into a model directory. Prints one line. Throws Error.
 void convert_from_torch(const ConvertOptions& options);
 
-// A model directory, a model.safetensors or a checkpoint.safetensors beside a model.json into a file
-// for torch.load. Prints one line. Throws Error.
+// A model directory, a model.safetensors or a checkpoint.safetensors beside a model.json into a
+// file for torch.load. Prints one line. Throws Error.
 void convert_to_torch(const ConvertOptions& options);
 
 // "62,006"

@@ -63,9 +63,9 @@ void convert_from_torch(const ConvertOptions& o) {
               printable(o.target, 4096).c_str(), printable(spec.name).c_str(),
               with_commas(parameter_count(weights)).c_str(),
               static_cast<long long>(spec.class_count),
-              per_image                        ? "each by its own mean and deviation"
-              : o.mean.empty()                 ? "with mean 0.5 and deviation 0.5"
-                                               : "as --mean and --std say");
+              per_image        ? "each by its own mean and deviation"
+              : o.mean.empty() ? "with mean 0.5 and deviation 0.5"
+                               : "as --mean and --std say");
 }
 
 std::string with_commas(std::int64_t count) {

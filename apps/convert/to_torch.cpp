@@ -61,9 +61,7 @@ double number(const SafetensorsFile& file, const std::string& key) {
 // The group of torch.optim's class, as its state_dict() has it.
 std::vector<std::pair<std::string, TorchTraining::Setting>> settings_of(
     const SafetensorsFile& file, const std::string& optimizer) {
-  const auto option = [&](const char* name) {
-    return number(file, std::string("option:") + name);
-  };
+  const auto option = [&](const char* name) { return number(file, std::string("option:") + name); };
   std::vector<std::pair<std::string, TorchTraining::Setting>> group{{"lr", option("lr")}};
   if (optimizer == "sgd") {
     group.insert(group.end(), {{"momentum", option("momentum")},
@@ -71,9 +69,9 @@ std::vector<std::pair<std::string, TorchTraining::Setting>> settings_of(
                                {"weight_decay", option("weight_decay")},
                                {"nesterov", option("nesterov") != 0.0}});
   } else if (optimizer == "adadelta") {
-    group.insert(group.end(), {{"rho", option("rho")},
-                               {"eps", option("eps")},
-                               {"weight_decay", option("weight_decay")}});
+    group.insert(
+        group.end(),
+        {{"rho", option("rho")}, {"eps", option("eps")}, {"weight_decay", option("weight_decay")}});
   } else {
     group.insert(group.end(), {{"betas", std::pair(option("beta1"), option("beta2"))},
                                {"eps", option("eps")},
@@ -113,8 +111,7 @@ std::vector<std::vector<SafetensorsEntry>> states_of(const SafetensorsFile& file
   return states;
 }
 
-void write_checkpoint(const SafetensorsFile& file, const ModelSpec& spec,
-                      const ConvertOptions& o) {
+void write_checkpoint(const SafetensorsFile& file, const ModelSpec& spec, const ConvertOptions& o) {
   const std::string* optimizer = find_text(file, "optimizer");
   if (optimizer == nullptr) number(file, "optimizer");
   const auto steps = static_cast<float>(number(file, "optimizer_steps"));
@@ -152,8 +149,7 @@ void convert_to_torch(const ConvertOptions& o) {
   const ModelSpec spec = spec_of(o, directory);
   const SafetensorsFile file = is_folder ? read_weights(source, spec) : SafetensorsFile(source);
   const std::string* format = find_text(file, "format");
-  const bool checkpoint =
-      !o.weights_only && format != nullptr && *format == kCheckpointFormat;
+  const bool checkpoint = !o.weights_only && format != nullptr && *format == kCheckpointFormat;
   const std::vector<SafetensorsEntry> weights = weights_of(file, spec);
   if (checkpoint)
     write_checkpoint(file, spec, o);
