@@ -113,6 +113,11 @@ SafetensorsEntry view_of(SafetensorsHeaderEntry&& entry, std::span<const std::by
   return {std::move(entry.name), dtype, shape, data.subspan(entry.begin, size)};
 }
 
+void sort_by_name(std::vector<SafetensorsEntry>& entries) {
+  std::sort(entries.begin(), entries.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+}
+
 std::string_view checked_header(std::span<const std::byte> file, const Faults& faults) {
   if (file.size() < kLengthBytes)
     faults.file("has " + std::to_string(file.size()) + " bytes, too few for a header");
@@ -148,8 +153,7 @@ SafetensorsContents parse_safetensors(std::span<const std::byte> file, std::stri
   contents.entries.reserve(header.entries.size());
   for (SafetensorsHeaderEntry& entry : header.entries)
     contents.entries.push_back(view_of(std::move(entry), data, faults));
-  const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
-  std::sort(contents.entries.begin(), contents.entries.end(), by_name);
+  sort_by_name(contents.entries);
   const auto twin =
       std::adjacent_find(contents.entries.begin(), contents.entries.end(),
                          [](const auto& a, const auto& b) { return a.name == b.name; });
@@ -169,7 +173,7 @@ SafetensorsFile::SafetensorsFile(const Path& path, Owned tensors)
                static_cast<std::uint64_t>(tensor.shape.element_count()) * size_of(tensor.dtype));
     contents_.entries.push_back({tensor.name, tensor.dtype, tensor.shape, tensor.bytes});
   }
-  std::ranges::sort(contents_.entries, {}, &SafetensorsEntry::name);
+  sort_by_name(contents_.entries);
 }
 
 const SafetensorsEntry& SafetensorsFile::at(std::string_view name, DType dtype,

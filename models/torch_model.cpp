@@ -172,18 +172,13 @@ ModelCard torch_card(const ModelSpec& spec, const Path& file) {
 }
 
 std::vector<Path> torch_files_in(const Path& directory) {
-  namespace fs = std::filesystem;
   std::vector<Path> files;
-  std::error_code failed;
-  for (fs::directory_iterator at(directory, failed), end; !failed && at != end;
-       at.increment(failed)) {
-    const Path& path = at->path();
-    std::error_code not_there;
-    if (!path.filename().string().starts_with('.') &&
-        (path.extension() == ".pth" || path.extension() == ".pt") && at->is_regular_file(not_there))
-      files.push_back(path);
-  }
-  std::ranges::sort(files);
+  std::error_code not_there;
+  if (!std::filesystem::is_directory(directory, not_there)) return files;
+  for (const std::string& name : names_in(directory))
+    if ((name.ends_with(".pth") || name.ends_with(".pt")) &&
+        std::filesystem::is_regular_file(directory / name, not_there))
+      files.push_back(directory / name);
   return files;
 }
 

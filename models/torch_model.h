@@ -34,7 +34,8 @@ SafetensorsFile torch_weights(const TorchFile& file, const ModelSpec& spec);
 // outputs, else "0", "1", ... The text of the spec is not in it.
 ModelCard torch_card(const ModelSpec& spec, const Path& file);
 
-// The .pth and .pt files of a folder, in order of their names.
+// The .pth and .pt files of a folder, in order of their names; none where there is no folder.
+// Throws Error (io).
 std::vector<Path> torch_files_in(const Path& directory);
 // The one that there is; nothing where there is none. Throws Error (input) where there are several.
 std::optional<Path> find_torch_file(const Path& directory);

@@ -108,12 +108,12 @@ class Reader {
     const std::string called = "entry \"" + printable(name) + "\"";
     if (name.empty() || name_size > kMostName) fail("has an entry without a proper name");
     if ((number<std::uint16_t>(at + 8) & kEncrypted) != 0) fail(called + " is encrypted");
-    if (number<std::uint16_t>(at + 10) != 0 || sizes[0] != sizes[1])
-      throw Error(ErrorKind::input, thing_, called + " is compressed, which torch.save never does",
-                  "write the file with torch.save");
+    const bool is_stored = number<std::uint16_t>(at + 10) == 0;
+    if (is_stored && sizes[0] != sizes[1]) fail(called + " has two sizes");
     const ZipEntry entry{.name = name,
                          .crc32 = number<std::uint32_t>(at + 16),
-                         .bytes = content(name, sizes[2], sizes[0], directory.begin)};
+                         .is_stored = is_stored,
+                         .bytes = content(name, sizes[2], sizes[1], directory.begin)};
     at += kCentralBytes + name_size + extra_size + comment_size;
     return entry;
   }
@@ -180,6 +180,11 @@ const ZipEntry* ZipArchive::find(std::string_view name) const {
 
 std::span<const std::byte> ZipArchive::checked(const ZipEntry& entry) const {
   if (entry.is_sound) return entry.bytes;
+  if (!entry.is_stored)
+    throw Error(
+        ErrorKind::input, thing_,
+        "entry \"" + printable(entry.name) + "\" is compressed, which torch.save never does",
+        "write the file with torch.save");
   const auto* bytes = reinterpret_cast<const Bytef*>(entry.bytes.data());
   if (::crc32_z(0, bytes, entry.bytes.size()) != entry.crc32)
     throw Error(ErrorKind::input, thing_,

@@ -1,9 +1,10 @@
 // ZIP archives of stored entries, as torch.save writes them: views into bytes in memory.
 //
-// Only what torch.save can have written is taken: one disk, stored (not compressed) entries,
-// sizes and places from the central directory, with or without zip64 records. No entry may lie
-// outside the file, two cannot have one name, and together they are no larger than the file, so
-// that neither memory nor time goes beyond its size. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3.
+// Only what torch.save can have written is taken: one disk, stored (not compressed) entries (others
+// may be there, but have no content), sizes and places from the central directory, with or without
+// zip64 records. No entry may lie outside the file, two cannot have one name, and together they are
+// no larger than the file, so that neither memory nor time goes beyond its size. Source: PKWARE,
+// APPNOTE.TXT 6.3.10, 4.3.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +19,9 @@ namespace kiln {
 struct ZipEntry {
   std::string_view name;
   std::uint32_t crc32 = 0;
-  std::span<const std::byte> bytes;
-  mutable bool is_sound = false;  // `bytes` were compared with crc32
+  bool is_stored = true;             // not compressed
+  std::span<const std::byte> bytes;  // as they lie in the file
+  mutable bool is_sound = false;     // `bytes` were compared with crc32
 };
 
 class ZipArchive {

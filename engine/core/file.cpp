@@ -1,8 +1,11 @@
 #include "engine/core/file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <dirent.h>
 #include <fcntl.h>
+#include <memory>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <system_error>
@@ -124,6 +127,18 @@ void make_directories(const Path& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);
   if (error) fail(path, "make the folder", error.value());
+}
+
+std::vector<std::string> names_in(const Path& folder) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(folder.c_str()), ::closedir);
+  if (open == nullptr) fail(folder, "read", errno);
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(open.get()))
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  if (errno != 0) fail(folder, "read", errno);
+  std::ranges::sort(names);
+  return names;
 }
 
 UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {

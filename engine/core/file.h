@@ -29,6 +29,9 @@ void write_file_atomic(const Path& path, std::span<const std::span<const std::by
 // Makes the folder and its parents. Throws Error (io).
 void make_directories(const Path& path);
 
+// The names in a folder that do not begin with a dot, in order. Throws Error (io).
+std::vector<std::string> names_in(const Path& folder);
+
 // A file descriptor that closes itself.
 class UniqueFd {
  public:

@@ -28,17 +28,12 @@ bool is_version(std::string_view name) {
          std::ranges::all_of(name, [](char c) { return c >= '0' && c <= '9'; });
 }
 
-// Names that do not begin with a dot, in order.
 std::vector<std::string> folders_in(const Path& folder) {
-  std::vector<std::string> names;
-  std::error_code failed;
-  for (fs::directory_iterator at(folder, failed), end; !failed && at != end; at.increment(failed)) {
+  std::vector<std::string> names = names_in(folder);
+  std::erase_if(names, [&](const std::string& name) {
     std::error_code not_there;
-    std::string name = at->path().filename().string();
-    if (!name.starts_with('.') && at->is_directory(not_there)) names.push_back(std::move(name));
-  }
-  if (failed) throw Error(ErrorKind::io, folder.string(), "cannot be read: " + failed.message());
-  std::ranges::sort(names);
+    return !fs::is_directory(folder / name, not_there);
+  });
   return names;
 }
 

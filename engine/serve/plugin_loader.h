@@ -16,9 +16,9 @@ std::shared_ptr<const Hooks> load_plugin(const Path& directory, const std::strin
 
 // Does this build open libraries? A build without (plugin_none.cpp) has no way to.
 bool has_plugins();
-// The hooks of the library `file`, which stays in memory as long as they live. Throws Error naming
-// it.
-std::shared_ptr<const Hooks> open_plugin(const Path& file, const Path& directory,
+// The hooks of the library `name` in `directory`, which stays in memory as long as they live.
+// Throws Error naming it, also where it leads out of the folder.
+std::shared_ptr<const Hooks> open_plugin(const Path& directory, const std::string& name,
                                          const ModelIdentity& identity);
 
 }  // namespace kiln::serve

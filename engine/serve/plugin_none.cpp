@@ -7,7 +7,7 @@ namespace kiln::serve {
 
 bool has_plugins() { return false; }
 
-std::shared_ptr<const Hooks> open_plugin(const Path&, const Path&, const ModelIdentity&) {
+std::shared_ptr<const Hooks> open_plugin(const Path&, const std::string&, const ModelIdentity&) {
   throw std::logic_error("this build has no plug-ins");
 }
 

@@ -2,6 +2,7 @@
 // would be the old one again for as long as a model uses that; and whoever writes into a file that
 // is mapped changes code that runs. Therefore what is opened is a copy in memory, sealed, whose
 // path is its own.
+#include <algorithm>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <span>
@@ -15,6 +16,8 @@
 
 namespace kiln::serve {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMostBytes = std::uint64_t{256} << 20;
 
@@ -74,13 +77,30 @@ class Library {
   void* handle_ = nullptr;
 };
 
+// The file itself, all links followed.
+Path file_of_plugin(const Path& directory, const std::string& name) {
+  std::error_code failed;
+  const Path root = fs::canonical(directory, failed);
+  Path file = failed ? Path() : fs::canonical(directory / name, failed);
+  const std::string thing = (directory / name).string();
+  if (failed)
+    throw Error(ErrorKind::input, thing, "cannot be opened: " + failed.message(),
+                "model.json names it as the model's plug-in; put it there");
+  if (std::ranges::mismatch(root, file).in1 != root.end())
+    throw Error(ErrorKind::input, thing, "leads out of the model's directory",
+                "put the plug-in itself there");
+  if (!fs::is_regular_file(file, failed)) throw Error(ErrorKind::input, thing, "is not a file");
+  return file;
+}
+
 }  // namespace
 
 bool has_plugins() { return true; }
 
-std::shared_ptr<const Hooks> open_plugin(const Path& file, const Path& directory,
+std::shared_ptr<const Hooks> open_plugin(const Path& directory, const std::string& name,
                                          const ModelIdentity& identity) {
   constexpr const char* kEntry = "kiln_hooks";
+  const Path file = file_of_plugin(directory, name);
   auto library = std::make_shared<const Library>(file);
   const auto entry = reinterpret_cast<decltype(&::kiln_hooks)>(library->symbol(kEntry));
   if (entry == nullptr)
