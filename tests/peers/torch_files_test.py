@@ -1,0 +1,210 @@
+"""PyTorch's files against PyTorch: kiln serves what torch.save wrote, torch.load reads what kiln
+wrote, and the class scores of 1,000 pictures are the same to 1e-5, for LeNet and ResNet-18.
+
+    torch_files_test.py BIN      BIN: the folder of kiln, kiln-train, kiln-convert and kiln-serve
+
+Runs by bench/peers/peer-python; that exits with 77, CTest's "skipped", where PyTorch is missing.
+"""
+
+import contextlib
+import io
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy
+import torch
+from torch import nn
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bench/peers"))
+from peer_common import Net as LeNet  # noqa: E402
+
+BIN = Path(sys.argv.pop(1)).resolve()
+PICTURES, BATCH, TOLERANCE = 1000, 100, 1e-5
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is projected where shapes change."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                                          nn.BatchNorm2d(outputs))
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
+
+
+class ResNet18(nn.Module):
+    """The CIFAR form: a 3x3 stem, four stages of two blocks, global average pooling."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        inputs = 64
+        for stage, outputs in enumerate((64, 128, 256, 512), start=1):
+            first = Block(inputs, outputs, 1 if stage == 1 else 2)
+            setattr(self, f"layer{stage}", nn.Sequential(first, Block(outputs, outputs, 1)))
+            inputs = outputs
+        self.linear = nn.Linear(512, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.linear(x.mean((2, 3)))
+
+
+NETWORKS = {"lenet": LeNet, "resnet18": ResNet18}
+
+
+def pictures():
+    """Normalised as the workshop does: [-1, 1], float32 [N,3,32,32]."""
+    pixels = torch.randint(0, 256, (PICTURES, 3, 32, 32), generator=torch.Generator().manual_seed(3))
+    return (pixels.float() / 255 - 0.5) / 0.5
+
+
+def scores(network, inputs):
+    with torch.no_grad():
+        return torch.cat([network(part) for part in inputs.split(BATCH)]).numpy()
+
+
+def settled(network):
+    """With running statistics that are those of pictures, not 0 and 1."""
+    network.train()
+    with torch.no_grad():
+        network(pictures()[:BATCH])
+    return network.eval()
+
+
+@contextlib.contextmanager
+def served(folder):
+    """The port of kiln-serve with this model."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("KILN_")}
+    with subprocess.Popen([BIN / "kiln-serve", folder, "--address", "127.0.0.1", "--port",
+                           str(port), "--log-level", "quiet"], env=environment) as server:
+        try:
+            wait_for(port, server)
+            yield port
+        finally:
+            server.terminate()
+
+
+def wait_for(port, server):
+    for _ in range(600):
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            if urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5).status == 200:
+                return
+        if server.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise AssertionError("kiln-serve is not ready")
+
+
+def served_scores(folder, inputs):
+    """What kiln-serve answers to float32 [N,3,32,32] in npy, batch by batch."""
+    replies = []
+    with served(folder) as port:
+        for part in inputs.split(BATCH):
+            body = io.BytesIO()
+            numpy.save(body, part.numpy())
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/invocations", data=body.getvalue(),
+                headers={"Content-Type": "application/x-npy", "Accept": "application/x-npy"})
+            replies.append(numpy.load(io.BytesIO(urllib.request.urlopen(request).read())))
+    return numpy.concatenate(replies)
+
+
+def run(*words):
+    subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
+
+
+class TorchFiles(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        torch.manual_seed(1)
+
+    def assert_same(self, ours, theirs):
+        self.assertEqual(ours.shape, (PICTURES, 10))
+        self.assertGreater(numpy.abs(theirs).max(), 0.01)
+        difference = numpy.abs(ours - theirs).max()
+        print(f"{self.id().split('.')[-1]}: largest difference {difference:.2g}")
+        self.assertLessEqual(difference, TOLERANCE)
+
+    def test_what_torch_saved_is_served(self):
+        inputs = pictures()
+        for name, network in NETWORKS.items():
+            for prefix in ("module.", ""):
+                with self.subTest(network=name, prefix=prefix):
+                    folder = self.folder / f"{name}-{prefix}"
+                    folder.mkdir()
+                    model = settled(network())
+                    state = {prefix + key: value for key, value in model.state_dict().items()}
+                    torch.save(state, folder / "model.pth")
+                    # What lies beside a model that was unpacked.
+                    (folder / "code").mkdir()
+                    (folder / "model.tar.gz").write_bytes(b"not looked at")
+                    self.assert_same(served_scores(folder, inputs), scores(model, inputs))
+
+    def test_what_kiln_wrote_is_loaded(self):
+        run(BIN / "kiln", "data", "synth", self.folder / "data", "--train-count", 500,
+            "--test-count", 100, "--quiet")
+        inputs = pictures()
+        for name, network in NETWORKS.items():
+            for prefix in ("module.", ""):
+                with self.subTest(network=name, prefix=prefix):
+                    self.check_loaded(name, network(), prefix, inputs)
+
+    def check_loaded(self, name, model, prefix, inputs):
+        folder, file = self.folder / name, self.folder / f"{name}{prefix}pth"
+        if not folder.exists():
+            run(BIN / "kiln-train", "--model", name, "--data", self.folder / "data", "--epochs", 1,
+                "--model-dir", folder, "--log-level", "quiet", "--no-report")
+        run(BIN / "kiln", "convert", folder, file, *(["--module-prefix"] if prefix else []))
+        state = torch.load(file, weights_only=True)
+        self.assertTrue(all(key.startswith(prefix) for key in state))
+        model.load_state_dict({key.removeprefix(prefix): value for key, value in state.items()})
+        self.assert_same(served_scores(folder, inputs), scores(model.eval(), inputs))
+
+    def test_a_checkpoint_goes_on_in_torch(self):
+        run(BIN / "kiln", "data", "synth", self.folder / "data", "--train-count", 500,
+            "--test-count", 100, "--quiet")
+        run(BIN / "kiln-train", "--data", self.folder / "data", "--epochs", 1, "--lr", 0.01,
+            "--model-dir", self.folder / "m", "--log-level", "quiet", "--no-report")
+        file = self.folder / "checkpoint.pth"
+        run(BIN / "kiln", "convert", self.folder / "m/checkpoint.safetensors", file)
+        checkpoint = torch.load(file, weights_only=True)
+        self.assertEqual(set(checkpoint), {"epoch", "model_state_dict", "optimizer_state_dict",
+                                           "loss"})
+        self.assertEqual(checkpoint["epoch"], 1)
+        self.assertTrue(torch.isfinite(torch.as_tensor(checkpoint["loss"])))
+        model = LeNet()
+        model.load_state_dict(checkpoint["model_state_dict"])
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
+        self.assertEqual(optimizer.param_groups[0]["lr"], 0.01)
+        self.assertEqual(optimizer.param_groups[0]["momentum"], 0.9)
+        nn.functional.cross_entropy(model(pictures()[:4]), torch.tensor([0, 1, 2, 3])).backward()
+        optimizer.step()
+
+
+if __name__ == "__main__":
+    unittest.main()
