@@ -30,35 +30,6 @@ TYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WARM_UP = 12
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
-
-    def __init__(self, inputs, outputs, stride):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False),
-                                          nn.BatchNorm2d(outputs))
-
-    def forward(self, x):
-        y = torch.relu(self.norm1(self.conv1(x)))
-        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
-
-
-def resnet18():
-    """The CIFAR form: a 3x3 stem without pooling."""
-    layers = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
-    inputs = 64
-    for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        layers += [Block(inputs, outputs, stride), Block(outputs, outputs, 1)]
-        inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
-
-
 class Training:
     """A network with its optimizer and one batch; step() is one training step."""
 
@@ -131,7 +102,7 @@ def training_call(case, options):
     device = "cpu" if options.cpu else "cuda"
     lenet = case["what"] == "lenet"
     layout = torch.contiguous_format if lenet else torch.channels_last
-    training = Training(peer_common.Net if lenet else resnet18, case["batch"],
+    training = Training(peer_common.Net if lenet else peer_common.ResNet18, case["batch"],
                         TYPES[case["type"]], device, layout)
     if case["variant"] == "compiled":
         mode = "default" if options.cpu else "max-autotune"

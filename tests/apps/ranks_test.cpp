@@ -26,18 +26,6 @@ std::string missing_mpi() {
   return find_mpirun().empty() ? "no mpirun in PATH" : "";
 }
 
-std::vector<LayerSpec> without_norm(const std::vector<LayerSpec>& layers) {
-  std::vector<LayerSpec> plain;
-  for (LayerSpec layer : layers) {
-    if (layer.kind == LayerKind::batch_norm) continue;
-    if (layer.kind == LayerKind::conv2d) layer.bias = true;
-    layer.body = without_norm(layer.body);
-    layer.shortcut = without_norm(layer.shortcut);
-    plain.push_back(layer);
-  }
-  return plain;
-}
-
 class RanksTest : public AppTest {
  protected:
   void SetUp() override {

@@ -18,18 +18,6 @@ namespace {
 
 using testing::HasSubstr;
 
-std::vector<LayerSpec> without_norm(const std::vector<LayerSpec>& layers) {
-  std::vector<LayerSpec> plain;
-  for (LayerSpec layer : layers) {
-    if (layer.kind == LayerKind::batch_norm) continue;
-    if (layer.kind == LayerKind::conv2d) layer.bias = true;
-    layer.body = without_norm(layer.body);
-    layer.shortcut = without_norm(layer.shortcut);
-    plain.push_back(layer);
-  }
-  return plain;
-}
-
 ModelSpec plain_resnet() {
   ModelSpec spec = mini_resnet(16);
   spec.name = "plain_resnet";

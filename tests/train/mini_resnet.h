@@ -33,4 +33,18 @@ inline ModelSpec mini_resnet(std::int64_t extent) {
   return spec;
 }
 
+// The same layers but for batch normalisation, whose statistics are a rank's own; convolutions have
+// biases in its place.
+inline std::vector<LayerSpec> without_norm(const std::vector<LayerSpec>& layers) {
+  std::vector<LayerSpec> plain;
+  for (LayerSpec layer : layers) {
+    if (layer.kind == LayerKind::batch_norm) continue;
+    if (layer.kind == LayerKind::conv2d) layer.bias = true;
+    layer.body = without_norm(layer.body);
+    layer.shortcut = without_norm(layer.shortcut);
+    plain.push_back(layer);
+  }
+  return plain;
+}
+
 }  // namespace kiln::test
