@@ -144,6 +144,12 @@ std::string Job::framework_text(std::string_view key) const {
   return found != framework.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
+std::int64_t Job::log_level() const {
+  const auto level = framework.find("sagemaker_container_log_level");
+  return level != framework.end() && level->is_number_integer() ? level->get<std::int64_t>()
+                                                                : kInfoLevel;
+}
+
 Json decode_hyperparameter(const Json& value) {
   if (!value.is_string()) return value;
   try {

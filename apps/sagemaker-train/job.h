@@ -24,6 +24,8 @@ struct Resources {
   std::size_t rank() const;  // of the current host among the hosts
 };
 
+inline constexpr std::int64_t kInfoLevel = 20;
+
 struct Job {
   Json hyperparameters = Json::object();  // the user's, decoded
   Json framework = Json::object();        // keys that begin with sagemaker_, decoded
@@ -32,6 +34,8 @@ struct Job {
 
   // Of a sagemaker_ key that holds text; empty where it is not there.
   std::string framework_text(std::string_view key) const;
+  // As Python's logging counts; kInfoLevel where the job does not say.
+  std::int64_t log_level() const;
 };
 
 // A value of hyperparameters.json: JSON within a string where it is that, else the string.

@@ -30,7 +30,8 @@ Usage: train [train] [--NAME VALUE]...
 
 Environment:
   SAGEMAKER_BASE_DIR   takes the place of /opt/ml
-  KILN_SAGEMAKER_QUIET 1: leave out the dump of the job's settings
+
+The job's settings are shown at the start, unless its sagemaker_container_log_level is above 20.
 
 The script that the job names (sagemaker_program) is a way of training with its own defaults and
 log lines: train.py, train_spot.py, train_horovod.py, train_ddp.py, cifar10.py, mnist.py.
@@ -71,6 +72,15 @@ void export_variables(const Variables& variables) {
   for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
 }
 
+// The script for spot instances tells of its folder.
+void make_checkpoint_folder(const Plan& plan, bool launched) {
+  const std::string& folder = plan.flags.checkpoint_path;
+  if (plan.script->story == Story::spot && !launched)
+    print_line(std::filesystem::exists(folder) ? "Checkpointing directory " + folder + " exists"
+                                               : "Creating Checkpointing directory " + folder);
+  make_directories(folder);
+}
+
 // One of several processes that mpirun has started from this very program, which has told of the
 // job and will tell of its end.
 bool is_launched() {
@@ -86,14 +96,13 @@ int run(const ContainerPaths& paths, const std::vector<std::string>& command_lin
       sm_variables(job, paths, this_machine(), std::string(plan.script->program),
                    script_arguments(plan.hyperparameters));
   export_variables(variables);
-  const char* quiet = std::getenv("KILN_SAGEMAKER_QUIET");
   const bool launched = is_launched();
   if (!launched) {
-    if (quiet == nullptr || std::string_view(quiet) != "1") print_environment(variables);
+    if (job.log_level() <= kInfoLevel) print_environment(variables);
     announce(plan);
   }
-  for (const Path& folder : {paths.model(), paths.output_data(), paths.checkpoints()})
-    make_directories(folder);
+  for (const Path& folder : {paths.model(), paths.output_data()}) make_directories(folder);
+  make_checkpoint_folder(plan, launched);
   const JobFiles files(paths, plan.flags.model, plan.script->story == Story::spot);
   files.restore_metrics();
   Narrator narrator(plan, stdout, &files);

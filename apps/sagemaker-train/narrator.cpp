@@ -3,11 +3,24 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdarg>
+#include <cstdlib>
+
+#include "models/safetensors.h"
 
 namespace kiln::sagemaker {
 namespace {
 
 constexpr std::int64_t kBatchesTold = 2000;  // between two lines of the classic scripts
+
+// Of the batch before the checkpoint, in digits that read back as the same number.
+std::string last_loss_of(const Path& checkpoint) {
+  const SafetensorsFile file(checkpoint);
+  const auto found = file.metadata().find("last_loss");
+  if (found == file.metadata().end()) return "not recorded";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.17g", std::strtod(found->second.c_str(), nullptr));
+  return text;
+}
 
 }  // namespace
 
@@ -51,8 +64,8 @@ void Narrator::tell_checkpoint(const RunFacts& facts) {
   print("Checkpoint file found!");
   print("Loading Checkpoint From: %s",
         (facts.checkpoint.parent_path() / kTorchCheckpointFile).c_str());
-  print("Checkpoint File Loaded - epoch_number: %lld - step: %lld",
-        static_cast<long long>(facts.position.epoch), static_cast<long long>(facts.position.step));
+  print("Checkpoint File Loaded - epoch_number: %lld - loss: %s",
+        static_cast<long long>(facts.position.epoch), last_loss_of(facts.checkpoint).c_str());
   print("Resuming training from epoch: %lld", static_cast<long long>(facts.position.epoch + 1));
   print("----------------------------");
 }

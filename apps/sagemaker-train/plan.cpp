@@ -157,6 +157,10 @@ Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<st
     add_words(train_words, name, value);
   }
   if (!has_data) train_words.push_back("--data=" + data_folder(job, paths, *plan.script).string());
+  if (job.framework.value("sagemaker_distributed_dataparallel_enabled", Json()) == Json(true))
+    plan.ignored.push_back(
+        "sagemaker_distributed_dataparallel_enabled starts no processes here: their number is that "
+        "of sagemaker_mpi_num_of_processes_per_host, or one");
   const Json processes = job.framework.value("sagemaker_mpi_num_of_processes_per_host", Json());
   if (processes.is_number_integer() && !plan.hyperparameters.contains("ranks"))
     train_words.push_back("--ranks=" + processes.dump());

@@ -125,7 +125,7 @@ Json training_environment(const Job& job, const ContainerPaths& paths, const Mac
               {"is_hetero", groups.size() > 1},
               {"is_master", r.rank() == 0},
               {"job_name", job.framework_text("sagemaker_job_name")},
-              {"log_level", job.framework.value("sagemaker_container_log_level", Json(20))},
+              {"log_level", job.log_level()},
               {"master_hostname", r.hosts.front()},
               {"model_dir", paths.model().string()},
               {"module_dir", submitted.empty() ? paths.code().string() : submitted},

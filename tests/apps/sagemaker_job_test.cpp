@@ -8,6 +8,7 @@
 #include "apps/sagemaker-train/plan.h"
 #include "apps/sagemaker-train/variables.h"
 #include "engine/core/error.h"
+#include "models/safetensors.h"
 #include "tests/support/temp_folder.h"
 
 namespace kiln::sagemaker {
@@ -92,6 +93,9 @@ TEST(SageMakerJob, ReservedKeysAreNoHyperparameters) {
   EXPECT_EQ(job.framework, Json({{"sagemaker_program", "t.py"}}));
   EXPECT_EQ(job.framework_text("sagemaker_program"), "t.py");
   EXPECT_EQ(job.framework_text("sagemaker_region"), "");
+  EXPECT_EQ(job.log_level(), 20);
+  EXPECT_EQ(parse_job({.hyperparameters = R"({"sagemaker_container_log_level": "30"})"}).log_level(),
+            30);
 }
 
 Job two_groups() {
@@ -260,6 +264,12 @@ TEST(SageMakerPlan, NamesOfTheWorkshopAndOfKilnTrainAreTaken) {
                           StartsWith("verbose changes nothing"), StartsWith("channel training")));
 }
 
+TEST(SageMakerPlan, WhatStartsNoProcessesIsSaid) {
+  const Plan plan = plan_of(R"({"sagemaker_distributed_dataparallel_enabled": "true"})");
+  EXPECT_EQ(plan.flags.ranks, 0);
+  EXPECT_THAT(plan.ignored, ElementsAre(HasSubstr("starts no processes here")));
+}
+
 TEST(SageMakerPlan, TheCommandLineWinsHoweverANameIsSpelt) {
   const Plan plan = plan_of(R"({"batch_size": "16", "lr": "0.1", "epochs": "3"})",
                             {"--batch-size", "8", "--learning-rate=0.5", "--nesterov"});
@@ -363,7 +373,11 @@ TEST(SageMakerNarrator, TheOtherScripts) {
     EXPECT_EQ(text.find_first_of("\t\r"), text.npos);
 }
 
-TEST(SageMakerNarrator, AResumedRunSaysSo) {
+using SageMakerFiles = TempFolderTest;
+
+TEST_F(SageMakerFiles, AResumedRunSaysSo) {
+  const Path checkpoint = folder() / "checkpoint.safetensors";
+  write_safetensors(checkpoint, {}, {{"last_loss", "0x1.b0eb7ap-1"}});
   const Plan plan = plan_of(R"({"sagemaker_program": "train_spot.py", "epochs": "10"})");
   char* text = nullptr;
   std::size_t size = 0;
@@ -372,7 +386,7 @@ TEST(SageMakerNarrator, AResumedRunSaysSo) {
   narrator.ready({.device = "cpu",
                   .train_count = 16000,
                   .batch_count = 4000,
-                  .checkpoint = "/opt/ml/checkpoints/checkpoint.safetensors",
+                  .checkpoint = checkpoint,
                   .position = {.epoch = 5,
                                .epoch_step = 1000,
                                .step = 21000,
@@ -383,10 +397,10 @@ TEST(SageMakerNarrator, AResumedRunSaysSo) {
   std::fclose(out);
   const std::string told(text, size);
   std::free(text);
-  EXPECT_THAT(told, HasSubstr("\nCheckpoint file found!\nLoading Checkpoint From: "
-                              "/opt/ml/checkpoints/checkpoint.pth\n"
-                              "Checkpoint File Loaded - epoch_number: 5 - step: 21000\n"
-                              "Resuming training from epoch: 6\n"));
+  EXPECT_THAT(told, HasSubstr("\nCheckpoint file found!\nLoading Checkpoint From: " +
+                              (folder() / "checkpoint.pth").string() +
+                              "\nCheckpoint File Loaded - epoch_number: 5 - loss: "
+                              "0.84554654359817505\nResuming training from epoch: 6\n"));
   EXPECT_THAT(told, HasSubstr("\n[6,  2000] loss: 3.000\n"));
 }
 

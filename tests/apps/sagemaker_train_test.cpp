@@ -45,6 +45,12 @@ class SageMakerTrainTest : public AppTest {
   static std::string failure(const std::string& base) {
     return read_text_file(base + "/output/failure", 4096);
   }
+  // X of "epoch: N - loss: X".
+  static std::string last_loss_told(const std::string& out) {
+    const std::string before = " - loss: ";
+    const std::size_t at = out.rfind(before);
+    return at == std::string::npos ? "none" : out.substr(at + before.size(), 18);
+  }
   static std::vector<std::byte> weights(const std::string& base) {
     return read_file(base + "/model/model.safetensors", 1 << 26);
   }
@@ -136,7 +142,12 @@ TEST_F(SageMakerTrainTest, ASecondJobGoesOnWhereTheFirstEnded) {
   write("job/input/config/hyperparameters.json", "{\"epochs\": \"3\", " + program + "}");
   const ProcessResult second = train(base);
   ASSERT_EQ(second.code, 0) << second.err;
+  EXPECT_THAT(first.out, HasSubstr("\nCreating Checkpointing directory " + base + "/checkpoints\n"));
+  EXPECT_THAT(second.out, HasSubstr("\nCheckpointing directory " + base + "/checkpoints exists\n"));
   EXPECT_THAT(second.out, HasSubstr("\nCheckpoint file found!\n"));
+  EXPECT_THAT(second.out, HasSubstr("Checkpoint File Loaded - epoch_number: 1 - loss: " +
+                                    last_loss_told(first.out).substr(0, 8)))
+      << "the loss that the first job told last";
   EXPECT_THAT(second.out, HasSubstr("\nResuming training from epoch: 2\n"));
   EXPECT_EQ(weights(base), weights(whole));
   EXPECT_EQ(losses(base), losses(whole)) << "metrics of the first instance are not lost";
