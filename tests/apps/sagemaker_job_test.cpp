@@ -94,8 +94,8 @@ TEST(SageMakerJob, ReservedKeysAreNoHyperparameters) {
   EXPECT_EQ(job.framework_text("sagemaker_program"), "t.py");
   EXPECT_EQ(job.framework_text("sagemaker_region"), "");
   EXPECT_EQ(job.log_level(), 20);
-  EXPECT_EQ(parse_job({.hyperparameters = R"({"sagemaker_container_log_level": "30"})"}).log_level(),
-            30);
+  EXPECT_EQ(
+      parse_job({.hyperparameters = R"({"sagemaker_container_log_level": "30"})"}).log_level(), 30);
 }
 
 Job two_groups() {

@@ -142,7 +142,8 @@ TEST_F(SageMakerTrainTest, ASecondJobGoesOnWhereTheFirstEnded) {
   write("job/input/config/hyperparameters.json", "{\"epochs\": \"3\", " + program + "}");
   const ProcessResult second = train(base);
   ASSERT_EQ(second.code, 0) << second.err;
-  EXPECT_THAT(first.out, HasSubstr("\nCreating Checkpointing directory " + base + "/checkpoints\n"));
+  EXPECT_THAT(first.out,
+              HasSubstr("\nCreating Checkpointing directory " + base + "/checkpoints\n"));
   EXPECT_THAT(second.out, HasSubstr("\nCheckpointing directory " + base + "/checkpoints exists\n"));
   EXPECT_THAT(second.out, HasSubstr("\nCheckpoint file found!\n"));
   EXPECT_THAT(second.out, HasSubstr("Checkpoint File Loaded - epoch_number: 1 - loss: " +
