@@ -21,7 +21,8 @@ class SingleCommunicator final : public Communicator {
   void do_wait(int) override {}
   void do_broadcast(const comm::Elements&, int) override {}
   void do_all_gather(const comm::Elements& mine, void* all) override {
-    std::memcpy(all, mine.data, static_cast<std::size_t>(mine.count) * size_of(mine.type));
+    if (mine.count > 0)
+      std::memcpy(all, mine.data, static_cast<std::size_t>(mine.count) * size_of(mine.type));
   }
 };
 

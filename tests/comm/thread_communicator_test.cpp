@@ -1,11 +1,12 @@
 #include "engine/comm/thread_communicator.h"
 
+#include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <numeric>
 #include <random>
+#include <span>
 #include <thread>
 
 #include "engine/comm/agreement.h"
@@ -49,7 +50,8 @@ TEST_P(ThreadRanks, AllReduceAddsInTheOrderOfTheRanks) {
     run_thread_ranks({.size = size}, [&](Communicator& c) {
       std::vector<float> x = values_of(c.rank(), count);
       c.all_reduce<float>(x);
-      EXPECT_EQ(0, std::memcmp(x.data(), expected.data(), count * sizeof(float)));
+      EXPECT_TRUE(std::ranges::equal(std::as_bytes(std::span(x)),
+                                     std::as_bytes(std::span<const float>(expected))));
     });
   }
 }
