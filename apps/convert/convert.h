@@ -25,7 +25,4 @@ void convert_from_torch(const ConvertOptions& options);
 // file for torch.load. Prints one line. Throws Error.
 void convert_to_torch(const ConvertOptions& options);
 
-// "62,006"
-std::string with_commas(std::int64_t count);
-
 }  // namespace kiln

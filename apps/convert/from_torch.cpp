@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <set>
 
+#include "apps/common/text.h"
 #include "apps/convert/convert.h"
 #include "engine/core/error.h"
 #include "models/model_directory.h"
@@ -61,17 +62,11 @@ void convert_from_torch(const ConvertOptions& o) {
   const bool per_image = card.normalisation == NormalisationMode::per_image;
   std::printf("wrote %s: %s, %s parameters, %lld classes, pictures normalised %s\n",
               printable(o.target, 4096).c_str(), printable(spec.name).c_str(),
-              with_commas(parameter_count(weights)).c_str(),
+              grouped_text(parameter_count(weights)).c_str(),
               static_cast<long long>(spec.class_count),
               per_image        ? "each by its own mean and deviation"
               : o.mean.empty() ? "with mean 0.5 and deviation 0.5"
                                : "as --mean and --std say");
-}
-
-std::string with_commas(std::int64_t count) {
-  std::string text = std::to_string(count);
-  for (std::size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
-  return text;
 }
 
 }  // namespace kiln

@@ -41,8 +41,8 @@ struct Job {
 // A value of hyperparameters.json: JSON within a string where it is that, else the string.
 Json decode_hyperparameter(const Json& value);
 
-// Parses the three texts; an empty one stands for a file that is not there. `files` names them in
-// errors. Throws Error (input) naming file and key.
+// Parses the three texts; an empty one stands for a file that is not there. Throws Error (input)
+// naming file and key.
 struct JobTexts {
   std::string hyperparameters, resources, channels;
 };

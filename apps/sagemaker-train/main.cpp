@@ -46,17 +46,21 @@ void print_line(const std::string& line) {
   std::fputc('\n', stdout);
 }
 
+// What a job says, in one line whatever it holds: a value must not pass for a line of the run.
+std::string one_line(const std::string& text) { return printable(text, text.size()); }
+
 // As the toolkit shows it; values are the job's own, no credentials are among them.
 void print_environment(const Variables& variables) {
   const Json env = Json::parse(variables.at("SM_TRAINING_ENV"));
   print_line("Training Env:\n\n" + env.dump(4, ' ', true) + "\n\nEnvironment variables:\n");
   for (const auto& [name, value] : variables)
-    if (name.starts_with("SM_")) print_line(name + "=" + value);
+    if (name.starts_with("SM_")) print_line(name + "=" + one_line(value));
 }
 
 std::string command_of(const Plan& plan) {
   std::string command(plan.script->program);
-  for (const std::string& word : script_arguments(plan.hyperparameters)) command += " " + word;
+  for (const std::string& word : script_arguments(plan.hyperparameters))
+    command += " " + one_line(word);
   return command;
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <random>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/report/metrics.h"
@@ -41,6 +42,12 @@ class SageMakerTrainTest : public AppTest {
   }
   static ProcessResult train(const std::string& base, const std::vector<std::string>& more = {}) {
     return run_process(command(base, more));
+  }
+  // Another one for every checkpoint that was written; 0 before the first.
+  static std::uint64_t checkpoint_inode(const std::string& base) {
+    struct stat status {};
+    const std::string file = base + "/checkpoints/checkpoint.safetensors";
+    return ::stat(file.c_str(), &status) == 0 ? status.st_ino : 0;
   }
   static std::string failure(const std::string& base) {
     return read_text_file(base + "/output/failure", 4096);
@@ -83,6 +90,16 @@ TEST_F(SageMakerTrainTest, AJobLeavesWhatTheContractNames) {
   EXPECT_THAT(result.out, ContainsRegex("\n\\[1,     8\\] loss: 2\\.[0-9]{3}\n"));
   EXPECT_THAT(result.out, HasSubstr("\nReporting training SUCCESS\n"));
   EXPECT_EQ((result.out + result.err).find_first_of("\t\r"), std::string::npos);
+}
+
+TEST_F(SageMakerTrainTest, AValueIsNoLineOfTheLog) {
+  const std::string base =
+      container("job", R"({"epochs": "1", "backend": "a\tb\r\n[1,  2000] loss: 0.001\nend"})");
+  const ProcessResult result = train(base);
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out.find_first_of("\t\r"), std::string::npos);
+  EXPECT_THAT(result.out, Not(HasSubstr("\n[1,  2000] loss: 0.001")));
+  EXPECT_THAT(result.out, HasSubstr("SM_HP_BACKEND=a\\x09b\\x0d\\x0a[1,  2000]"));
 }
 
 TEST_F(SageMakerTrainTest, AFailureSaysWhyFirst) {
@@ -214,23 +231,27 @@ TEST_F(SageMakerTrainTest, SigtermReachesProcess1) {
 
 TEST_F(SageMakerTrainTest, KillsAtRandomMomentsChangeNoBit) {
   const std::string hyperparameters =
-      R"({"epochs": "12", "batch_size": "8", "checkpoint-interval": "5", "crop-padding": "2",
+      R"({"epochs": "40", "batch_size": "8", "checkpoint-interval": "5", "crop-padding": "2",
           "flip": "random", "log-interval": "5"})";
   const std::string whole = container("whole", hyperparameters);
   ASSERT_EQ(train(whole).code, 0);
   const std::string base = container("job", hyperparameters);
   std::mt19937 random(7);
-  int kills = 0;
   for (int i = 0; i < 6; ++i) {
-    const std::string seconds =
-        std::to_string(0.02 + 0.0002 * static_cast<double>(random() % 1000));
-    std::vector<std::string> words = {"/usr/bin/timeout", "-s", "KILL", seconds};
-    const std::vector<std::string> inner = command(base);
-    words.insert(words.end(), inner.begin(), inner.end());
-    if (run_process(words).code != 0) ++kills;
+    // Some way into the run, and then at any moment of a step or of writing.
+    std::uint64_t left = 1 + random() % 3;
+    std::uint64_t seen = checkpoint_inode(base);
+    const auto when = [&](int) {
+      if (const std::uint64_t now = checkpoint_inode(base); now != seen) {
+        seen = now;
+        --left;
+      }
+      if (left == 0) ::usleep(static_cast<useconds_t>(random() % 3000));
+      return left == 0;
+    };
+    EXPECT_EQ(run_and_signal(command(base), SIGKILL, when).code, 128 + SIGKILL);
     std::filesystem::remove_all(base + "/output");
   }
-  EXPECT_GT(kills, 0);
   const ProcessResult last = train(base);
   ASSERT_EQ(last.code, 0) << last.err;
   EXPECT_EQ(weights(base), weights(whole));
