@@ -154,6 +154,9 @@ class Server {
   int run();
 
  private:
+  std::string url() const {
+    return "http://" + settings_.address + ":" + std::to_string(http_.port());
+  }
   void announce() const;
   [[noreturn]] void give_up();
   int drain(int signal, LoopThread& loop);
@@ -177,8 +180,7 @@ void Server::announce() const {
   for (const auto& model : table_.all())
     models += (models.empty() ? "" : ", ") + model->identity->name + " version " +
               model->identity->version;
-  std::printf("kiln serve: ready on http://%s:%d: %s\n", settings_.address.c_str(), http_.port(),
-              models.c_str());
+  std::printf("kiln serve: ready on %s: %s\n", url().c_str(), models.c_str());
   std::fflush(stdout);
 }
 
@@ -194,6 +196,7 @@ int Server::run() {
   std::promise<void> loaded;
   std::future<void> loading = loaded.get_future();
   LoopThread loop(http_);
+  log_.info("listening on " + url() + "; /ping says 503 until the models are loaded");
   const auto tell = [&](std::exception_ptr fault) {
     fault ? loaded.set_exception(std::move(fault)) : loaded.set_value();
     ControlSignals::wake();

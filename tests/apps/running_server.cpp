@@ -47,6 +47,14 @@ std::vector<std::string> clean_environment(const std::vector<std::string>& varia
   return lines;
 }
 
+// Of the first URL in `text`; 0 where there is none.
+std::uint16_t port_in(const std::string& text) {
+  const std::size_t at = text.find("http://");
+  if (at == text.npos) return 0;
+  return static_cast<std::uint16_t>(
+      std::strtoul(text.c_str() + text.find(':', at + 7) + 1, nullptr, 10));
+}
+
 // Until `done` holds or the time is over.
 template <class Done>
 bool wait_until(double seconds, const Done& done) {
@@ -91,13 +99,23 @@ std::uint16_t RunningServer::wait_until_ready() {
     line = text_of(out_file_);
     return ended.si_pid != 0 || line.find('\n') != line.npos;
   });
-  const std::size_t at = line.find("http://");
-  if (!ready || at == line.npos) {
-    ADD_FAILURE() << "the server is not ready: " << line << text_of(err_file_);
-    return 0;
-  }
-  return static_cast<std::uint16_t>(
-      std::strtoul(line.c_str() + line.find(':', at + 7) + 1, nullptr, 10));
+  const std::uint16_t port = ready ? port_in(line) : 0;
+  if (port == 0) ADD_FAILURE() << "the server is not ready: " << line << text_of(err_file_);
+  return port;
+}
+
+std::uint16_t RunningServer::wait_until_listening() {
+  std::string line;
+  wait_until(20, [&] {
+    const std::string log = text_of(err_file_);
+    const std::size_t at = log.find("listening on http://"), end = log.find('\n', at);
+    if (at != log.npos && end != log.npos) line = log.substr(at, end - at);
+    return !line.empty();
+  });
+  const std::uint16_t port = port_in(line);
+  if (port == 0)
+    ADD_FAILURE() << "the server does not say where it listens: " << text_of(err_file_);
+  return port;
 }
 
 void RunningServer::signal(int number) const { ::kill(id_, number); }

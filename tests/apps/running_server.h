@@ -22,6 +22,9 @@ class RunningServer {
 
   // The port of the ready line; 0, and a failed test, where the server ends or stays silent.
   std::uint16_t wait_until_ready();
+  // The port of the log's line "listening on", which comes before the models are loaded; 0, and a
+  // failed test, where it does not come.
+  std::uint16_t wait_until_listening();
   void signal(int number) const;
   // Waits for its end. `err` is what the log holds until now.
   ProcessResult finish(double timeout_seconds = 60);

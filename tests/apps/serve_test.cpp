@@ -4,6 +4,7 @@
 #include <fstream>
 #include <gmock/gmock.h>
 #include <memory>
+#include <sys/stat.h>
 #include <thread>
 
 #include "models/model_card.h"
@@ -354,6 +355,49 @@ TEST_F(ServeTest, ABadModelIsLoggedAndTheOldOneGoesOn) {
   EXPECT_TRUE(server.wait_for_log("warning: not loaded: "));
   EXPECT_EQ(body_of(ask(port, picture_request())), before);
   EXPECT_THAT(get(port, "/ping"), StartsWith("HTTP/1.1 200 "));
+}
+
+// Models whose loading ends when the test says so.
+class GateTest : public ServeTest {
+ protected:
+  void SetUp() override {
+    ServeTest::SetUp();
+    model_ = model();
+    std::filesystem::copy_file(KILN_GATE_PLUGIN, model_ / "libgate.so");
+    ModelCard card = read_model_card(model_ / kCardFile);
+    card.serving.plugin = "libgate.so";
+    write_model_card(model_ / kCardFile, card);
+    ASSERT_EQ(::mkfifo(gate().c_str(), 0600), 0);
+  }
+  std::filesystem::path gate() const { return model_ / "gate"; }
+  std::vector<std::string> gate_words(std::vector<std::string> more = {}) const {
+    more.emplace_back("--allow-plugins");
+    return words(model_, std::move(more));
+  }
+
+ private:
+  std::filesystem::path model_;
+};
+
+TEST_F(GateTest, PingSays503UntilTheModelIsLoaded) {
+  RunningServer server(gate_words());
+  const std::uint16_t port = server.wait_until_listening();
+  EXPECT_THAT(get(port, "/ping"), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(get(port, "/v2/health/ready"), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(get(port, "/v2/health/live"), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(ask(port, picture_request()), StartsWith("HTTP/1.1 503 "));
+  std::ofstream(gate()).close();  // waits for the plug-in at the other end
+  EXPECT_EQ(server.wait_until_ready(), port);
+  EXPECT_THAT(get(port, "/ping"), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(ask(port, picture_request()), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST_F(GateTest, AModelThatIsNeverLoadedEndsTheServer) {
+  RunningServer server(gate_words({"--startup-time-ms", "100"}));
+  const ProcessResult end = server.finish();
+  EXPECT_EQ(end.code, 1);
+  EXPECT_EQ(end.out, "");
+  EXPECT_THAT(end.err, HasSubstr("not loaded within --startup-time-ms 100"));
 }
 
 TEST_F(ServeTest, WhileDrainingPingSays503AndRequestsAreAnswered) {
