@@ -59,7 +59,8 @@ int launch(const BenchFlags& flags, int argc, char** argv) {
                 "install Open MPI (openmpi-bin), or use --comm threads");
   std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
   program.insert(program.end(), argv + 1, argv + argc);
-  return run_launcher(mpirun_command({.ranks = flags.ranks}, program), [] { return false; });
+  return run_launcher(mpirun_command({.ranks = flags.ranks}, program),
+                      [] { return LaunchWish::go_on; });
 }
 
 int bench(int argc, char** argv) {

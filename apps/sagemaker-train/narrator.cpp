@@ -145,4 +145,8 @@ void Narrator::saved(const Path& model_dir) {
   print("the model is saved at %s", (model_dir / kTorchModelFile).c_str());
 }
 
+void Narrator::lost(const Error& why) {
+  if (files_ != nullptr) files_->failed(with_host(why.what(), plan_));
+}
+
 }  // namespace kiln::sagemaker

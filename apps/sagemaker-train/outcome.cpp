@@ -44,6 +44,8 @@ void JobFiles::restore_metrics() const {
   if (!std::filesystem::exists(own)) copy_whole(paths_.checkpoints() / kMetricsFile, own);
 }
 
+void JobFiles::failed(std::string_view cause) const { write_failure(paths_, cause, 1); }
+
 void JobFiles::before_checkpoint() const {
   copy_whole(paths_.output_data() / kMetricsFile, paths_.checkpoints() / kMetricsFile);
 }

@@ -28,6 +28,8 @@ class JobFiles {
   // A spot instance that is taken away loses /opt/ml/output; /opt/ml/checkpoints comes back. So the
   // metrics lie there too, no older than the checkpoint, and a restarted job begins with them.
   void restore_metrics() const;
+  // Writes the failure file.
+  void failed(std::string_view cause) const;
   void before_checkpoint() const;
   // PyTorch's files are as the workshop has them: names with "module." in front.
   void after_checkpoint(const Path& checkpoint, std::int64_t class_count) const;

@@ -355,26 +355,20 @@ void leave_at_once(int rank, const Error& error) {
 
 int run_process(const TrainFlags& flags, SignalWatch& signals, const RankEnvironment& place,
                 RunListener* listener) {
-  const auto communicator = make_mpi_communicator(
-      {.deadline = std::chrono::seconds(flags.rank_timeout),
-       .on_stuck = [rank = place.rank](const Error& error) { leave_at_once(rank, error); }});
+  const auto communicator =
+      make_mpi_communicator({.deadline = std::chrono::seconds(flags.rank_timeout),
+                             .on_stuck = [rank = place.rank, listener](const Error& error) {
+                               if (listener != nullptr) listener->lost(error);
+                               leave_at_once(rank, error);
+                             }});
   return run_rank(flags, signals, {*communicator, place.local_size, nullptr, listener});
 }
 
-// Ranks see a terminal of mpirun's own, also where there is none.
 int launch(const TrainFlags& flags, const std::vector<std::string>& command_line,
            SignalWatch& signals) {
-  std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
-  program.insert(program.end(), command_line.begin() + 1, command_line.end());
-  const LaunchOptions options{.ranks = static_cast<int>(flags.ranks),
-                              .hosts = parse_hosts(flags.hosts),
-                              .interface = flags.interface,
-                              .remote_shell = flags.remote_shell,
-                              .variables = ::isatty(STDOUT_FILENO) != 0
-                                               ? std::vector<std::string>{}
-                                               : std::vector<std::string>{"TERM=dumb"}};
-  const int code =
-      run_launcher(mpirun_command(options, program), [&] { return signals.pending() != 0; });
+  const int code = launch_ranks(
+      flags, command_line,
+      {.wish = [&] { return signals.pending() != 0 ? LaunchWish::stop : LaunchWish::go_on; }});
   return code == 0 && signals.pending() == SIGINT ? 130 : code;
 }
 
@@ -393,6 +387,21 @@ bool wants_processes(const TrainFlags& flags, Log& log) {
 }
 
 }  // namespace
+
+// Ranks see a terminal of mpirun's own, also where there is none.
+int launch_ranks(const TrainFlags& flags, const std::vector<std::string>& command_line,
+                 RankLaunch launch) {
+  std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
+  program.insert(program.end(), command_line.begin() + 1, command_line.end());
+  if (::isatty(STDOUT_FILENO) == 0) launch.variables.emplace_back("TERM=dumb");
+  const LaunchOptions options{.ranks = static_cast<int>(flags.ranks),
+                              .hosts = parse_hosts(flags.hosts),
+                              .interface = flags.interface,
+                              .remote_shell = flags.remote_shell,
+                              .variables = std::move(launch.variables),
+                              .more = std::move(launch.more)};
+  return run_launcher(mpirun_command(options, program), launch.wish);
+}
 
 int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,
                  SignalWatch& signals, RunListener* listener) {

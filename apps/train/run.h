@@ -1,11 +1,14 @@
 // One training run, from resolved flags to the files of the model directory.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "apps/common/signals.h"
 #include "apps/train/flags.h"
+#include "engine/comm/launch.h"
+#include "engine/core/error.h"
 #include "engine/train/trainer.h"
 
 namespace kiln {
@@ -27,6 +30,9 @@ class RunListener : public TrainObserver {
  public:
   virtual void ready(const RunFacts&) {}
   virtual void saved(const Path& /*model_dir*/) {}
+  // Of any rank that is a process: another one is lost and this one is in a call that does not come
+  // back; behind this it ends. Called by another thread than the others.
+  virtual void lost(const Error& /*why*/) {}
 };
 
 // With several ranks of which each is a process, this is one of them; with ranks that are threads
@@ -36,5 +42,15 @@ class RunListener : public TrainObserver {
 // Ctrl-C with everything saved. Throws Error.
 int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,
                  SignalWatch& signals, RunListener* listener = nullptr);
+
+// mpirun starts this program again, with this command line, once for each of flags.ranks on
+// flags.hosts; `variables` and `more` are those of LaunchOptions, `wish` is run_launcher()'s.
+// Returns mpirun's exit code. Throws Error.
+struct RankLaunch {
+  std::vector<std::string> variables, more;
+  std::function<LaunchWish()> wish;
+};
+int launch_ranks(const TrainFlags& flags, const std::vector<std::string>& command_line,
+                 RankLaunch launch);
 
 }  // namespace kiln

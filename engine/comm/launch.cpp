@@ -118,7 +118,8 @@ std::vector<std::string> mpirun_command(const LaunchOptions& o,
     std::string list;
     for (const LaunchHost& h : o.hosts)
       list += (list.empty() ? "" : ",") + h.name + ":" + std::to_string(h.slots);
-    add({"--host", list});
+    // Ranks in the order of the hosts: the first host's, then the next one's.
+    add({"--host", list, "--map-by", "slot"});
   }
   if (!o.remote_shell.empty()) add({"--mca", "plm_rsh_agent", o.remote_shell});
   if (!o.interface.empty())
@@ -129,11 +130,13 @@ std::vector<std::string> mpirun_command(const LaunchOptions& o,
   return words;
 }
 
-std::string find_mpirun() {
+std::string find_mpirun() { return find_program("mpirun"); }
+
+std::string find_program(std::string_view name) {
   const std::string path = text_of("PATH");
   for (std::size_t at = 0; at <= path.size();) {
     const std::size_t end = std::min(path.find(':', at), path.size());
-    std::string file = path.substr(at, end - at) + "/mpirun";
+    std::string file = path.substr(at, end - at) + "/" + std::string(name);
     if (end > at && ::access(file.c_str(), X_OK) == 0) return file;
     at = end + 1;
   }
@@ -142,7 +145,6 @@ std::string find_mpirun() {
 
 namespace {
 
-// In a process group of its own, so that Ctrl-C reaches this process alone, and ended with it.
 [[noreturn]] void become(std::vector<std::string> words) {
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -161,16 +163,21 @@ namespace {
 
 }  // namespace
 
-int run_launcher(const std::vector<std::string>& command,
-                 const std::function<bool()>& stop_requested) {
+int start_program(const std::vector<std::string>& words) {
   const pid_t child = ::fork();
-  if (child < 0)
-    throw Error(ErrorKind::io, command.at(0), "cannot be started: " + errno_text(errno));
-  if (child == 0) become(command);
+  if (child < 0) throw Error(ErrorKind::io, words.at(0), "cannot be started: " + errno_text(errno));
+  if (child == 0) become(words);
+  return child;
+}
+
+int run_launcher(const std::vector<std::string>& command, const std::function<LaunchWish()>& wish) {
+  const pid_t child = start_program(command);
   bool told = false;
   int status = 0;
   while (::waitpid(child, &status, WNOHANG) == 0) {
-    if (!told && stop_requested()) {
+    const LaunchWish wanted = wish();
+    if (wanted == LaunchWish::kill) ::kill(child, SIGKILL);
+    if (wanted == LaunchWish::stop && !told) {
       told = true;
       ::kill(child, SIGUSR1);
     }

@@ -46,13 +46,23 @@ std::vector<std::string> mpirun_command(const LaunchOptions& options,
 // "host:slots,host:slots"; without a number a host takes one rank. Throws Error (usage).
 std::vector<LaunchHost> parse_hosts(std::string_view text);
 
-// The path of Open MPI's mpirun in $PATH; empty where there is none.
+// The path of the program `name` in $PATH; empty where there is none.
+std::string find_program(std::string_view name);
+// Of Open MPI's mpirun.
 std::string find_mpirun();
 
+// Starts `words`, whose first is a program's path, with nothing on its standard input, in a process
+// group of its own, so that Ctrl-C does not reach it; it gets SIGTERM when the calling thread ends.
+// Returns its process id; the caller waits for it. Throws Error (io).
+int start_program(const std::vector<std::string>& words);
+
+// What is to become of a run that mpirun has started.
+enum class LaunchWish { go_on, stop, kill };
+
 // Runs `command`, whose first word is mpirun's path, and returns its exit code, or 128 + the signal
-// that ended it. When stop_requested() says so mpirun is sent SIGUSR1, once: it hands that on to
-// the ranks, whereas behind SIGINT and SIGTERM it gives them one second. Throws Error (io).
-int run_launcher(const std::vector<std::string>& command,
-                 const std::function<bool()>& stop_requested);
+// that ended it. `wish` is asked all the time. At the first `stop` mpirun is sent SIGUSR1: it hands
+// that on to the ranks, whereas behind SIGINT and SIGTERM it gives them one second. At `kill` it is
+// killed, and its daemons end the ranks. Throws Error (io).
+int run_launcher(const std::vector<std::string>& command, const std::function<LaunchWish()>& wish);
 
 }  // namespace kiln
