@@ -9,9 +9,11 @@ import time
 PROGRAMS = ("ip", "unshare", "nsenter")
 INSTALL = "apt-get install iproute2 util-linux"
 
-# Waits for its network, then becomes the program. The folders below /run belong to one machine.
+# Waits for its network, then becomes the program. What is below /run and what processes of one host
+# share through /dev/shm belong to that host.
 HOST = ('read -r go; mount --make-rprivate /; mount -t proc proc /proc; '
-        'mount -t tmpfs -o mode=755 run /run; mount --bind "$1" /etc/hosts; hostname "$2"; shift 2; '
+        'mount -t tmpfs -o mode=755 run /run; mount -t tmpfs shm /dev/shm; '
+        'mount --bind "$1" /etc/hosts; hostname "$2"; shift 2; '
         'while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; '
         'ip link set lo up; exec "$@"')
 
@@ -53,8 +55,9 @@ def make_bridge():
         ip(words.split())
 
 
-def write_hosts_file(path, hosts):
-    lines = ["127.0.0.1 localhost"] + [f"{address(i)} {host}" for i, host in enumerate(hosts)]
+def write_hosts_file(path, hosts, first=0):
+    """`first`: the number of the first host."""
+    lines = ["127.0.0.1 localhost"] + [f"{address(i)} {host}" for i, host in enumerate(hosts, first)]
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -92,6 +95,13 @@ def send_signal(process, number):
         return  # it has ended
     for child in children:
         os.kill(child, number)
+
+
+def absent_for_training():
+    """Programs of a job of several hosts that are not here."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin"
+    return [name for name in ("sshd", "ssh", "ssh-keygen", "mpirun")
+            if shutil.which(name, path=path) is None]
 
 
 def make_key(folder):

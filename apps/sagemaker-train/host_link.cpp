@@ -73,7 +73,10 @@ void LineSocket::send(const std::string& line) noexcept {
 }
 
 LeaderLink::LeaderLink(std::vector<std::string> hosts, std::string token, std::uint16_t port)
-    : hosts_(std::move(hosts)), token_(std::move(token)), listener_(listen_on(port)) {}
+    : hosts_(std::move(hosts)),
+      token_(std::move(token)),
+      listener_(listen_on(port)),
+      port_(port_of(listener_.get())) {}
 
 bool LeaderLink::gather(std::chrono::seconds deadline, const StopAsked& stop_asked) {
   const auto end = Clock::now() + deadline;

@@ -51,12 +51,13 @@ struct JobEnd {
 
 class LeaderLink {
  public:
-  // `hosts`: all of them, the first leads. `token`: what only hosts of one image know. Throws Error
-  // (io).
+  // `hosts`: all of them, the first leads. `token`: what only hosts of one image know. `port`: 0
+  // takes any. Throws Error (io).
   LeaderLink(std::vector<std::string> hosts, std::string token, std::uint16_t port = kLinkPort);
   // Takes in all workers; false where stop_asked() said so, or a worker was asked to stop. Throws
   // Error (io) naming the hosts that did not come within the deadline, or one that went again.
   bool gather(std::chrono::seconds deadline, const StopAsked& stop_asked);
+  std::uint16_t port() const { return port_; }
   // Hears what workers say; waits for it at most so long.
   void look(std::chrono::milliseconds time);
   bool stop_asked() const { return stop_asked_; }
@@ -78,6 +79,7 @@ class LeaderLink {
   const std::vector<std::string> hosts_;
   const std::string token_;
   UniqueFd listener_;
+  std::uint16_t port_ = 0;
   std::vector<Peer> peers_;
   bool stop_asked_ = false;
   std::string lost_;

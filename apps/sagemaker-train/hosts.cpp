@@ -78,8 +78,8 @@ bool wait_for_ssh(const Plan& plan, Clock::time_point end, const StopAsked& stop
 // What ranks on other hosts need of the environment: sshd gives them none of it.
 std::vector<std::string> rank_variables() {
   constexpr std::string_view kNames[] = {
-      "PATH=", "LD_LIBRARY_PATH=", "SAGEMAKER_BASE_DIR=", "TRAINING_JOB_", "KILN_", "OMP_",
-      "NCCL_"};
+      "PATH=", "LD_LIBRARY_PATH=", "SAGEMAKER_BASE_DIR=", "TRAINING_JOB_", "KILN_",
+      "OMP_",  "ASAN_OPTIONS="};
   std::vector<std::string> variables;
   for (char** at = environ; *at != nullptr; ++at) {
     const std::string_view text = *at;
@@ -141,11 +141,11 @@ std::string cause_of(const LeaderLink& link, const ContainerPaths& paths, int co
 
 int lead(const Plan& plan, const Resources& resources, const ContainerPaths& paths,
          const std::vector<std::string>& command_line, SignalWatch& signals) {
+  const std::chrono::seconds timeout = host_timeout();
   require_mpi();
   const SshKey key;
   SshServer server(key);
   LeaderLink link(plan.hosts, key.token());
-  const std::chrono::seconds timeout(host_timeout_seconds());
   const auto end = Clock::now() + timeout;
   const auto stop_asked = [&] { return signals.pending() != 0; };
   try {
@@ -176,12 +176,12 @@ int lead(const Plan& plan, const Resources& resources, const ContainerPaths& pat
 int follow(const Plan& plan, const Resources& resources, const ContainerPaths& paths,
            SignalWatch& signals) {
   const std::string& leader = plan.hosts.front();
+  const std::chrono::seconds timeout = host_timeout();
   const SshKey key;
   SshServer server(key);
   server.wait_until_ready();
   say("host " + leader + " leads; this one waits for its ranks, and for the end");
-  auto link = WorkerLink::reach(leader, resources.current_host, key.token(),
-                                std::chrono::seconds(host_timeout_seconds()),
+  auto link = WorkerLink::reach(leader, resources.current_host, key.token(), timeout,
                                 [&] { return signals.pending() != 0; });
   if (!link) {
     say("the job was stopped before it began; nothing was trained");
@@ -205,9 +205,9 @@ int follow(const Plan& plan, const Resources& resources, const ContainerPaths& p
 
 }  // namespace
 
-std::int64_t host_timeout_seconds() {
+std::chrono::seconds host_timeout() {
   const char* text = std::getenv("KILN_HOST_TIMEOUT");
-  if (text == nullptr || *text == '\0') return kHour;
+  if (text == nullptr || *text == '\0') return std::chrono::seconds(kHour);
   const std::string_view digits = text;
   std::int64_t value = 0;
   const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
@@ -216,7 +216,7 @@ std::int64_t host_timeout_seconds() {
     throw Error(ErrorKind::usage, "KILN_HOST_TIMEOUT",
                 "is " + printable(digits) + ", which is no number of seconds, 1 to " +
                     std::to_string(kMost));
-  return value;
+  return std::chrono::seconds(value);
 }
 
 int run_host(const Plan& plan, const Resources& resources, const ContainerPaths& paths,

@@ -3,6 +3,7 @@
 // wait for the job's end.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,7 @@ namespace kiln::sagemaker {
 
 // How long hosts wait for each other before the job starts: $KILN_HOST_TIMEOUT in seconds, else the
 // hour of SageMaker's own containers. Throws Error (usage).
-std::int64_t host_timeout_seconds();
+std::chrono::seconds host_timeout();
 
 // One host's part of a job, from its start to the end of the job. Returns the exit code of
 // run_training(); 0 too where the job was stopped before it began. Throws Error naming the host

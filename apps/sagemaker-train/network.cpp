@@ -93,6 +93,14 @@ UniqueFd listen_on(std::uint16_t port) {
   return socket;
 }
 
+std::uint16_t port_of(int socket) {
+  sockaddr_in own{};
+  socklen_t length = sizeof own;
+  return ::getsockname(socket, reinterpret_cast<sockaddr*>(&own), &length) == 0
+             ? ntohs(own.sin_port)
+             : std::uint16_t{0};
+}
+
 UniqueFd connect_to(const std::string& address, std::uint16_t port,
                     std::chrono::milliseconds time) {
   sockaddr_in there{};

@@ -20,6 +20,8 @@ std::string interface_towards(const std::string& address);
 
 // A listening socket on all of this host's addresses. Throws Error (io) naming the port.
 UniqueFd listen_on(std::uint16_t port);
+// The port of a listening socket.
+std::uint16_t port_of(int socket);
 // A connection, or none where the host does not answer within the time.
 UniqueFd connect_to(const std::string& address, std::uint16_t port, std::chrono::milliseconds time);
 // A peer that vanishes without a farewell closes the connection within half a minute.

@@ -198,7 +198,7 @@ Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<st
   if (job.framework.value("sagemaker_distributed_dataparallel_enabled", Json()) == Json(true))
     plan.ignored.push_back(
         "sagemaker_distributed_dataparallel_enabled starts no processes here: their number is that "
-        "of sagemaker_mpi_num_of_processes_per_host, or one");
+        "of sagemaker_mpi_num_of_processes_per_host, or one, on each host");
   add_processes(job, plan, train_words);
   plan.flags = parse_train_flags(defaults, train_words);
   plan_hosts(job, plan);

@@ -1,5 +1,6 @@
 #include "engine/comm/launch.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -97,12 +98,43 @@ TEST_F(LaunchTest, WritesMpirunsCommand) {
   EXPECT_THAT(line, HasSubstr(R"("-n", "4")"));
   EXPECT_THAT(line, HasSubstr(R"("--bind-to", "none")"));
   EXPECT_THAT(line, HasSubstr(R"("--host", "a:2,b:2")"));
+  EXPECT_THAT(line, HasSubstr(R"("--map-by", "slot")"));
   EXPECT_THAT(line, HasSubstr(R"("plm_rsh_agent", "myrsh")"));
   EXPECT_THAT(line, HasSubstr(R"("btl_tcp_if_include", "eth0")"));
   EXPECT_THAT(line, HasSubstr(R"("oob_tcp_if_include", "eth0")"));
   EXPECT_THAT(line, HasSubstr(R"("-x", "KILN_DATA", "--tag-output", "/bin/prog", "--lr", "1")"));
   EXPECT_THAT(words, testing::Not(Contains("--oversubscribe")));
   EXPECT_THROW(mpirun_command({.ranks = 5, .hosts = parse_hosts("a:2,b:2")}, {"/bin/prog"}), Error);
+}
+
+TEST_F(LaunchTest, ARunIsStoppedOrKilledAsWished) {
+  const std::string shell = find_program("sh");
+  ASSERT_NE(shell, "");
+  EXPECT_EQ(find_program("no-program-of-that-name"), "");
+  const auto run = [&](const std::string& script, LaunchWish wish) {
+    return run_launcher({shell, "-c", script}, [=] { return wish; });
+  };
+  EXPECT_EQ(run("exit 3", LaunchWish::go_on), 3);
+  EXPECT_EQ(run("trap 'exit 4' USR1; while :; do sleep 0.01; done", LaunchWish::kill), 128 + 9);
+  EXPECT_EQ(run("kill -STOP $$", LaunchWish::kill), 128 + 9);
+  // Told once, and only once: the second one would end it otherwise.
+  int asked = 0;
+  const std::string ready = testing::TempDir() + "launch-test-ready";
+  std::remove(ready.c_str());
+  const std::string script =
+      "trap 'trap - USR1; sleep 0.2; exit 5' USR1; : > " + ready + "; while :; do sleep 0.01; done";
+  EXPECT_EQ(run_launcher({shell, "-c", script},
+                         [&] {
+                           if (std::FILE* there = std::fopen(ready.c_str(), "r")) {
+                             std::fclose(there);
+                             ++asked;
+                             return LaunchWish::stop;
+                           }
+                           return LaunchWish::go_on;
+                         }),
+            5);
+  EXPECT_GT(asked, 1);
+  std::remove(ready.c_str());
 }
 
 }  // namespace
