@@ -47,7 +47,7 @@ void require_mpi() {
 // mode names one that need not be there.
 std::string choose_interface(const std::string& wanted, const std::string& other_host) {
   if (has_interface(wanted)) return wanted;
-  const std::string found = interface_towards(address_of(other_host));
+  std::string found = interface_towards(address_of(other_host));
   if (found.empty())
     throw Error(ErrorKind::io, "network interface " + wanted,
                 "does not exist here, and none leads to host " + other_host);
@@ -132,7 +132,7 @@ int run_ranks(const Plan& plan, const std::string& interface, const SshServer& s
 
 // Why a run failed, the most telling first.
 std::string cause_of(const LeaderLink& link, const ContainerPaths& paths, int code) {
-  const std::string written = written_cause(paths);
+  std::string written = written_cause(paths);
   if (!written.empty()) return written;
   if (!link.lost().empty()) return "host " + link.lost() + ": has died: its connection is closed";
   return "a process of the job failed with exit code " + std::to_string(code) +
