@@ -27,6 +27,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kHour = 3600;
 constexpr auto kLook = 100ms;
+constexpr const char* kDead = "has died: its connection is closed";
 // Behind a host's death its ranks are missed by the others, which end and say so themselves.
 constexpr auto kEndByThemselves = 10s;
 
@@ -56,19 +57,22 @@ std::string choose_interface(const std::string& wanted, const std::string& other
 }
 
 // The workers' sshd answered on their own side; from here a name or a filter may be in between.
-// False where stop_asked() said so.
-bool wait_for_ssh(const Plan& plan, Clock::time_point end, const StopAsked& stop_asked) {
+// False where stop_asked() or a worker said so.
+bool wait_for_ssh(const Plan& plan, LeaderLink& link, Clock::time_point end,
+                  const StopAsked& stop_asked) {
   for (std::size_t i = 1; i < plan.hosts.size(); ++i) {
     const std::string& host = plan.hosts[i];
     while (true) {
       const std::string address = address_of(host);
       if (!address.empty() && greets_as_ssh(address, kSshPort)) break;
-      if (stop_asked()) return false;
+      if (stop_asked() || link.stop_asked()) return false;
+      if (!link.lost().empty()) throw Error(ErrorKind::io, "host " + link.lost(), kDead);
       if (Clock::now() >= end)
         throw Error(ErrorKind::io, "host " + host,
                     address.empty() ? "has come, but its name does not resolve"
                                     : "has come, but its sshd at " + address + ", port " +
                                           std::to_string(kSshPort) + ", does not answer");
+      link.look(kLook);
       std::this_thread::sleep_for(kLook);
     }
   }
@@ -112,19 +116,23 @@ std::string written_cause(const ContainerPaths& paths) {
   return text.substr(0, text.find('\n'));
 }
 
-// Runs the ranks; returns mpirun's exit code.
+// Runs the ranks; returns mpirun's exit code. They are told of a stop when all of them have begun:
+// a signal that comes sooner ends processes or is lost.
 int run_ranks(const Plan& plan, const std::string& interface, const SshServer& server,
               LeaderLink& link, const std::vector<std::string>& command_line,
               SignalWatch& signals) {
   TrainFlags flags = plan.flags;
   flags.interface = interface;
   flags.remote_shell = server.remote_shell();
+  const Path started = server.folder() / "started";
+  ::setenv(kStartedFile, started.c_str(), 1);
   std::optional<Clock::time_point> kill_at;
   const auto wish = [&] {
     link.look(0ms);
     if (!link.lost().empty() && !kill_at) kill_at = Clock::now() + kEndByThemselves;
     if (kill_at && Clock::now() >= *kill_at) return LaunchWish::kill;
-    return signals.pending() != 0 || link.stop_asked() ? LaunchWish::stop : LaunchWish::go_on;
+    const bool stop = signals.pending() != 0 || link.stop_asked();
+    return stop && std::filesystem::exists(started) ? LaunchWish::stop : LaunchWish::go_on;
   };
   return launch_ranks(flags, command_line,
                       {.variables = rank_variables(), .more = kMpiOptions, .wish = wish});
@@ -134,9 +142,17 @@ int run_ranks(const Plan& plan, const std::string& interface, const SshServer& s
 std::string cause_of(const LeaderLink& link, const ContainerPaths& paths, int code) {
   std::string written = written_cause(paths);
   if (!written.empty()) return written;
-  if (!link.lost().empty()) return "host " + link.lost() + ": has died: its connection is closed";
+  if (!link.lost().empty()) return "host " + link.lost() + ": " + kDead;
   return "a process of the job failed with exit code " + std::to_string(code) +
          "; its own line is in the log";
+}
+
+constexpr const char* kStoppedEarly = "the job was stopped before it began; nothing was trained";
+
+int stopped_early(LeaderLink& link) {
+  link.tell({.cause = kStoppedEarly});
+  say(kStoppedEarly);
+  return 0;
 }
 
 int lead(const Plan& plan, const Resources& resources, const ContainerPaths& paths,
@@ -152,12 +168,8 @@ int lead(const Plan& plan, const Resources& resources, const ContainerPaths& pat
     server.wait_until_ready();
     say("this host leads; " + std::to_string(plan.flags.ranks) + " processes on " +
         std::to_string(plan.hosts.size()) + " hosts; waiting for the others");
-    if (!link.gather(timeout, stop_asked) || !wait_for_ssh(plan, end, stop_asked)) {
-      const JobEnd stopped{.cause = "the job was stopped before it began; nothing was trained"};
-      link.tell(stopped);
-      say(stopped.cause);
-      return 0;
-    }
+    if (!link.gather(timeout, stop_asked) || !wait_for_ssh(plan, link, end, stop_asked))
+      return stopped_early(link);
     const std::string& wanted =
         plan.flags.interface.empty() ? resources.network_interface : plan.flags.interface;
     const std::string interface = choose_interface(wanted, plan.hosts[1]);
@@ -184,7 +196,7 @@ int follow(const Plan& plan, const Resources& resources, const ContainerPaths& p
   auto link = WorkerLink::reach(leader, resources.current_host, key.token(), timeout,
                                 [&] { return signals.pending() != 0; });
   if (!link) {
-    say("the job was stopped before it began; nothing was trained");
+    say(kStoppedEarly);
     return 0;
   }
   bool told = false;

@@ -36,6 +36,7 @@ void Narrator::print(const char* format, ...) {
 
 void Narrator::ready(const RunFacts& facts) {
   facts_ = facts;
+  if (files_ != nullptr) files_->started();
   print("Device Type: %s", facts.device.c_str());
   print("###### Loading Cifar10 dataset");
   print("Model network loaded from get_model_network()");

@@ -1,5 +1,6 @@
 #include "apps/sagemaker-train/outcome.h"
 
+#include <cstdlib>
 #include <string>
 
 #include "apps/convert/convert.h"
@@ -42,6 +43,10 @@ void write_success(const ContainerPaths& paths) {
 void JobFiles::restore_metrics() const {
   const Path own = paths_.output_data() / kMetricsFile;
   if (!std::filesystem::exists(own)) copy_whole(paths_.checkpoints() / kMetricsFile, own);
+}
+
+void JobFiles::started() const {
+  if (const char* file = std::getenv(kStartedFile)) write_file_atomic(file, std::string_view());
 }
 
 void JobFiles::failed(std::string_view cause) const { write_failure(paths_, cause, 1); }

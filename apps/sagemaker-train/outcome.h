@@ -18,6 +18,9 @@ void write_success(const ContainerPaths& paths);
 inline constexpr const char* kTorchModelFile = "model.pth";
 inline constexpr const char* kTorchCheckpointFile = "checkpoint.pth";
 
+// The variable with the file by which the first rank tells its leader that all ranks have begun.
+inline constexpr const char* kStartedFile = "KILN_STARTED_FILE";
+
 // The files of a job beside those of the run. Every function throws Error (io).
 class JobFiles {
  public:
@@ -28,6 +31,8 @@ class JobFiles {
   // A spot instance that is taken away loses /opt/ml/output; /opt/ml/checkpoints comes back. So the
   // metrics lie there too, no older than the checkpoint, and a restarted job begins with them.
   void restore_metrics() const;
+  // Writes the file of kStartedFile, if there is one to write.
+  void started() const;
   // Writes the failure file.
   void failed(std::string_view cause) const;
   void before_checkpoint() const;

@@ -43,6 +43,8 @@ class SshServer {
   // The command that starts another one on a host: no file of ssh's own configuration is read, and
   // a host whose key is not the image's is not entered.
   std::string remote_shell() const;
+  // For files that live as long as this object.
+  const Path& folder() const { return folder_; }
 
  private:
   SshKey key_;

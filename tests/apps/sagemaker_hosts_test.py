@@ -299,6 +299,16 @@ class Hosts(unittest.TestCase):
             self.assertIn("nothing was trained", host.text())
             self.assertFalse((host.base / "output/success").exists())
 
+    def test_sigterm_while_the_ranks_are_being_started(self):
+        cluster = self.cluster(ENDLESS)
+        cluster.start()
+        leader = cluster.hosts[0]
+        cluster.until(lambda: "all hosts are here" in leader.text())
+        leader.signal(signal.SIGTERM)
+        for host in cluster.hosts:
+            self.expect(host, 0)
+        self.assertTrue((leader.base / "model/model.json").exists())
+
     def test_parts_of_the_pictures_are_refused_on_every_host(self):
         cluster = self.cluster(SETTINGS, channel={"S3DistributionType": "ShardedByS3Key"})
         cluster.start()
