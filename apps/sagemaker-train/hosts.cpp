@@ -106,11 +106,13 @@ const std::vector<std::string> kMpiOptions = {"--mca",
                                               "self,vader,tcp",
                                               "--mca",
                                               "btl_vader_single_copy_mechanism",
-                                              "none"};
+                                              "none",
+                                              "--mca",
+                                              "odls_base_sigkill_timeout",
+                                              "8"};
 
-// Of the failure file, which ranks have written; empty where there is none.
-std::string written_cause(const ContainerPaths& paths) {
-  const Path file = paths.output() / "failure";
+// The first line of a file that ranks may have written; empty where there is none.
+std::string first_line(const Path& file) {
   if (!std::filesystem::exists(file)) return {};
   const std::string text = read_text_file(file, 1 << 20);
   return text.substr(0, text.find('\n'));
@@ -124,8 +126,8 @@ int run_ranks(const Plan& plan, const std::string& interface, const SshServer& s
   TrainFlags flags = plan.flags;
   flags.interface = interface;
   flags.remote_shell = server.remote_shell();
-  const Path started = server.folder() / "started";
-  ::setenv(kStartedFile, started.c_str(), 1);
+  const Path started = server.folder() / kStartedFile;
+  ::setenv(kLeaderFolder, server.folder().c_str(), 1);
   std::optional<Clock::time_point> kill_at;
   const auto wish = [&] {
     link.look(0ms);
@@ -139,9 +141,10 @@ int run_ranks(const Plan& plan, const std::string& interface, const SshServer& s
 }
 
 // Why a run failed, the most telling first.
-std::string cause_of(const LeaderLink& link, const ContainerPaths& paths, int code) {
-  std::string written = written_cause(paths);
-  if (!written.empty()) return written;
+std::string cause_of(const LeaderLink& link, const SshServer& server, const ContainerPaths& paths,
+                     int code) {
+  for (const Path& file : {server.folder() / kCauseFile, paths.output() / "failure"})
+    if (std::string cause = first_line(file); !cause.empty()) return cause;
   if (!link.lost().empty()) return "host " + link.lost() + ": " + kDead;
   return "a process of the job failed with exit code " + std::to_string(code) +
          "; its own line is in the log";
@@ -175,7 +178,7 @@ int lead(const Plan& plan, const Resources& resources, const ContainerPaths& pat
     const std::string interface = choose_interface(wanted, plan.hosts[1]);
     say("all hosts are here; their ranks talk over " + interface);
     const int code = run_ranks(plan, interface, server, link, command_line, signals);
-    if (code != 0) throw std::runtime_error(cause_of(link, paths, code));
+    if (code != 0) throw std::runtime_error(cause_of(link, server, paths, code));
     write_success(paths);
     link.tell({});
   } catch (const std::exception& error) {

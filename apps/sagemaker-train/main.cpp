@@ -104,7 +104,9 @@ int train_here(const Plan& plan, const std::vector<std::string>& command_line, S
   try {
     return run_training(plan.flags, command_line, signals, &narrator);
   } catch (const Error& error) {
-    throw std::runtime_error(with_host(error.what(), plan));
+    const std::string cause = with_host(error.what(), plan);
+    tell_leader(kCauseFile, cause);
+    throw std::runtime_error(cause);
   }
 }
 

@@ -36,7 +36,7 @@ void Narrator::print(const char* format, ...) {
 
 void Narrator::ready(const RunFacts& facts) {
   facts_ = facts;
-  if (files_ != nullptr) files_->started();
+  tell_leader(kStartedFile, {});
   print("Device Type: %s", facts.device.c_str());
   print("###### Loading Cifar10 dataset");
   print("Model network loaded from get_model_network()");
@@ -146,7 +146,9 @@ void Narrator::saved(const Path& model_dir) {
   print("the model is saved at %s", (model_dir / kTorchModelFile).c_str());
 }
 
-void Narrator::lost(const Error& why) {
+void Narrator::lost(const Error& why) { tell_leader(kCauseFile, with_host(why.what(), plan_)); }
+
+void Narrator::stuck(const Error& why) {
   if (files_ != nullptr) files_->failed(with_host(why.what(), plan_));
 }
 

@@ -18,8 +18,14 @@ void write_success(const ContainerPaths& paths);
 inline constexpr const char* kTorchModelFile = "model.pth";
 inline constexpr const char* kTorchCheckpointFile = "checkpoint.pth";
 
-// The variable with the file by which the first rank tells its leader that all ranks have begun.
-inline constexpr const char* kStartedFile = "KILN_STARTED_FILE";
+// Of several hosts the leader and the ranks on it share a folder, which this variable names. What a
+// rank tells there is written at once: another rank's death leaves it less time than a disk may
+// take to sync the failure file.
+inline constexpr const char* kLeaderFolder = "KILN_LEADER_FOLDER";
+inline constexpr const char* kStartedFile = "started";  // all ranks have begun
+inline constexpr const char* kCauseFile = "cause";      // why a rank fails
+// Does nothing where there is no such folder.
+void tell_leader(const char* file, std::string_view text) noexcept;
 
 // The files of a job beside those of the run. Every function throws Error (io).
 class JobFiles {
@@ -31,8 +37,6 @@ class JobFiles {
   // A spot instance that is taken away loses /opt/ml/output; /opt/ml/checkpoints comes back. So the
   // metrics lie there too, no older than the checkpoint, and a restarted job begins with them.
   void restore_metrics() const;
-  // Writes the file of kStartedFile, if there is one to write.
-  void started() const;
   // Writes the failure file.
   void failed(std::string_view cause) const;
   void before_checkpoint() const;

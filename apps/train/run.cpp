@@ -347,20 +347,27 @@ int run_threads(const TrainFlags& flags, SignalWatch& signals, int ranks, RunLis
 }
 
 // A rank that is in a call of MPI which does not come back can only be ended.
-void leave_at_once(int rank, const Error& error) {
+void leave_at_once(int rank, const Error& error, RunListener* listener) {
   std::fprintf(stderr, "[%d] kiln train: %s\n", rank, error.what());
   std::fflush(stderr);
+  try {
+    if (listener != nullptr) listener->stuck(error);
+  } catch (const std::exception&) {
+    // The line above has said what there is to say.
+  }
   ::_exit(error.exit_code());
 }
 
 int run_process(const TrainFlags& flags, SignalWatch& signals, const RankEnvironment& place,
                 RunListener* listener) {
-  const auto communicator =
-      make_mpi_communicator({.deadline = std::chrono::seconds(flags.rank_timeout),
-                             .on_stuck = [rank = place.rank, listener](const Error& error) {
-                               if (listener != nullptr) listener->lost(error);
-                               leave_at_once(rank, error);
-                             }});
+  const auto lost = [listener](const Error& error) {
+    if (listener != nullptr) listener->lost(error);
+  };
+  const auto stuck = [rank = place.rank, listener](const Error& error) {
+    leave_at_once(rank, error, listener);
+  };
+  const auto communicator = make_mpi_communicator(
+      {.deadline = std::chrono::seconds(flags.rank_timeout), .on_fault = lost, .on_stuck = stuck});
   return run_rank(flags, signals, {*communicator, place.local_size, nullptr, listener});
 }
 

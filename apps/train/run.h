@@ -30,9 +30,11 @@ class RunListener : public TrainObserver {
  public:
   virtual void ready(const RunFacts&) {}
   virtual void saved(const Path& /*model_dir*/) {}
-  // Of any rank that is a process: another one is lost and this one is in a call that does not come
-  // back; behind this it ends. Called by another thread than the others.
+  // Of any rank that is a process, called by another thread than the others: another rank is lost,
+  // and mpirun ends this one within a second; and, behind that, this one is in a call that does not
+  // come back, and ends now.
   virtual void lost(const Error& /*why*/) {}
+  virtual void stuck(const Error& /*why*/) {}
 };
 
 // With several ranks of which each is a process, this is one of them; with ranks that are threads

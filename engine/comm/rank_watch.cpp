@@ -195,7 +195,10 @@ void RankWatch::run() {
     if (!faulty()) look_for_silence();
     if (!faulty() && rank_ == 0) look_for_waits();
     if (!faulty()) continue;
-    if (fault_seen == Clock::time_point{}) fault_seen = Clock::now();
+    if (fault_seen == Clock::time_point{}) {
+      fault_seen = Clock::now();
+      if (options_.on_fault && fault_of_another()) options_.on_fault(fault());
+    }
     if (Clock::now() - fault_seen > options_.grace && options_.on_stuck && !stopping_)
       return options_.on_stuck(fault());
   }
@@ -302,6 +305,11 @@ Error RankWatch::fault() const {
   const std::lock_guard lock(fault_mutex_);
   return {ErrorKind::io, "rank " + std::to_string(fault_rank_), fault_,
           "go on with --resume when all ranks are well"};
+}
+
+bool RankWatch::fault_of_another() const {
+  const std::lock_guard lock(fault_mutex_);
+  return fault_rank_ != rank_;
 }
 
 void RankWatch::throw_fault() const { throw fault(); }

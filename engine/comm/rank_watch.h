@@ -24,6 +24,9 @@ namespace kiln {
 
 struct WatchOptions {
   std::chrono::milliseconds deadline{60000};  // of silence, or of being waited for
+  // Called once, at once, by the watch's thread, with the fault of another rank. It should be
+  // short.
+  std::function<void(const Error&)> on_fault;
   // After a fault the rank's own thread has this long to notice it (check() throws) and to leave;
   // then `on_stuck` is called with the fault, by the watch's thread. It should end the process: the
   // rank is in a call that does not come back. mpirun kills what is left a second after a death.
@@ -99,6 +102,7 @@ class RankWatch {
   void set_fault(int rank, std::string_view why);
   [[noreturn]] void throw_fault() const;
   Error fault() const;
+  bool fault_of_another() const;
   Message message(std::uint32_t kind) const;
   void send_all(const Message& message) noexcept;
   std::uint32_t waiting_ms() const;
