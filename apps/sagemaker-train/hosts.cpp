@@ -106,10 +106,7 @@ const std::vector<std::string> kMpiOptions = {"--mca",
                                               "self,vader,tcp",
                                               "--mca",
                                               "btl_vader_single_copy_mechanism",
-                                              "none",
-                                              "--mca",
-                                              "odls_base_sigkill_timeout",
-                                              "8"};
+                                              "none"};
 
 // The first line of a file that ranks may have written; empty where there is none.
 std::string first_line(const Path& file) {
