@@ -31,6 +31,8 @@ void add_network_flags(CLI::App& app, TrainFlags& f) {
                  "directory");
   app.add_option("--epochs", f.epochs, "passes over the training set");
   app.add_option("--batch-size", f.batch_size, "pictures in a step");
+  app.add_option("--accumulate", f.accumulate,
+                 "micro-batches of --batch-size pictures whose gradients make one step");
   app.add_option("--seed", f.seed, "of weights, order, augmentation and dropout");
 }
 
@@ -190,6 +192,9 @@ void check(const TrainFlags& f) {
           "is missing: name a data set, or draw one with kiln data synth DIR");
   require(f.epochs >= 1 && f.epochs <= 1000000, "--epochs", "must be 1 to 1000000");
   require(f.batch_size >= 1 && f.batch_size <= 1 << 20, "--batch-size", "must be 1 to 1048576");
+  require(f.accumulate >= 1 && f.accumulate <= 1 << 16, "--accumulate", "must be 1 to 65536");
+  require(f.batch_size * f.accumulate <= 1 << 24, "--accumulate",
+          "times --batch-size must be 16777216 or less");
   require(f.lr >= 0.0 && f.lr <= 1e6, "--lr", "must be 0 to 1e6");
   require(f.step_epochs >= 1, "--step-epochs", "must be 1 or more");
   require(f.warmup_epochs >= 0.0 && f.warmup_epochs <= 1e6, "--warmup-epochs", "must be 0 to 1e6");
@@ -314,6 +319,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"model-dir", quoted(f.model_dir)},
       {"epochs", whole(f.epochs)},
       {"batch-size", whole(f.batch_size)},
+      {"accumulate", whole(f.accumulate)},
       {"seed", large(f.seed)},
       {"optimizer", quoted(f.optimizer)},
       {"lr", number(f.lr)},

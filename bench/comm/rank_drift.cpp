@@ -63,8 +63,8 @@ double relative_difference(const Tensor& a, const Tensor& b) {
   return std::sqrt(difference / norm);
 }
 
-// One number for each relu and pooling window of each layer: the pixel that won, or 0 where the relu
-// is open; -1 where it is shut.
+// One number for each relu and pooling window of each layer: the pixel that won, or 0 where the
+// relu is open; -1 where it is shut.
 using Decisions = std::vector<std::vector<int>>;
 
 // Puts what a network has decided in its last forward pass behind what is there.

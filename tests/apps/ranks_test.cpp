@@ -99,6 +99,15 @@ class RanksTest : public AppTest {
       EXPECT_LE(difference(dir, "one"), 1e-5) << count;
     }
   }
+  void expect_the_bits_of_one_rank(const std::string& comm) {
+    const std::vector<std::string> more = {"--deterministic", "--lr", "0.01"};
+    ASSERT_EQ(train("exact", more).code, 0);
+    for (const int count : {2, 3, 4}) {
+      const std::string dir = "exact-" + comm + std::to_string(count);
+      ASSERT_EQ(train(dir, plus(more, ranks(count, comm))).code, 0);
+      EXPECT_EQ(weights(dir), weights("exact")) << count;
+    }
+  }
   std::string plain_resnet() {
     ModelSpec spec = mini_resnet(32);
     spec.layers = without_norm(spec.layers);
@@ -113,6 +122,19 @@ TEST_F(RanksTest, ThreadsTrainWhatOneRankTrains) { expect_what_one_rank_trains({
 
 TEST_F(RanksTest, ThreadsTrainAResnet) {
   expect_what_one_rank_trains({"--model", plain_resnet()}, "threads");
+}
+
+TEST_F(RanksTest, DeterministicRanksHaveTheBitsOfOne) { expect_the_bits_of_one_rank("threads"); }
+
+TEST_F(RanksTest, MicroBatchesAreALargerBatchAndARunKeepsThem) {
+  const std::vector<std::string> micro = {"--batch-size", "8", "--accumulate", "3"};
+  ASSERT_EQ(train("one", {}).code, 0);
+  ASSERT_EQ(train("m", plus(micro, {"--epochs", "2"})).code, 0);
+  EXPECT_TRUE(refused(train("m", {"--batch-size", "8", "--resume"}), 1, {"--accumulate 3, not 1"}));
+  const ProcessResult resumed = train("m", plus(plus(ranks(3, "threads"), micro), {"--resume"}));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_LE(difference("m", "one"), 1e-5);
+  EXPECT_TRUE(refused(train("m", {"--accumulate", "0"}), 2, {"--accumulate"}));
 }
 
 TEST_F(RanksTest, LinearScalingMultipliesTheRate) {
@@ -215,6 +237,10 @@ TEST_F(MpiRanksTest, CollectivesHoldTheirContract) {
 }
 
 TEST_F(MpiRanksTest, ProcessesTrainWhatOneRankTrains) { expect_what_one_rank_trains({}, "mpi"); }
+
+TEST_F(MpiRanksTest, DeterministicProcessesHaveTheBitsOfOneRank) {
+  expect_the_bits_of_one_rank("mpi");
+}
 
 TEST_F(MpiRanksTest, ProcessesTrainAResnet) {
   expect_what_one_rank_trains({"--model", plain_resnet(), "--overlap", "on"}, "mpi");
