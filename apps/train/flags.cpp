@@ -99,6 +99,7 @@ void add_rank_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--lr-scaling", f.lr_scaling, "none, or linear: --lr times the number of ranks");
   app.add_option("--overlap", f.overlap,
                  "add gradients up while backward goes on: on, off (behind it), auto");
+  app.add_option("--wire", f.wire, "what gradients travel as: fp32, or bf16, half the bytes");
   app.add_option("--rank-timeout", f.rank_timeout,
                  "seconds that a rank is waited for before it counts as lost");
   app.add_flag("--log-ranks", f.log_ranks, "log of every rank, each line with its [rank]");
@@ -215,6 +216,9 @@ void check(const TrainFlags& f) {
           "must be none or linear");
   require(f.overlap == "auto" || f.overlap == "on" || f.overlap == "off", "--overlap",
           "must be auto, on or off");
+  require(f.wire == "fp32" || f.wire == "bf16", "--wire", "must be fp32 or bf16");
+  require(f.wire == "fp32" || f.overlap != "on", "--overlap on",
+          "is not there with --wire bf16, which sends behind backward");
   require(f.comm == "auto" || f.comm == "threads" || f.comm == "mpi", "--comm",
           "must be auto, threads or mpi");
   for (const double s : f.std) require(s > 0.0, "--std", "must be above zero");
@@ -357,6 +361,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"global-batch", truth(f.global_batch)},
       {"lr-scaling", quoted(f.lr_scaling)},
       {"overlap", quoted(f.overlap)},
+      {"wire", quoted(f.wire)},
       {"rank-timeout", whole(f.rank_timeout)},
       {"log-ranks", truth(f.log_ranks)},
   };

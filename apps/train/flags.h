@@ -43,7 +43,7 @@ struct TrainFlags {
   std::int64_t ranks = 0;  // 0: those that a launcher has started, else one
   std::string comm = "auto", hosts, interface, remote_shell;
   bool global_batch = false, log_ranks = false;
-  std::string lr_scaling = "none", overlap = "auto";
+  std::string lr_scaling = "none", overlap = "auto", wire = "fp32";
   std::int64_t rank_timeout = 60;
 };
 

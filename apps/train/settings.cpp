@@ -116,7 +116,8 @@ TrainOptions train_options(const TrainFlags& f, const Normalisation& normalisati
           .accumulate = f.accumulate,
           .reducer = {.buckets = {.overlap = f.overlap == "on"    ? Overlap::on
                                              : f.overlap == "off" ? Overlap::off
-                                                                  : Overlap::automatic}},
+                                                                  : Overlap::automatic},
+                      .wire = f.wire == "bf16" ? Wire::bf16 : Wire::fp32},
           .seed = f.seed,
           .optimizer = optimizer_of(f),
           .schedule = {.kind = parse_schedule(f.schedule),

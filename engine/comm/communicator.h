@@ -112,6 +112,12 @@ class Communicator {
   void all_gather(std::span<const T> mine, std::span<T> all) {
     do_all_gather(comm::elements(mine), all.data());
   }
+  // theirs[r * n + i] = what rank r has as mine[rank() * n + i], where each rank has n elements for
+  // each. `mine` and `theirs` hold size() * n elements and do not overlap.
+  template <class T>
+  void all_to_all(std::span<const T> mine, std::span<T> theirs) {
+    do_all_to_all(comm::elements(mine), theirs.data());
+  }
   // Comes back when all ranks have called it.
   virtual void barrier() = 0;
 
@@ -127,6 +133,7 @@ class Communicator {
   virtual void do_wait(int slot) = 0;
   virtual void do_broadcast(const comm::Elements& values, int root) = 0;
   virtual void do_all_gather(const comm::Elements& mine, void* all) = 0;
+  virtual void do_all_to_all(const comm::Elements& mine, void* theirs) = 0;
 
  private:
   int rank_, size_;

@@ -78,6 +78,11 @@ class MpiCommunicator final : public Communicator {
   void do_all_gather(const comm::Elements& mine, void* all) override {
     blocking([&] { return api_.all_gather(session_, mine.data, all, mine.count, mine.type); });
   }
+  void do_all_to_all(const comm::Elements& mine, void* theirs) override {
+    blocking([&] {
+      return api_.all_to_all(session_, mine.data, theirs, mine.count / size(), mine.type);
+    });
+  }
 
  private:
   void begin_watch(const WatchOptions& options);

@@ -38,9 +38,9 @@ void sum_share(const std::vector<void*>& data, Share share) {
   }
 }
 
-enum class Kind { all_reduce, broadcast, all_gather, barrier };
+enum class Kind { all_reduce, broadcast, all_gather, all_to_all, barrier };
 
-constexpr const char* kNames[] = {"all_reduce", "broadcast", "all_gather", "barrier"};
+constexpr const char* kNames[] = {"all_reduce", "broadcast", "all_gather", "all_to_all", "barrier"};
 
 // One collective: what the ranks have handed in, and how far it is.
 struct Collective {
@@ -49,7 +49,7 @@ struct Collective {
   std::int64_t count = 0;
   int root = 0;
   std::vector<void*> data;    // by rank
-  std::vector<void*> target;  // all_gather: where the whole goes
+  std::vector<void*> target;  // all_gather, all_to_all: where the whole goes
   std::vector<bool> posted, shared;
   int posted_count = 0, shared_count = 0, left_count = 0;
 };
@@ -81,6 +81,12 @@ void do_share(const Collective& op, int rank) {
   if (op.kind == Kind::all_gather && bytes > 0)
     for (std::size_t r = 0; r < op.data.size(); ++r)
       std::memcpy(static_cast<std::byte*>(op.target[mine]) + r * bytes, op.data[r], bytes);
+  if (op.kind == Kind::all_to_all && bytes > 0) {
+    const std::size_t piece = bytes / op.data.size();
+    for (std::size_t r = 0; r < op.data.size(); ++r)
+      std::memcpy(static_cast<std::byte*>(op.target[mine]) + r * piece,
+                  static_cast<const std::byte*>(op.data[r]) + mine * piece, piece);
+  }
 }
 
 // The ranks' meeting place. Everything is guarded by one mutex but the elements, which a rank
@@ -251,6 +257,9 @@ class ThreadCommunicator final : public Communicator {
   }
   void do_all_gather(const comm::Elements& mine, void* all) override {
     run(Kind::all_gather, mine, 0, all);
+  }
+  void do_all_to_all(const comm::Elements& mine, void* theirs) override {
+    run(Kind::all_to_all, mine, 0, theirs);
   }
 
  private:

@@ -41,6 +41,14 @@ GradientReducer::GradientReducer(Communicator& communicator, const ParameterStor
                    : options.buckets.overlap == Overlap::on),
       missing_(plan_.buckets.size()),
       reductions_(plan_.buckets.size()) {
+  if (options.wire == Wire::bf16) {
+    if (gradients.dtype() != DType::f32)
+      throw Error(ErrorKind::usage, "--wire bf16",
+                  "cannot carry gradients of type " + std::string(name_of(gradients.dtype())),
+                  "leave --wire out, or --deterministic, whose exact sums are f64");
+    wire_.emplace(communicator, std::ranges::max(plan_.buckets, {}, &Bucket::count).count());
+    overlap_ = false;
+  }
   KILN_CHECK(plan_.buckets.size() < Communicator::kMostReductions);
 }
 
@@ -51,8 +59,9 @@ std::string GradientReducer::description() const {
            (1 << 20);
   };
   char text[120];
-  std::snprintf(text, sizeof text, "%zu bucket%s of %.2f to %.2f MiB, %s", plan_.buckets.size(),
+  std::snprintf(text, sizeof text, "%zu bucket%s of %.2f to %.2f MiB, %s%s", plan_.buckets.size(),
                 plan_.buckets.size() == 1 ? "" : "s", mebibytes(least), mebibytes(most),
+                wire_ ? "sent as bf16 " : "",
                 overlap_ ? "while backward goes on" : "behind backward");
   return text;
 }
@@ -81,6 +90,12 @@ void GradientReducer::start_ready() {
   }
 }
 
+void GradientReducer::reduce(const Bucket& bucket) {
+  const comm::Elements values = elements_of(bucket);
+  if (!wire_) return communicator_.all_reduce(values);
+  wire_->all_reduce({static_cast<float*>(values.data), static_cast<std::size_t>(values.count)});
+}
+
 void GradientReducer::prepare(const Bucket& bucket) {
   if (earlier_.empty()) return;
   const auto part = [&](const Tensor& flat) {
@@ -105,7 +120,7 @@ void GradientReducer::finish(std::span<double> sums) {
   // MPI's blocking sum is faster than a started one that is then waited for.
   for (std::size_t b = started_; b < plan_.buckets.size(); ++b) {
     prepare(plan_.buckets[b]);
-    communicator_.all_reduce(elements_of(plan_.buckets[b]));
+    reduce(plan_.buckets[b]);
   }
   for (; done_ < started_; ++done_) reductions_[done_].wait();
   sum.wait();

@@ -5,6 +5,7 @@
 // in the order of their numbers on every rank, whatever the order in which they become ready.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,12 +14,17 @@
 #include "engine/comm/communicator.h"
 #include "engine/core/context.h"
 #include "engine/train/backward_listener.h"
+#include "engine/train/narrow_wire.h"
 #include "engine/train/parameters.h"
 
 namespace kiln {
 
+// What gradients travel as.
+enum class Wire { fp32, bf16 };
+
 struct ReducerOptions {
   BucketOptions buckets;
+  Wire wire = Wire::fp32;  // bf16: behind backward, whatever buckets.overlap says
 };
 
 class GradientReducer final : public BackwardListener {
@@ -47,12 +53,14 @@ class GradientReducer final : public BackwardListener {
   void start_ready();
   void progress();
   void prepare(const Bucket& bucket);
+  void reduce(const Bucket& bucket);
   comm::Elements elements_of(const Bucket& bucket) const;
 
   Communicator& communicator_;
   Tensor gradients_, earlier_;
   Context* context_ = nullptr;
   BucketPlan plan_;
+  std::optional<NarrowWire> wire_;
   bool overlap_;
   std::vector<int> missing_;  // layers that a bucket waits for
   std::vector<Reduction> reductions_;

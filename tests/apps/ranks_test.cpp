@@ -137,6 +137,17 @@ TEST_F(RanksTest, MicroBatchesAreALargerBatchAndARunKeepsThem) {
   EXPECT_TRUE(refused(train("m", {"--accumulate", "0"}), 2, {"--accumulate"}));
 }
 
+TEST_F(RanksTest, GradientsTravelAsBf16WhereAskedFor) {
+  ASSERT_EQ(train("wide", ranks(2, "threads")).code, 0);
+  const ProcessResult narrow = train("narrow", plus(ranks(2, "threads"), {"--wire", "bf16"}));
+  ASSERT_EQ(narrow.code, 0) << narrow.err;
+  EXPECT_THAT(narrow.err, HasSubstr("sent as bf16"));
+  EXPECT_NE(weights("narrow"), weights("wide"));
+  EXPECT_LE(difference("narrow", "wide"), 1e-3);
+  EXPECT_TRUE(refused(train("m", {"--wire", "fp8"}), 2, {"--wire"}));
+  EXPECT_TRUE(refused(train("m", {"--wire", "bf16", "--overlap", "on"}), 2, {"--overlap on"}));
+}
+
 TEST_F(RanksTest, LinearScalingMultipliesTheRate) {
   ASSERT_EQ(train("scaled", plus(ranks(2, "threads"), {"--lr-scaling", "linear"})).code, 0);
   ASSERT_EQ(train("twice", plus(ranks(2, "threads"), {"--lr", "0.002"})).code, 0);

@@ -60,6 +60,14 @@ void check_small(Communicator& c) {
   c.all_gather<std::int64_t>(mine, all);
   for (int r = 0; r < c.size(); ++r)
     expect(all[2 * static_cast<std::size_t>(r)] == r, "all_gather is wrong", c.rank());
+  std::vector<std::int64_t> for_each;
+  for (int r = 0; r < c.size(); ++r)
+    for (const int i : {0, 1}) for_each.push_back(100 * c.rank() + 10 * r + i);
+  c.all_to_all<std::int64_t>(for_each, all);
+  for (int r = 0; r < c.size(); ++r)
+    for (const int i : {0, 1})
+      expect(all[static_cast<std::size_t>(2 * r + i)] == 100 * r + 10 * c.rank() + i,
+             "all_to_all is wrong", c.rank());
   const auto texts = all_gather_text(c, std::string(static_cast<std::size_t>(c.rank()), 'x'));
   expect(texts.back().size() == static_cast<std::size_t>(c.size()) - 1, "a text is wrong",
          c.rank());

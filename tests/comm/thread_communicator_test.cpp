@@ -92,6 +92,13 @@ TEST_P(ThreadRanks, BroadcastGatherAndBarrier) {
     std::vector<std::int64_t> all(static_cast<std::size_t>(2 * size));
     c.all_gather<std::int64_t>(mine, all);
     for (int r = 0; r < size; ++r) EXPECT_EQ(all[static_cast<std::size_t>(2 * r + 1)], -r);
+    std::vector<std::int64_t> for_each;
+    for (int r = 0; r < size; ++r)
+      for (const int i : {0, 1}) for_each.push_back(100 * c.rank() + 10 * r + i);
+    c.all_to_all<std::int64_t>(for_each, all);
+    for (int r = 0; r < size; ++r)
+      for (const int i : {0, 1})
+        EXPECT_EQ(all[static_cast<std::size_t>(2 * r + i)], 100 * r + 10 * c.rank() + i);
     const auto texts = all_gather_text(c, std::string(static_cast<std::size_t>(c.rank()), 'x'));
     for (int r = 0; r < size; ++r)
       EXPECT_EQ(texts[static_cast<std::size_t>(r)].size(), static_cast<std::size_t>(r));

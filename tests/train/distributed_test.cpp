@@ -204,6 +204,30 @@ TEST_P(Ranks, DeterministicMicroBatchesHaveTheBitsOfOneLargeBatch) {
   EXPECT_EQ(run(job)[0].weights, whole.weights);
 }
 
+// Gradients with 8 significant bits: near the weights of f32, not equal to them.
+TEST_P(Ranks, GradientsTravelAsBf16) {
+  Job job = fifty_steps({.spec = plain_resnet()}, 0.001);
+  job.options.reducer.buckets = {.most_buckets = 4, .least_elements = 512, .last_elements = 128};
+  job.ranks = GetParam();
+  const Outcome wide = run(job)[0];
+  job.options.reducer.wire = Wire::bf16;
+  const std::vector<Outcome> narrow = run(job);
+  expect_equal_ranks(narrow);
+  EXPECT_NE(narrow[0].weights, wide.weights);
+  EXPECT_LE(relative_difference(narrow[0].weights, wide.weights), 1e-3);
+}
+
+TEST(DistributedFaults, ExactSumsDoNotTravelAsBf16) {
+  Job job{.ranks = 2, .deterministic = true};
+  job.options.reducer.wire = Wire::bf16;
+  try {
+    run(job);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("--wire bf16: cannot carry gradients of type f64"));
+  }
+}
+
 TEST(MicroBatches, EachDrawsItsOwnDropoutMasksAndCountsAsABatch) {
   Job job{.spec = mini_resnet(16), .train_count = 24};
   job.options = {.epoch_count = 1, .batch_size = 4, .accumulate = 3};

@@ -142,6 +142,12 @@ int all_gather(void* session, const void* mine, void* all, std::int64_t count, D
                        mpi_type(type), of(session).world);
 }
 
+int all_to_all(void* session, const void* mine, void* theirs, std::int64_t count, DType type) {
+  if (count > INT_MAX) return MPI_ERR_COUNT;
+  return MPI_Alltoall(mine, static_cast<int>(count), mpi_type(type), theirs,
+                      static_cast<int>(count), mpi_type(type), of(session).world);
+}
+
 int barrier(void* session) { return MPI_Barrier(of(session).world); }
 
 constexpr MpiApi kApi{.version = kMpiApiVersion,
@@ -157,6 +163,7 @@ constexpr MpiApi kApi{.version = kMpiApiVersion,
                       .test = test,
                       .broadcast = broadcast,
                       .all_gather = all_gather,
+                      .all_to_all = all_to_all,
                       .barrier = barrier,
                       .error_text = error_text};
 
