@@ -99,6 +99,8 @@ void add_rank_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--lr-scaling", f.lr_scaling, "none, or linear: --lr times the number of ranks");
   app.add_option("--overlap", f.overlap,
                  "add gradients up while backward goes on: on, off (behind it), auto");
+  app.add_flag("--sync-bn", f.sync_bn,
+               "batch normalisation by the pictures of all ranks, not of each by itself");
   app.add_option("--wire", f.wire, "what gradients travel as: fp32, or bf16, half the bytes");
   app.add_option("--rank-timeout", f.rank_timeout,
                  "seconds that a rank is waited for before it counts as lost");
@@ -361,6 +363,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"global-batch", truth(f.global_batch)},
       {"lr-scaling", quoted(f.lr_scaling)},
       {"overlap", quoted(f.overlap)},
+      {"sync-bn", truth(f.sync_bn)},
       {"wire", quoted(f.wire)},
       {"rank-timeout", whole(f.rank_timeout)},
       {"log-ranks", truth(f.log_ranks)},

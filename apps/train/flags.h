@@ -42,7 +42,7 @@ struct TrainFlags {
   bool no_report = false, no_tensorboard = false;
   std::int64_t ranks = 0;  // 0: those that a launcher has started, else one
   std::string comm = "auto", hosts, interface, remote_shell;
-  bool global_batch = false, log_ranks = false;
+  bool global_batch = false, log_ranks = false, sync_bn = false;
   std::string lr_scaling = "none", overlap = "auto", wire = "fp32";
   std::int64_t rank_timeout = 60;
 };

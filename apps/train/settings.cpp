@@ -118,6 +118,7 @@ TrainOptions train_options(const TrainFlags& f, const Normalisation& normalisati
                                              : f.overlap == "off" ? Overlap::off
                                                                   : Overlap::automatic},
                       .wire = f.wire == "bf16" ? Wire::bf16 : Wire::fp32},
+          .sync_batch_norm = f.sync_bn,
           .seed = f.seed,
           .optimizer = optimizer_of(f),
           .schedule = {.kind = parse_schedule(f.schedule),
@@ -168,6 +169,7 @@ TrainSettings shared_settings(const TrainFlags& f, const ModelSpec& spec, const 
       {"data", fingerprint(train)},
       {"batch-size", std::to_string(f.batch_size)},
       {"accumulate", std::to_string(f.accumulate)},
+      {"sync-bn", f.sync_bn ? "true" : "false"},
       {"seed", std::to_string(f.seed)},
       {"optimizer", f.optimizer},
       {"crop-padding", std::to_string(f.crop_padding)},

@@ -22,7 +22,8 @@ constexpr std::string_view kSettingPrefix = "setting:";
 constexpr std::string_view kOptionPrefix = "option:";
 
 // Settings that checkpoints of earlier builds do not name, with what those did.
-constexpr std::pair<std::string_view, std::string_view> kLaterSettings[] = {{"accumulate", "1"}};
+constexpr std::pair<std::string_view, std::string_view> kLaterSettings[] = {{"accumulate", "1"},
+                                                                            {"sync-bn", "false"}};
 
 // Doubles travel as hexadecimal text, which is exact.
 std::string exact(double value) {

@@ -65,12 +65,31 @@ Trainer::Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainO
                                           .reducer = options.reducer,
                                           .accumulates = options.accumulate > 1,
                                           .exact = slice > 0});
+  make_exchange();
   plan_steps();
   if (test.size() > 0)
     evaluator_.emplace(spec, parameters, options_.normalisation, test, context, providers,
                        EvaluatorOptions{.rank = rank(), .rank_count = ranks});
   if (!context.device().is_host()) make_resident();
   make_loader(device_step_ != nullptr);
+}
+
+void Trainer::make_exchange() {
+  std::int64_t channels = 0;
+  for (const Parameter& p : parameters_.all())
+    if (!p.trainable()) channels = std::max(channels, p.value.element_count());
+  if (options_.sync_batch_norm && rank_count() > 1 && channels > 0)
+    exchange_.emplace(*options_.communicator, channels);
+}
+
+// Ranks meet in every layer of every micro-batch.
+void Trainer::check_everyone_has_pictures(std::int64_t step_count) const {
+  const std::int64_t wanted = rank_count() * options_.accumulate;
+  if (exchange_ && step_count > 0 && step_count < wanted)
+    throw Error(ErrorKind::usage, "a step of " + std::to_string(step_count) + " pictures",
+                "has none for some rank or micro-batch, of which there are " +
+                    std::to_string(wanted) + ", and --sync-bn needs one for each",
+                "change --batch-size, so that the last step of an epoch is larger");
 }
 
 // A pass for each size that a micro-batch of an epoch has.
@@ -87,6 +106,7 @@ void Trainer::plan_steps() {
                 unit_ > 1 ? "use a larger --batch-size, fewer ranks, or no --deterministic"
                           : "use a larger --batch-size, or fewer ranks");
   for (const std::int64_t count : {step, train_.size() % step}) {
+    check_everyone_has_pictures(count);
     const std::int64_t mine = share_of(count, rank(), ranks, unit_);
     for (int i = 0; i < micro_batches; ++i)
       if (const std::int64_t part = share_of(mine, i, micro_batches, unit_); part > 0) {
@@ -233,6 +253,7 @@ bool Trainer::take_steps(TrainObserver& observer, const StopAsked& stop_requeste
 // the same step.
 void Trainer::take_step(const Batch& batch, TrainObserver& observer,
                         const StopAsked& stop_requested) {
+  check_everyone_has_pictures(batch.step_count);
   last_rate_ = rate_of(position_.step);
   gradients_->begin(context_);
   const BatchResult own = run_micro_batches(batch);
@@ -263,11 +284,13 @@ BatchResult Trainer::run_micro_batches(const Batch& batch) {
                count = static_cast<std::size_t>(end - begin);
     context_.counter.step = static_cast<std::uint64_t>(position_.step * parts + i);
     TrainPass& pass = pass_for(end - begin, batch.step_count);
+    context_.channel_exchange = exchange_ ? &*exchange_ : nullptr;
     const BatchResult result =
         gradients_->add(context_, pass,
                         {batch.images.subspan(first * picture_bytes, count * picture_bytes),
                          batch.labels.subspan(first, count)},
                         options_.normalisation, end == batch.count);
+    context_.channel_exchange = nullptr;
     sum.loss_sum += result.loss_sum;
     sum.hit_count += result.hit_count;
     if (!std::isfinite(result.loss_sum) && not_finite_.empty())

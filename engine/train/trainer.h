@@ -19,6 +19,7 @@
 #include "engine/train/device_step.h"
 #include "engine/train/evaluator.h"
 #include "engine/train/optimizer.h"
+#include "engine/train/rank_exchange.h"
 #include "engine/train/schedule.h"
 #include "engine/train/step_gradients.h"
 #include "engine/train/train_pass.h"
@@ -36,6 +37,8 @@ struct TrainOptions {
   // checkpoints and reads and writes the file. On the CPU alone.
   Communicator* communicator = nullptr;
   ReducerOptions reducer;
+  // Batch normalisation takes its means over the pictures of all ranks, not of each by itself.
+  bool sync_batch_norm = false;
   std::uint64_t seed = 1;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
@@ -118,6 +121,8 @@ class Trainer {
   int rank() const { return options_.communicator ? options_.communicator->rank() : 0; }
   int rank_count() const { return options_.communicator ? options_.communicator->size() : 1; }
   void plan_steps();
+  void make_exchange();
+  void check_everyone_has_pictures(std::int64_t step_count) const;
   void make_loader(bool resident);
   void make_resident();
   void share_state();
@@ -155,7 +160,8 @@ class Trainer {
   Conv2dProviders& providers_;
   Optimizer optimizer_;
   std::optional<StepGradients> gradients_;
-  std::int64_t unit_ = 1;  // parts of a step end on multiples of so many pictures
+  std::optional<RankExchange> exchange_;  // of batch normalisation over all ranks
+  std::int64_t unit_ = 1;                 // parts of a step end on multiples of so many pictures
   // By the pictures of a micro-batch and of the whole step.
   std::map<std::pair<std::int64_t, std::int64_t>, std::unique_ptr<TrainPass>> passes_;
   TrainPass* whole_ = nullptr;  // of the first micro-batch of a full step

@@ -10,6 +10,7 @@
 
 #include "engine/comm/launch.h"
 #include "engine/comm/mpi_communicator.h"
+#include "engine/report/metrics.h"
 #include "models/safetensors.h"
 #include "models/zoo.h"
 #include "tests/apps/app_test.h"
@@ -135,6 +136,16 @@ TEST_F(RanksTest, MicroBatchesAreALargerBatchAndARunKeepsThem) {
   ASSERT_EQ(resumed.code, 0) << resumed.err;
   EXPECT_LE(difference("m", "one"), 1e-5);
   EXPECT_TRUE(refused(train("m", {"--accumulate", "0"}), 2, {"--accumulate"}));
+}
+
+TEST_F(RanksTest, SynchronousBatchNormIsWhatOneRankTrainsAndARunKeepsIt) {
+  write("norm.json", to_json(mini_resnet(32)));
+  const std::vector<std::string> model = {"--model", path("norm.json"), "--epochs", "2"};
+  const auto sync = plus(plus(model, ranks(3, "threads")), {"--sync-bn"});
+  ASSERT_EQ(train("one", model).code, 0);
+  ASSERT_EQ(train("sync", sync).code, 0);
+  EXPECT_LE(difference("sync", "one"), 1e-5);
+  EXPECT_TRUE(refused(train("sync", plus(model, {"--resume"})), 1, {"--sync-bn true, not false"}));
 }
 
 TEST_F(RanksTest, GradientsTravelAsBf16WhereAskedFor) {
@@ -309,11 +320,23 @@ TEST_F(MpiRanksTest, AStopWritesACheckpointOnce) {
   EXPECT_THAT(resumed.err, HasSubstr("resume: "));
 }
 
-TEST_F(MpiRanksTest, ARankThatIsKilledIsNamed) {
+// What is lost is less than the steps between two checkpoints, and one more that was under way.
+TEST_F(MpiRanksTest, ARankThatIsKilledIsNamedAndItsRunGoesOn) {
   for (int rank = 0; rank < 4; ++rank) {
-    const ProcessResult result = disturb(rank, SIGKILL, {});
+    const ProcessResult result =
+        disturb(rank, SIGKILL, {"--checkpoint-interval", "3", "--log-interval", "1"});
     EXPECT_NE(result.code, 0);
     EXPECT_THAT(result.err, HasSubstr("kiln train: rank " + std::to_string(rank) + ": has died"));
+    const SafetensorsMetadata saved = SafetensorsFile(path("m/checkpoint.safetensors")).metadata();
+    const MetricsLog metrics = read_metrics(path("m/metrics.jsonl"));
+    ASSERT_FALSE(metrics.steps.empty());
+    EXPECT_LE(metrics.steps.back().step - std::stoll(saved.at("step")), 3);
+    const std::string epochs = std::to_string(std::stoll(saved.at("epoch")) + 1);
+    const ProcessResult resumed =
+        train("m", plus(ranks(3, "mpi"), {"--resume", "--epochs", epochs}));
+    EXPECT_EQ(resumed.code, 0) << resumed.err;
+    EXPECT_THAT(resumed.err,
+                HasSubstr(saved.at("epoch") + " epochs and " + saved.at("epoch_step")));
   }
 }
 

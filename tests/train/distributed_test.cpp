@@ -275,6 +275,34 @@ TEST_P(Ranks, BatchNormIsLocalAndTheWeightsAreEqual) {
   expect_equal_ranks(run(job));
 }
 
+TEST_P(Ranks, SynchronousBatchNormIsWhatOneRankTrains) {
+  for (const Overlap overlap : {Overlap::on, Overlap::off}) {
+    Job job = fifty_steps({.spec = mini_resnet(16)}, 0.001);
+    job.options.reducer.buckets = {
+        .most_buckets = 4, .least_elements = 512, .last_elements = 128, .overlap = overlap};
+    const Outcome alone = run(job)[0];
+    job.ranks = GetParam();
+    EXPECT_GE(relative_difference(run(job)[0].weights, alone.weights), 1e-3)
+        << "ranks by themselves";
+    job.options.sync_batch_norm = true;
+    const std::vector<Outcome> shared = run(job);
+    expect_equal_ranks(shared);
+    EXPECT_LE(relative_difference(shared[0].weights, alone.weights), 1e-5);
+    EXPECT_NEAR(shared[0].evaluation.loss, alone.evaluation.loss, 1e-5);
+  }
+}
+
+TEST(DistributedFaults, SynchronousBatchNormNeedsAPictureOnEveryRank) {
+  Job job{.spec = mini_resnet(16), .train_count = 26, .ranks = 3};
+  job.options = {.batch_size = 24, .global_batch = true, .sync_batch_norm = true};
+  try {
+    run(job);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("a step of 2 pictures: has none for some rank"));
+  }
+}
+
 class DistributedResume : public TempFolderTest {
  protected:
   Job job(int ranks) const {
