@@ -56,7 +56,8 @@ Dataset random_pictures(const ModelSpec& spec, std::int64_t count) {
 double relative_difference(const Tensor& a, const Tensor& b) {
   double difference = 0, norm = 0;
   for (std::int64_t i = 0; i < a.element_count(); ++i) {
-    const double x = a.data<float>()[i], y = b.data<float>()[i];
+    const auto x = static_cast<double>(a.data<float>()[i]),
+               y = static_cast<double>(b.data<float>()[i]);
     difference += (x - y) * (x - y);
     norm += y * y;
   }
