@@ -19,7 +19,7 @@ struct GradientPiece {
 // communicator.
 enum class Overlap { automatic, on, off };
 
-// A piece of the flat buffer, whole parameters only.
+// A piece of the flat buffer, whole layers only.
 struct Bucket {
   std::int64_t first = 0, end = 0;
   int layer_count = 0;  // layers that must have written their gradients before it is reduced

@@ -83,8 +83,7 @@ class Communicator {
   virtual std::string description() const = 0;
 
   // Whether reductions should be started while the ranks still compute. Not where they share
-  // memory through MPI: nothing is hidden there, and a started sum takes longer than a blocking
-  // one.
+  // memory through MPI: nothing is hidden there, both cores compute.
   virtual bool overlap_pays() const { return true; }
 
   // Sum over the ranks, in place. float, double or std::int64_t.

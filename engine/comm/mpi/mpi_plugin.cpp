@@ -48,14 +48,26 @@ void error_text(int code, char* text, std::size_t text_bytes) {
   std::snprintf(text, text_bytes, "%s", words);
 }
 
-// Open MPI adds a started sum in place up a binomial tree and sends it down again, all bytes log2 n
-// times each way. Rabenseifner's halving and doubling moves 2 (n-1)/n of them. What the environment
-// says already, mpirun's --mca among it, wins.
-void choose_algorithms() { ::setenv("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "3", 0); }
+// Parameters of Open MPI; what the environment says already, mpirun's --mca among it, wins.
+// Figures: docs/decisions.md, "Open MPI, told how".
+constexpr struct {
+  const char *name, *value;
+} kParameters[] = {
+    // A started sum in place goes up a binomial tree and down again by default, all bytes log2 n
+    // times each way. Rabenseifner's halving and doubling (3) moves 2 (n-1)/n of them.
+    {"OMPI_MCA_coll_libnbc_iallreduce_algorithm", "3"},
+    // All but put: two ranks that put large messages to each other over one connection take turns.
+    {"OMPI_MCA_btl_tcp_flags", "send,inplace,need-ack,need-csum,hetero-rdma"},
+    // Up to here a message is handed to the network at once, without an answer of the other side,
+    // which comes only when that side calls MPI; beyond, in pieces of this size.
+    {"OMPI_MCA_btl_tcp_eager_limit", "1048576"},
+    {"OMPI_MCA_btl_tcp_rndv_eager_limit", "1048576"},
+    {"OMPI_MCA_btl_tcp_max_send_size", "1048576"},
+};
 
 // A communicator of our own, whose errors are returned.
 int begin(MpiSession& session) {
-  choose_algorithms();
+  for (const auto& parameter : kParameters) ::setenv(parameter.name, parameter.value, 0);
   int provided = 0;
   if (const int fault = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided))
     return fault;
