@@ -14,6 +14,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -120,11 +121,11 @@ class TimedCommunicator final : public Communicator {
   };
   void add(const void* data, double begin) {
     const auto at = names_.find(data);
-    const std::string& what = at == names_.end() ? kScores : at->second;
+    const std::string& what = at == names_.end() ? scores_ : at->second;
     timeline_.add(what, what, begin);
   }
 
-  const std::string kScores = "scores";
+  const std::string scores_ = "scores";
   Communicator& inner_;
   Timeline& timeline_;
   std::map<const void*, std::string> names_;
@@ -147,6 +148,16 @@ class LayerClock final : public BackwardListener {
   BackwardListener* next_;
   double last_ = 0.0;
 };
+
+// The high-water mark of this process's resident memory.
+std::int64_t peak_resident_bytes() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  std::int64_t kibibytes = 0;
+  while (status >> word)
+    if (word == "VmHWM:") status >> kibibytes;
+  return kibibytes * 1024;
+}
 
 class OverlapBench {
  public:
@@ -179,7 +190,7 @@ class OverlapBench {
   void name_buckets();
   void step(GradientReducer* reducer);
   void sums_alone();
-  double slowest(double mine);
+  double largest(double mine);
   std::int64_t repeats_of(double seconds);
   nlohmann::ordered_json plan();
 
@@ -203,7 +214,7 @@ class OverlapBench {
 // Noise whose grey tells the class.
 void OverlapBench::draw_pictures() {
   RandomSequence numbers(1, RandomStream::synthesise,
-                         static_cast<std::uint64_t>(communicator_.rank()));
+                         static_cast<std::uint32_t>(communicator_.rank()));
   const auto picture = static_cast<std::size_t>(spec_.height * spec_.width * spec_.channels);
   labels_.resize(static_cast<std::size_t>(flags_.batch));
   images_.resize(labels_.size() * picture);
@@ -257,7 +268,8 @@ void OverlapBench::sums_alone() {
   behind_.finish(sums);
 }
 
-double OverlapBench::slowest(double mine) {
+// Over the ranks.
+double OverlapBench::largest(double mine) {
   std::vector<double> all(static_cast<std::size_t>(communicator_.size()));
   communicator_.all_gather<double>(std::span<const double>(&mine, 1), all);
   return std::ranges::max(all);
@@ -266,7 +278,7 @@ double OverlapBench::slowest(double mine) {
 // How often something that takes `seconds` is done in a round: the same on all ranks.
 std::int64_t OverlapBench::repeats_of(double seconds) {
   return std::max<std::int64_t>(
-      1, static_cast<std::int64_t>(flags_.seconds / std::max(slowest(seconds), 1e-6)));
+      1, static_cast<std::int64_t>(flags_.seconds / std::max(largest(seconds), 1e-6)));
 }
 
 // Where the buckets lie in a step, for tools/scaling-model.
@@ -314,7 +326,7 @@ nlohmann::ordered_json OverlapBench::measure() {
     kind.repeats = repeats_of(time(kind));
   }
   for (std::int64_t round = 0; round < flags_.rounds; ++round)
-    for (Kind& kind : kinds) kind.rounds.push_back(slowest(time(kind)) * 1e3);
+    for (Kind& kind : kinds) kind.rounds.push_back(largest(time(kind)) * 1e3);
   nlohmann::ordered_json json = {{"model", flags_.model},
                                  {"batch", flags_.batch},
                                  {"ranks", communicator_.size()},
@@ -328,6 +340,8 @@ nlohmann::ordered_json OverlapBench::measure() {
                        {"low", kind.rounds.front()},
                        {"high", kind.rounds.back()}};
   }
+  json["peak_rss_bytes"] =
+      static_cast<std::int64_t>(largest(static_cast<double>(peak_resident_bytes())));
   json.update(plan());
   return json;
 }
