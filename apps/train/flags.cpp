@@ -89,9 +89,11 @@ void add_run_flags(CLI::App& app, TrainFlags& f) {
 }
 
 void add_rank_flags(CLI::App& app, TrainFlags& f) {
-  app.add_option("--ranks", f.ranks, "share every step among this many ranks; 0: those of mpirun");
+  app.add_option("--ranks", f.ranks,
+                 "share every step among this many ranks; 0: those of the launcher");
   app.add_option("--comm", f.comm,
-                 "threads, mpi (starts itself with mpirun), auto: mpi where it is installed");
+                 "threads, mpi (starts itself with mpirun), tcp (starts itself, or torchrun does); "
+                 "auto: what has started it, else mpi where it is installed, else threads");
   app.add_flag("--global-batch", f.global_batch,
                "--batch-size is that of all ranks together, not of each");
   app.add_option("--lr-scaling", f.lr_scaling, "none, or linear: --lr times the number of ranks");
@@ -210,8 +212,9 @@ void check(const TrainFlags& f) {
           "must be none or linear");
   require(f.overlap == "auto" || f.overlap == "on" || f.overlap == "off", "--overlap",
           "must be auto, on or off");
-  require(f.comm == "auto" || f.comm == "threads" || f.comm == "mpi", "--comm",
-          "must be auto, threads or mpi");
+  constexpr std::string_view kComms[] = {"auto", "threads", "mpi", "tcp"};
+  require(std::ranges::find(kComms, f.comm) != std::end(kComms), "--comm",
+          "must be auto, threads, mpi or tcp");
   for (const double s : f.std) require(s > 0.0, "--std", "must be above zero");
   require(f.mean.empty() == f.std.empty() && f.mean.size() == f.std.size(), "--mean and --std",
           "belong together, one value a channel each");

@@ -30,8 +30,8 @@ class RunListener : public TrainObserver {
 };
 
 // With several ranks of which each is a process, this is one of them; with ranks that are threads
-// all of them run here; else, where --ranks asks for processes, mpirun starts this program again,
-// with this command line, once for each.
+// all of them run here; else, where --ranks asks for processes, this program is started again, with
+// this command line, once for each: by mpirun, or by itself.
 // Returns the exit code: 0 finished, or stopped by SIGTERM with everything saved; 130 stopped by
 // Ctrl-C with everything saved. Throws Error.
 int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,

@@ -37,12 +37,21 @@ struct WatchAddress {
   std::int64_t port = 0, token = 0;
 };
 
+// A connection to another rank.
+struct RankConnection {
+  int rank = 0;
+  UniqueFd socket;
+};
+
 class RankWatch {
  public:
   // Rank 0: listens on a free port. Throws Error (io).
   RankWatch(int size, const WatchOptions& options);
   // Another rank.
   RankWatch(int rank, int size, const WatchOptions& options);
+  // Any rank, over connections that there are: rank 0's to all others, another's to rank 0. The
+  // watch begins; gather() and connect() are not called.
+  RankWatch(int rank, const WatchOptions& options, std::vector<RankConnection> connections);
   ~RankWatch();  // says farewell, unless there was a fault
   RankWatch(const RankWatch&) = delete;
   RankWatch& operator=(const RankWatch&) = delete;
@@ -88,6 +97,7 @@ class RankWatch {
     std::uint32_t waiting_ms = 0;
   };
 
+  void add_peer(int rank, UniqueFd socket);
   bool try_address(const std::string& host, const WatchAddress& address);
   void start();
   void run();
