@@ -206,7 +206,7 @@ class MpiRanksTest : public RanksTest {
 
 TEST_F(MpiRanksTest, CollectivesHoldTheirContract) {
   const std::string program =
-      std::string(std::filesystem::read_symlink("/proc/self/exe").parent_path()) + "/mpi_ranks";
+      std::string(std::filesystem::read_symlink("/proc/self/exe").parent_path()) + "/process_ranks";
   for (const char* count : {"1", "2", "3", "4"}) {
     const ProcessResult result = run_process(plus(mpirun(count), {program}));
     EXPECT_EQ(result.code, 0) << result.err;
