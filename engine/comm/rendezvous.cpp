@@ -202,7 +202,7 @@ Verdict Meeter::try_port(int port, const Hello& own, UniqueFd& socket) const {
   socket = comm::connect_to(place_.address, port, kConnectTime);
   Answer answer;
   if (!socket || !send_hello(socket.get(), own) ||
-      !receive_answer(socket.get(), answer, Clock::now() + kAnswerTime))
+      !receive_answer(socket.get(), answer, std::min(Clock::now() + kAnswerTime, end_)))
     return Verdict::missing;
   if (answer.verdict != Verdict::welcome && answer.verdict != Verdict::other_run)
     turned_away(answer, own);
