@@ -72,11 +72,13 @@ int bench(int argc, char** argv) {
   BenchFlags flags;
   declare(app, flags);
   parse_flags(app, argc, argv);
+  using Launcher = RankEnvironment::Launcher;
   const RankEnvironment place = rank_environment();
+  const bool tcp = flags.comm == "tcp";
   bool right = true;
-  if (place.launcher == RankEnvironment::Launcher::open_mpi && flags.comm != "tcp")
+  if (place.launcher == Launcher::open_mpi && !tcp)
     right = run(*make_mpi_communicator({}), flags);
-  else if (place.launcher != RankEnvironment::Launcher::none && place.size > 1)
+  else if (place.size > 1 || (tcp && place.launcher == Launcher::torchrun))
     right = run(*make_tcp_communicator(meeting_place(place), {}), flags);
   else if (flags.comm != "threads")
     return launch(flags, argc, argv);

@@ -253,13 +253,16 @@ int run_local_ranks(const std::vector<std::string>& program, int ranks,
   constexpr const char* kHost = "127.0.0.1";
   // Free now; where it is taken before rank 0 has it, rank 0 takes one behind it.
   const int port = comm::listen_at(kHost, 0, 1).port;
-  Variables variables = {{"WORLD_SIZE", std::to_string(ranks)},
-                         {"LOCAL_WORLD_SIZE", std::to_string(ranks)},
-                         {"MASTER_ADDR", kHost},
-                         {"MASTER_PORT", std::to_string(port)},
-                         {"TORCHELASTIC_RUN_ID", random_name()},
-                         {"TORCHELASTIC_RESTART_COUNT", ""},
-                         {"TORCHELASTIC_USE_AGENT_STORE", ""}};
+  const Variables variables = {
+      {"WORLD_SIZE", std::to_string(ranks)},
+      {"LOCAL_WORLD_SIZE", std::to_string(ranks)},
+      {"MASTER_ADDR", kHost},
+      {"MASTER_PORT", std::to_string(port)},
+      {"TORCHELASTIC_RUN_ID", random_name()},
+      {"TORCHELASTIC_RESTART_COUNT", ""},
+      {"TORCHELASTIC_USE_AGENT_STORE", ""},
+      {"OMPI_COMM_WORLD_RANK", ""},  // of an mpirun around, which goes first
+      {"OMPI_COMM_WORLD_SIZE", ""}};
   LocalRanks children(grace);
   for (int rank = 0; rank < ranks; ++rank) {
     Variables own = variables;

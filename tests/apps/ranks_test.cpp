@@ -307,11 +307,15 @@ TEST_F(TcpRanksTest, ARankThatIsKilledIsNamed) { expect_death_is_named("tcp", "R
 TEST_F(TcpRanksTest, ARankThatHangsIsNamed) { expect_hanging_is_named("tcp", "RANK="); }
 
 TEST_F(TcpRanksTest, TheBenchmarksSumsAreRight) {
-  const ProcessResult result =
-      run_process({bin_folder() + "/kiln-bench", "allreduce", "--comm", "tcp", "--ranks", "3",
-                   "--max-bytes", "65536", "--factor", "8", "--seconds", "0"});
-  EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_THAT(result.out, HasSubstr("3 ranks, TCP"));
+  const auto bench = [](const std::string& ranks) {
+    return run_process({bin_folder() + "/kiln-bench", "allreduce", "--comm", "tcp", "--ranks",
+                        ranks, "--max-bytes", "65536", "--factor", "8", "--seconds", "0"});
+  };
+  const ProcessResult three = bench("3"), one = bench("1");
+  EXPECT_EQ(three.code, 0) << three.err;
+  EXPECT_THAT(three.out, HasSubstr("3 ranks, TCP"));
+  EXPECT_EQ(one.code, 0) << one.err;
+  EXPECT_THAT(one.out, HasSubstr("1 rank"));
 }
 
 class MpiRanksTest : public ProcessRanksTest {

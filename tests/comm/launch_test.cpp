@@ -133,11 +133,13 @@ class LocalRanksTest : public TempFolderTest {
 TEST_F(LocalRanksTest, EachHasTorchrunsVariables) {
   const std::string script =
       "echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $MASTER_ADDR "
-      "$TORCHELASTIC_USE_AGENT_STORE >" +
+      "$TORCHELASTIC_USE_AGENT_STORE$OMPI_COMM_WORLD_SIZE >" +
       file("") + "$RANK";
-  ::setenv("TORCHELASTIC_USE_AGENT_STORE", "True", 1);  // of a launcher around
+  ::setenv("TORCHELASTIC_USE_AGENT_STORE", "True", 1);  // of launchers around
+  ::setenv("OMPI_COMM_WORLD_SIZE", "1", 1);
   EXPECT_EQ(run_shells(script, 3, never), 0);
   ::unsetenv("TORCHELASTIC_USE_AGENT_STORE");
+  ::unsetenv("OMPI_COMM_WORLD_SIZE");
   for (const char* rank : {"0", "1", "2"})
     EXPECT_EQ(read_text_file(file(rank), 100), std::string(rank) + "/3 " + rank + "/3 127.0.0.1\n");
 }

@@ -18,8 +18,9 @@ clean() {
   ip netns delete "$b" 2> /dev/null || true
 }
 trap clean EXIT
-ip netns add "$a" 2> /dev/null && ip netns add "$b" 2> /dev/null ||
-  skip "network namespaces cannot be made here"
+for name in "$a" "$b"; do
+  ip netns add "$name" 2> /dev/null || skip "network namespaces cannot be made here"
+done
 ip link add veth0 netns "$a" type veth peer name veth0 netns "$b" 2> /dev/null ||
   skip "no virtual Ethernet here"
 for host in "$a 10.99.7.1" "$b 10.99.7.2"; do

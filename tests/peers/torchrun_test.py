@@ -79,11 +79,21 @@ class Torchrun(unittest.TestCase):
         self.run_all(agent, agent)
         self.expect_the_bits_of_threads("agents", 2)
 
-    def test_a_rank_that_dies(self):
+    def dying(self, name, *words):
+        """Two ranks of which one dies, the first time that it is started."""
         kill = self.folder / "kill"
-        kill.write_text('#!/bin/sh\n[ "$RANK" = 1 ] && kill -9 $$\nexec "$@"\n', encoding="utf-8")
+        first = '[ "$RANK $TORCHELASTIC_RESTART_COUNT" = "1 0" ]'
+        kill.write_text(f'#!/bin/sh\n{first} && kill -9 $$\nexec "$@"\n', encoding="utf-8")
         kill.chmod(0o755)
-        command = torchrun("--standalone", "--nproc-per-node", "2") + [str(kill)] + self.train("dies")
+        return torchrun("--standalone", "--nproc-per-node", "2", *words) + [str(kill)] + self.train(
+            name, "--resume-if-present")
+
+    def test_ranks_that_are_started_again(self):
+        self.run_all(self.dying("again", "--max-restarts", "1"))
+        self.expect_the_bits_of_threads("again", 2)
+
+    def test_a_rank_that_dies(self):
+        command = self.dying("dies")
         done = subprocess.run(command, capture_output=True, text=True, timeout=240)
         self.assertNotEqual(done.returncode, 0)
         self.assertFalse((self.folder / "dies" / "model.json").exists())
