@@ -44,7 +44,7 @@ float largest_difference(const std::vector<float>& a, const std::vector<float>& 
 
 // Counts that are multiples of nothing, some below the number of ranks, some of many pieces.
 void expect_sums(Communicator& c, SumOrder order) {
-  for (const std::size_t count : {0u, 1u, 2u, 5u, 1000u, 2047u, 65537u, 1000003u}) {
+  for (const std::size_t count : {0u, 1u, 2u, 5u, 1000u, 2047u, 65537u, 300007u}) {
     const std::vector<float> expected = sum_by_rank(c.size(), count);
     std::vector<float> x = values_of(c.rank(), count), y = x;
     Reduction sum = c.start_all_reduce<float>(y);
@@ -66,11 +66,10 @@ void expect_overlap(Communicator& c) {
   std::mt19937 random(static_cast<unsigned>(c.rank()));
   std::vector<std::vector<double>> data(Communicator::kMostReductions - 4);  // and four between
   const double ranks = c.size() * (c.size() - 1) / 2.0;
-  for (int round = 0; round < 6; ++round) {
+  for (int round = 0; round < 2; ++round) {
     std::vector<Reduction> reductions;
     for (std::size_t i = 0; i < data.size(); ++i) {
-      data[i].assign(1 + 11 * i * i,
-                     static_cast<double>(c.rank() + round) + static_cast<double>(i));
+      data[i].assign(1 + 7 * i * i, static_cast<double>(c.rank() + round) + static_cast<double>(i));
       reductions.push_back(c.start_all_reduce<double>(data[i]));
       if (random() % 2 == 0) reductions[random() % reductions.size()].test();
       if (i % 16 != 7) continue;
@@ -90,7 +89,7 @@ void expect_overlap(Communicator& c) {
 }
 
 void expect_copies(Communicator& c) {
-  for (int root = 0; root < c.size(); ++root) {
+  for (const int root : {0, c.size() - 1}) {
     std::vector<std::int64_t> x(70001, c.rank());
     c.broadcast<std::int64_t>(x, root);
     EXPECT_THAT(x, testing::Each(root));
