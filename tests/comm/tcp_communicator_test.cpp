@@ -18,7 +18,6 @@ namespace {
 using namespace std::chrono_literals;
 using comm::Answer;
 using comm::Hello;
-using comm::HelloKind;
 using comm::Reading;
 using comm::Verdict;
 using testing::Each;
