@@ -9,6 +9,7 @@
 #include "apps/common/options.h"
 #include "engine/comm/launch.h"
 #include "engine/comm/mpi_communicator.h"
+#include "engine/comm/tcp_communicator.h"
 #include "engine/comm/thread_communicator.h"
 #include "engine/core/error.h"
 
@@ -26,8 +27,10 @@ void declare(CLI::App& app, BenchFlags& f) {
   app.require_subcommand(1);
   CLI::App* allreduce = app.add_subcommand("allreduce", "sums of buffers over several ranks");
   allreduce->add_option("--ranks", f.ranks, "how many")->check(CLI::Range(1, 1024));
-  allreduce->add_option("--comm", f.comm, "threads, or mpi (starts itself with mpirun)")
-      ->check(CLI::IsMember({"threads", "mpi"}));
+  allreduce
+      ->add_option("--comm", f.comm,
+                   "threads, mpi (starts itself with mpirun), tcp (starts itself)")
+      ->check(CLI::IsMember({"threads", "mpi", "tcp"}));
   allreduce->add_option("--min-bytes", f.options.least_bytes, "first size")
       ->check(CLI::Range(std::int64_t{4}, std::int64_t{1} << 36));
   allreduce->add_option("--max-bytes", f.options.most_bytes, "last size")
@@ -52,14 +55,16 @@ bool run(Communicator& communicator, const BenchFlags& flags) {
 }
 
 int launch(const BenchFlags& flags, int argc, char** argv) {
+  std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
+  program.insert(program.end(), argv + 1, argv + argc);
+  if (flags.comm == "tcp") return run_local_ranks(program, flags.ranks, [] { return false; });
   std::string why;
   if (!has_mpi(why) || find_mpirun().empty())
     throw Error(ErrorKind::unsupported, "--comm mpi",
                 "cannot be used: " + (why.empty() ? std::string("no mpirun in PATH") : why),
                 "install Open MPI (openmpi-bin), or use --comm threads");
-  std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
-  program.insert(program.end(), argv + 1, argv + argc);
-  return run_launcher(mpirun_command({.ranks = flags.ranks}, program), [] { return false; });
+  return run_launcher(mpirun_command({.ranks = flags.ranks}, program),
+                      [] { return LaunchWish::go_on; });
 }
 
 int bench(int argc, char** argv) {
@@ -67,10 +72,15 @@ int bench(int argc, char** argv) {
   BenchFlags flags;
   declare(app, flags);
   parse_flags(app, argc, argv);
+  using Launcher = RankEnvironment::Launcher;
+  const RankEnvironment place = rank_environment();
+  const bool tcp = flags.comm == "tcp";
   bool right = true;
-  if (rank_environment().launcher == RankEnvironment::Launcher::open_mpi)
+  if (place.launcher == Launcher::open_mpi && !tcp)
     right = run(*make_mpi_communicator({}), flags);
-  else if (flags.comm == "mpi")
+  else if (place.size > 1 || (tcp && place.launcher == Launcher::torchrun))
+    right = run(*make_tcp_communicator(meeting_place(place), {}), flags);
+  else if (flags.comm != "threads")
     return launch(flags, argc, argv);
   else
     run_thread_ranks({.size = flags.ranks}, [&](Communicator& communicator) {

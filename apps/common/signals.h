@@ -14,8 +14,9 @@ class SignalWatch {
  public:
   // Blocks both signals, and `another` where it is not 0, for this thread and every thread that it
   // starts from now on. A signal that the parent made us ignore (nohup, a shell's background job)
-  // stays ignored.
-  explicit SignalWatch(int another = 0) {
+  // stays ignored. `another` stays blocked for good: what mpirun hands on comes to every rank in
+  // its own time, also to one that has stopped with the others and is on its way out.
+  explicit SignalWatch(int another = 0) : another_(another) {
     ::sigemptyset(&set_);
     for (const int signal : {SIGINT, SIGTERM, another}) {
       if (signal == 0) continue;
@@ -25,7 +26,10 @@ class SignalWatch {
     }
     ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
   }
-  ~SignalWatch() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  ~SignalWatch() {
+    if (another_ != 0) ::sigaddset(&before_, another_);
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
   SignalWatch(const SignalWatch&) = delete;
   SignalWatch& operator=(const SignalWatch&) = delete;
 
@@ -43,6 +47,7 @@ class SignalWatch {
   }
 
  private:
+  const int another_;
   sigset_t set_{}, before_{};
   std::atomic<int> signal_ = 0;
 };

@@ -1,12 +1,15 @@
 // kiln-sagemaker-train, installed as `train`: a training job of SageMaker's container contract.
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
+#include <stdexcept>
 #include <string>
 
 #include "apps/common/app_main.h"
 #include "apps/common/environment.h"
 #include "apps/common/signals.h"
+#include "apps/sagemaker-train/hosts.h"
 #include "apps/sagemaker-train/narrator.h"
 #include "apps/sagemaker-train/outcome.h"
 #include "apps/sagemaker-train/plan.h"
@@ -30,6 +33,9 @@ Usage: train [train] [--NAME VALUE]...
 
 Environment:
   SAGEMAKER_BASE_DIR   takes the place of /opt/ml
+  KILN_HOST_TIMEOUT    seconds that the hosts of a job wait for each other before it starts (3600)
+  KILN_SSH_DIR         the pair of keys, id_ed25519 and .pub, by which they reach each other
+                       (/etc/kiln/ssh)
 
 The job's settings are shown at the start, unless its sagemaker_container_log_level is above 20.
 
@@ -92,6 +98,18 @@ bool is_launched() {
   return place.launcher != RankEnvironment::Launcher::none && place.size > 1;
 }
 
+// A rank that is lost is told with its host.
+int train_here(const Plan& plan, const std::vector<std::string>& command_line, SignalWatch& signals,
+               Narrator& narrator) {
+  try {
+    return run_training(plan.flags, command_line, signals, &narrator);
+  } catch (const Error& error) {
+    const std::string cause = with_host(error.what(), plan);
+    tell_leader(kCauseFile, cause);
+    throw std::runtime_error(cause);
+  }
+}
+
 int run(const ContainerPaths& paths, const std::vector<std::string>& command_line,
         const std::vector<std::string>& words, SignalWatch& signals) {
   const Job job = read_job(paths);
@@ -107,10 +125,17 @@ int run(const ContainerPaths& paths, const std::vector<std::string>& command_lin
   }
   for (const Path& folder : {paths.model(), paths.output_data()}) make_directories(folder);
   make_checkpoint_folder(plan, launched);
+  if (!launched && plan.hosts.size() > 1) {
+    const int code = run_host(plan, job.resources, paths, command_line, signals);
+    if (std::filesystem::exists(paths.output() / "success"))
+      print_line("Reporting training SUCCESS");
+    return code;
+  }
   const JobFiles files(paths, plan.flags.model, plan.script->story == Story::spot);
-  files.restore_metrics();
+  // Where all hosts' files meet, only the first one has files of this name.
+  if (rank_environment().rank == 0) files.restore_metrics();
   Narrator narrator(plan, stdout, &files);
-  const int code = run_training(plan.flags, command_line, signals, &narrator);
+  const int code = train_here(plan, command_line, signals, narrator);
   if (code == 0 && !launched) {
     write_success(paths);
     print_line("Reporting training SUCCESS");

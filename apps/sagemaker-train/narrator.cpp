@@ -36,6 +36,7 @@ void Narrator::print(const char* format, ...) {
 
 void Narrator::ready(const RunFacts& facts) {
   facts_ = facts;
+  tell_leader(kStartedFile, {});
   print("Device Type: %s", facts.device.c_str());
   print("###### Loading Cifar10 dataset");
   print("Model network loaded from get_model_network()");
@@ -143,6 +144,12 @@ void Narrator::saved(const Path& model_dir) {
   if (files_ != nullptr) files_->model_saved();
   print(story() == Story::spot ? "Finished Training" : "Training is finished");
   print("the model is saved at %s", (model_dir / kTorchModelFile).c_str());
+}
+
+void Narrator::lost(const Error& why) { tell_leader(kCauseFile, with_host(why.what(), plan_)); }
+
+void Narrator::stuck(const Error& why) {
+  if (files_ != nullptr) files_->failed(with_host(why.what(), plan_));
 }
 
 }  // namespace kiln::sagemaker

@@ -25,6 +25,8 @@ class Narrator final : public RunListener {
   void checkpoint_begins() override;
   void checkpoint_saved(const Path& path, const TrainPosition& position) override;
   void saved(const Path& model_dir) override;
+  void lost(const Error& why) override;
+  void stuck(const Error& why) override;
 
  private:
   void print(const char* format, ...) __attribute__((format(printf, 2, 3)));

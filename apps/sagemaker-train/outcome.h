@@ -18,6 +18,15 @@ void write_success(const ContainerPaths& paths);
 inline constexpr const char* kTorchModelFile = "model.pth";
 inline constexpr const char* kTorchCheckpointFile = "checkpoint.pth";
 
+// Of several hosts the leader and the ranks on it share a folder, which this variable names. What a
+// rank tells there is written at once: another rank's death leaves it less time than a disk may
+// take to sync the failure file.
+inline constexpr const char* kLeaderFolder = "KILN_LEADER_FOLDER";
+inline constexpr const char* kStartedFile = "started";  // all ranks have begun
+inline constexpr const char* kCauseFile = "cause";      // why a rank fails
+// Does nothing where there is no such folder.
+void tell_leader(const char* file, std::string_view text) noexcept;
+
 // The files of a job beside those of the run. Every function throws Error (io).
 class JobFiles {
  public:
@@ -28,6 +37,8 @@ class JobFiles {
   // A spot instance that is taken away loses /opt/ml/output; /opt/ml/checkpoints comes back. So the
   // metrics lie there too, no older than the checkpoint, and a restarted job begins with them.
   void restore_metrics() const;
+  // Writes the failure file.
+  void failed(std::string_view cause) const;
   void before_checkpoint() const;
   // PyTorch's files are as the workshop has them: names with "module." in front.
   void after_checkpoint(const Path& checkpoint, std::int64_t class_count) const;

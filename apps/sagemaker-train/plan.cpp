@@ -1,6 +1,7 @@
 #include "apps/sagemaker-train/plan.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "engine/core/error.h"
 #include "engine/data/dataset.h"
@@ -115,28 +116,65 @@ Path data_folder(const Job& job, const ContainerPaths& paths, const Script& scri
               "give the job a channel of that name with the pictures");
 }
 
-void ignore_other_channels(const Job& job, Plan& plan) {
-  for (const auto& [name, channel] : job.channels.items()) {
-    const bool used = plan.flags.data.ends_with("/" + name) || plan.script->story == Story::mnist;
-    if (!used)
-      plan.ignored.push_back("channel " + name + " is not read: the data set is " +
-                             plan.flags.data);
-  }
+bool is_read(const std::string& channel, const Plan& plan) {
+  return plan.flags.data.ends_with("/" + channel) || plan.script->story == Story::mnist;
 }
 
-// Several hosts that each train alone would look like a success.
-void check_hosts(const Job& job) {
-  if (job.resources.hosts.size() == 1) return;
-  throw Error(ErrorKind::unsupported, "resourceconfig.json: hosts",
-              "names " + std::to_string(job.resources.hosts.size()) +
-                  " hosts, and this program trains on one",
-              "start the job with one instance");
+void ignore_other_channels(const Job& job, Plan& plan) {
+  for (const auto& [name, channel] : job.channels.items())
+    if (!is_read(name, plan))
+      plan.ignored.push_back("channel " + name + " is not read: the data set is " +
+                             plan.flags.data);
+}
+
+// Every rank takes its part of every step's pictures, so it must have them all.
+void check_whole_on_every_host(const Job& job, const Plan& plan) {
+  for (const auto& [name, channel] : job.channels.items())
+    if (is_read(name, plan) && channel.value("S3DistributionType", Json()) == "ShardedByS3Key")
+      throw Error(ErrorKind::input, "inputdataconfig.json: " + name,
+                  "is ShardedByS3Key: each host has another part, and every one needs all pictures",
+                  "use the distribution FullyReplicated");
+}
+
+// Shares the ranks among the hosts.
+void plan_hosts(const Job& job, Plan& plan) {
+  plan.hosts = job.resources.hosts;
+  const auto count = static_cast<std::int64_t>(plan.hosts.size());
+  if (count == 1) return;
+  if (plan.flags.ranks == 0) plan.flags.ranks = count;
+  plan.ranks_per_host = plan.flags.ranks / count;
+  if (plan.flags.ranks % count != 0)
+    throw Error(ErrorKind::input, "ranks " + std::to_string(plan.flags.ranks),
+                "cannot be shared equally by " + std::to_string(count) + " hosts",
+                "give a multiple of them, or sagemaker_mpi_num_of_processes_per_host");
+  if (plan.flags.comm == "threads")
+    throw Error(ErrorKind::input, "comm threads", "does not reach other hosts", "use auto or mpi");
+  check_whole_on_every_host(job, plan);
+  std::string list;
+  for (const std::string& host : plan.hosts)
+    list += (list.empty() ? "" : ",") + host + ":" + std::to_string(plan.ranks_per_host);
+  plan.flags.hosts = list;
+}
+
+// The words for how many processes there are: those of all hosts together.
+void add_processes(const Job& job, const Plan& plan, std::vector<std::string>& words) {
+  const Json processes = job.framework.value("sagemaker_mpi_num_of_processes_per_host", Json());
+  if (!processes.is_number_integer() || plan.hyperparameters.contains("ranks")) return;
+  if (job.resources.hosts.size() == 1) return words.push_back("--ranks=" + processes.dump());
+  constexpr std::int64_t kMost = 1024;
+  const auto each = processes.is_number_unsigned() && processes.get<std::uint64_t>() > kMost
+                        ? kMost + 1
+                        : processes.get<std::int64_t>();
+  if (each < 1 || each > kMost)
+    throw Error(ErrorKind::input, "sagemaker_mpi_num_of_processes_per_host",
+                "is " + processes.dump() + ", which is not 1 to " + std::to_string(kMost));
+  words.push_back("--ranks=" +
+                  std::to_string(each * static_cast<std::int64_t>(job.resources.hosts.size())));
 }
 
 }  // namespace
 
 Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<std::string>& words) {
-  check_hosts(job);
   Plan plan;
   plan.script =
       &find_script(job.framework_text("sagemaker_program"), job.channels.contains("testing"));
@@ -160,13 +198,24 @@ Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<st
   if (job.framework.value("sagemaker_distributed_dataparallel_enabled", Json()) == Json(true))
     plan.ignored.push_back(
         "sagemaker_distributed_dataparallel_enabled starts no processes here: their number is that "
-        "of sagemaker_mpi_num_of_processes_per_host, or one");
-  const Json processes = job.framework.value("sagemaker_mpi_num_of_processes_per_host", Json());
-  if (processes.is_number_integer() && !plan.hyperparameters.contains("ranks"))
-    train_words.push_back("--ranks=" + processes.dump());
+        "of sagemaker_mpi_num_of_processes_per_host, or one, on each host");
+  add_processes(job, plan, train_words);
   plan.flags = parse_train_flags(defaults, train_words);
+  plan_hosts(job, plan);
   ignore_other_channels(job, plan);
   return plan;
+}
+
+std::string with_host(std::string cause, const Plan& plan) {
+  constexpr std::string_view kBefore = "rank ";
+  if (plan.hosts.size() < 2 || !cause.starts_with(kBefore)) return cause;
+  std::size_t rank = 0;
+  const char* begin = cause.data() + kBefore.size();
+  const auto [end, fault] = std::from_chars(begin, cause.data() + cause.size(), rank);
+  const std::size_t host = rank / static_cast<std::size_t>(plan.ranks_per_host);
+  if (fault != std::errc() || *end != ':' || host >= plan.hosts.size()) return cause;
+  return cause.insert(static_cast<std::size_t>(end - cause.data()),
+                      " (host " + plan.hosts[host] + ")");
 }
 
 }  // namespace kiln::sagemaker

@@ -14,10 +14,17 @@ struct Plan {
   TrainFlags flags;
   Json hyperparameters;              // the job's, with those of the command line over them
   std::vector<std::string> ignored;  // one line for each that changes nothing here, and why
+  // More than one: flags.hosts names them too, with their ranks; the first one leads (hosts.h).
+  std::vector<std::string> hosts;
+  std::int64_t ranks_per_host = 1;
 };
 
 // `words`: the command line behind `train`, as "--epochs 2"; it wins over the job's files. Throws
 // Error (input or usage) naming what is wrong.
 Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<std::string>& words);
+
+// `cause` with the host beside a rank that it begins with: "rank 3 (host algo-2): has died". The
+// same where there is one host.
+std::string with_host(std::string cause, const Plan& plan);
 
 }  // namespace kiln::sagemaker

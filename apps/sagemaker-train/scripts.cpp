@@ -32,8 +32,7 @@ constexpr std::array<Script, 6> kScripts = {{
                "test picture is counted once"},
     {.program = "cifar10.py",
      .story = Story::classic,
-     .mended = "cifar10.py let every host train alone; here several hosts train one model or the "
-               "job is refused"},
+     .mended = "cifar10.py let every host train alone; here all hosts train one model"},
     {.program = kMnist,
      .story = Story::mnist,
      .mended = "mnist's train.py read --learning-rate and did not use it; here it is the rate of "

@@ -31,6 +31,8 @@ void add_network_flags(CLI::App& app, TrainFlags& f) {
                  "directory");
   app.add_option("--epochs", f.epochs, "passes over the training set");
   app.add_option("--batch-size", f.batch_size, "pictures in a step");
+  app.add_option("--accumulate", f.accumulate,
+                 "micro-batches of --batch-size pictures whose gradients make one step");
   app.add_option("--seed", f.seed, "of weights, order, augmentation and dropout");
 }
 
@@ -89,14 +91,19 @@ void add_run_flags(CLI::App& app, TrainFlags& f) {
 }
 
 void add_rank_flags(CLI::App& app, TrainFlags& f) {
-  app.add_option("--ranks", f.ranks, "share every step among this many ranks; 0: those of mpirun");
+  app.add_option("--ranks", f.ranks,
+                 "share every step among this many ranks; 0: those of the launcher");
   app.add_option("--comm", f.comm,
-                 "threads, mpi (starts itself with mpirun), auto: mpi where it is installed");
+                 "threads, mpi (starts itself with mpirun), tcp (starts itself, or torchrun does); "
+                 "auto: what has started it, else mpi where it is installed, else threads");
   app.add_flag("--global-batch", f.global_batch,
                "--batch-size is that of all ranks together, not of each");
   app.add_option("--lr-scaling", f.lr_scaling, "none, or linear: --lr times the number of ranks");
   app.add_option("--overlap", f.overlap,
                  "add gradients up while backward goes on: on, off (behind it), auto");
+  app.add_flag("--sync-bn", f.sync_bn,
+               "batch normalisation by the pictures of all ranks, not of each by itself");
+  app.add_option("--wire", f.wire, "what gradients travel as: fp32, or bf16, half the bytes");
   app.add_option("--rank-timeout", f.rank_timeout,
                  "seconds that a rank is waited for before it counts as lost");
   app.add_flag("--log-ranks", f.log_ranks, "log of every rank, each line with its [rank]");
@@ -190,6 +197,9 @@ void check(const TrainFlags& f) {
           "is missing: name a data set, or draw one with kiln data synth DIR");
   require(f.epochs >= 1 && f.epochs <= 1000000, "--epochs", "must be 1 to 1000000");
   require(f.batch_size >= 1 && f.batch_size <= 1 << 20, "--batch-size", "must be 1 to 1048576");
+  require(f.accumulate >= 1 && f.accumulate <= 1 << 16, "--accumulate", "must be 1 to 65536");
+  require(f.batch_size * f.accumulate <= 1 << 24, "--accumulate",
+          "times --batch-size must be 16777216 or less");
   require(f.lr >= 0.0 && f.lr <= 1e6, "--lr", "must be 0 to 1e6");
   require(f.step_epochs >= 1, "--step-epochs", "must be 1 or more");
   require(f.warmup_epochs >= 0.0 && f.warmup_epochs <= 1e6, "--warmup-epochs", "must be 0 to 1e6");
@@ -210,8 +220,12 @@ void check(const TrainFlags& f) {
           "must be none or linear");
   require(f.overlap == "auto" || f.overlap == "on" || f.overlap == "off", "--overlap",
           "must be auto, on or off");
-  require(f.comm == "auto" || f.comm == "threads" || f.comm == "mpi", "--comm",
-          "must be auto, threads or mpi");
+  require(f.wire == "fp32" || f.wire == "bf16", "--wire", "must be fp32 or bf16");
+  require(f.wire == "fp32" || f.overlap != "on", "--overlap on",
+          "is not there with --wire bf16, which sends behind backward");
+  constexpr std::string_view kComms[] = {"auto", "threads", "mpi", "tcp"};
+  require(std::ranges::find(kComms, f.comm) != std::end(kComms), "--comm",
+          "must be auto, threads, mpi or tcp");
   for (const double s : f.std) require(s > 0.0, "--std", "must be above zero");
   require(f.mean.empty() == f.std.empty() && f.mean.size() == f.std.size(), "--mean and --std",
           "belong together, one value a channel each");
@@ -314,6 +328,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"model-dir", quoted(f.model_dir)},
       {"epochs", whole(f.epochs)},
       {"batch-size", whole(f.batch_size)},
+      {"accumulate", whole(f.accumulate)},
       {"seed", large(f.seed)},
       {"optimizer", quoted(f.optimizer)},
       {"lr", number(f.lr)},
@@ -351,6 +366,8 @@ KeyValues resolved(const TrainFlags& f) {
       {"global-batch", truth(f.global_batch)},
       {"lr-scaling", quoted(f.lr_scaling)},
       {"overlap", quoted(f.overlap)},
+      {"sync-bn", truth(f.sync_bn)},
+      {"wire", quoted(f.wire)},
       {"rank-timeout", whole(f.rank_timeout)},
       {"log-ranks", truth(f.log_ranks)},
   };

@@ -16,7 +16,7 @@ namespace kiln {
 struct TrainFlags {
   std::string model = "lenet", data, model_dir = "kiln-model";
   std::string output_dir;  // of what is no part of the model; empty: the model directory
-  std::int64_t epochs = 10, batch_size = 64;
+  std::int64_t epochs = 10, batch_size = 64, accumulate = 1;
   double lr = 0.001;
   std::string optimizer = "sgd";
   double momentum = 0.9, dampening = 0.0, weight_decay = 0.0;
@@ -42,8 +42,8 @@ struct TrainFlags {
   bool no_report = false, no_tensorboard = false;
   std::int64_t ranks = 0;  // 0: those that a launcher has started, else one
   std::string comm = "auto", hosts, interface, remote_shell;
-  bool global_batch = false, log_ranks = false;
-  std::string lr_scaling = "none", overlap = "auto";
+  bool global_batch = false, log_ranks = false, sync_bn = false;
+  std::string lr_scaling = "none", overlap = "auto", wire = "fp32";
   std::int64_t rank_timeout = 60;
 };
 

@@ -14,6 +14,7 @@
 #include "engine/comm/agreement.h"
 #include "engine/comm/launch.h"
 #include "engine/comm/mpi_communicator.h"
+#include "engine/comm/tcp_communicator.h"
 #include "engine/comm/thread_communicator.h"
 #include "engine/core/error.h"
 #include "engine/infer/golden.h"
@@ -347,38 +348,73 @@ int run_threads(const TrainFlags& flags, SignalWatch& signals, int ranks, RunLis
 }
 
 // A rank that is in a call of MPI which does not come back can only be ended.
-void leave_at_once(int rank, const Error& error) {
+void leave_at_once(int rank, const Error& error, RunListener* listener) {
   std::fprintf(stderr, "[%d] kiln train: %s\n", rank, error.what());
   std::fflush(stderr);
+  try {
+    if (listener != nullptr) listener->stuck(error);
+  } catch (const std::exception&) {
+    // The line above has said what there is to say.
+  }
   ::_exit(error.exit_code());
+}
+
+// This program with this command line, as ranks run it.
+std::vector<std::string> own_program(const std::vector<std::string>& command_line) {
+  std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
+  program.insert(program.end(), command_line.begin() + 1, command_line.end());
+  return program;
+}
+
+// Whether this process, one of several that a launcher has started, reaches the others over TCP.
+bool meets_over_tcp(const TrainFlags& flags, const RankEnvironment& place) {
+  const bool by_mpirun = place.launcher == RankEnvironment::Launcher::open_mpi;
+  const bool tcp = flags.comm == "tcp" || (flags.comm == "auto" && !by_mpirun);
+  if (!tcp && !by_mpirun)
+    throw Error(ErrorKind::usage, "--comm " + flags.comm,
+                "does not fit WORLD_SIZE " + std::to_string(place.size) + ", which torchrun sets",
+                "use --comm tcp, or unset RANK and WORLD_SIZE");
+  return tcp;
 }
 
 int run_process(const TrainFlags& flags, SignalWatch& signals, const RankEnvironment& place,
                 RunListener* listener) {
-  const auto communicator = make_mpi_communicator(
-      {.deadline = std::chrono::seconds(flags.rank_timeout),
-       .on_stuck = [rank = place.rank](const Error& error) { leave_at_once(rank, error); }});
+  const WatchOptions options{.deadline = std::chrono::seconds(flags.rank_timeout),
+                             .on_fault =
+                                 [listener](const Error& error) {
+                                   if (listener != nullptr) listener->lost(error);
+                                 },
+                             .on_stuck =
+                                 [rank = place.rank, listener](const Error& error) {
+                                   leave_at_once(rank, error, listener);
+                                 }};
+  const auto communicator = meets_over_tcp(flags, place)
+                                ? make_tcp_communicator(meeting_place(place), options)
+                                : make_mpi_communicator(options);
   return run_rank(flags, signals, {*communicator, place.local_size, nullptr, listener});
 }
 
-// Ranks see a terminal of mpirun's own, also where there is none.
-int launch(const TrainFlags& flags, const std::vector<std::string>& command_line,
-           SignalWatch& signals) {
-  std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
-  program.insert(program.end(), command_line.begin() + 1, command_line.end());
-  const LaunchOptions options{.ranks = static_cast<int>(flags.ranks),
-                              .hosts = parse_hosts(flags.hosts),
-                              .interface = flags.interface,
-                              .remote_shell = flags.remote_shell,
-                              .variables = ::isatty(STDOUT_FILENO) != 0
-                                               ? std::vector<std::string>{}
-                                               : std::vector<std::string>{"TERM=dumb"}};
-  const int code =
-      run_launcher(mpirun_command(options, program), [&] { return signals.pending() != 0; });
+int exit_code(int code, SignalWatch& signals) {
   return code == 0 && signals.pending() == SIGINT ? 130 : code;
 }
 
-// Whether ranks are processes. Throws where processes are asked for and cannot be.
+int launch_here(const TrainFlags& flags, const std::vector<std::string>& command_line,
+                SignalWatch& signals) {
+  if (!flags.hosts.empty())
+    throw Error(ErrorKind::usage, "--hosts", "does not go with --comm tcp",
+                "use --comm mpi, or start the ranks with torchrun");
+  return exit_code(run_local_ranks(own_program(command_line), static_cast<int>(flags.ranks),
+                                   [&] { return signals.pending() != 0; }),
+                   signals);
+}
+
+int launch_mpirun(const TrainFlags& flags, const std::vector<std::string>& command_line,
+                  SignalWatch& signals) {
+  const auto wish = [&] { return signals.pending() != 0 ? LaunchWish::stop : LaunchWish::go_on; };
+  return exit_code(launch_ranks(flags, command_line, {.wish = wish}), signals);
+}
+
+// Whether ranks are processes of Open MPI. Throws where they are asked for and cannot be.
 bool wants_processes(const TrainFlags& flags, Log& log) {
   if (flags.comm == "threads") return false;
   std::string why;
@@ -394,6 +430,19 @@ bool wants_processes(const TrainFlags& flags, Log& log) {
 
 }  // namespace
 
+// Ranks see a terminal of mpirun's own, also where there is none.
+int launch_ranks(const TrainFlags& flags, const std::vector<std::string>& command_line,
+                 RankLaunch launch) {
+  if (::isatty(STDOUT_FILENO) == 0) launch.variables.emplace_back("TERM=dumb");
+  const LaunchOptions options{.ranks = static_cast<int>(flags.ranks),
+                              .hosts = parse_hosts(flags.hosts),
+                              .interface = flags.interface,
+                              .remote_shell = flags.remote_shell,
+                              .variables = std::move(launch.variables),
+                              .more = std::move(launch.more)};
+  return run_launcher(mpirun_command(options, own_program(command_line)), launch.wish);
+}
+
 int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,
                  SignalWatch& signals, RunListener* listener) {
   const RankEnvironment place = rank_environment();
@@ -401,14 +450,11 @@ int run_training(const TrainFlags& flags, const std::vector<std::string>& comman
   if (launched && flags.ranks > 0 && flags.ranks != place.size)
     throw Error(ErrorKind::usage, "--ranks " + std::to_string(flags.ranks),
                 "is not what the launcher has started: " + std::to_string(place.size));
-  if (launched && place.launcher == RankEnvironment::Launcher::torchrun)
-    throw Error(ErrorKind::unsupported, "WORLD_SIZE " + std::to_string(place.size),
-                "is of a launcher whose processes cannot reach each other yet",
-                "start kiln with mpirun or --ranks, or unset RANK and WORLD_SIZE");
   if (launched) return run_process(flags, signals, place, listener);
   Log log(stderr, log_level(flags.common));
   if (flags.ranks > 1) {
-    if (wants_processes(flags, log)) return launch(flags, command_line, signals);
+    if (flags.comm == "tcp") return launch_here(flags, command_line, signals);
+    if (wants_processes(flags, log)) return launch_mpirun(flags, command_line, signals);
     return run_threads(flags, signals, static_cast<int>(flags.ranks), listener);
   }
   const auto alone = make_single_communicator();

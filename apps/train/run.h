@@ -1,11 +1,14 @@
 // One training run, from resolved flags to the files of the model directory.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "apps/common/signals.h"
 #include "apps/train/flags.h"
+#include "engine/comm/launch.h"
+#include "engine/core/error.h"
 #include "engine/train/trainer.h"
 
 namespace kiln {
@@ -27,14 +30,29 @@ class RunListener : public TrainObserver {
  public:
   virtual void ready(const RunFacts&) {}
   virtual void saved(const Path& /*model_dir*/) {}
+  // Of any rank that is a process, called by another thread than the others: another rank is lost,
+  // and mpirun ends this one within a second; and, behind that, this one is in a call that does not
+  // come back, and ends now.
+  virtual void lost(const Error& /*why*/) {}
+  virtual void stuck(const Error& /*why*/) {}
 };
 
 // With several ranks of which each is a process, this is one of them; with ranks that are threads
-// all of them run here; else, where --ranks asks for processes, mpirun starts this program again,
-// with this command line, once for each.
+// all of them run here; else, where --ranks asks for processes, this program is started again, with
+// this command line, once for each: by mpirun, or by itself.
 // Returns the exit code: 0 finished, or stopped by SIGTERM with everything saved; 130 stopped by
 // Ctrl-C with everything saved. Throws Error.
 int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,
                  SignalWatch& signals, RunListener* listener = nullptr);
+
+// mpirun starts this program again, with this command line, once for each of flags.ranks on
+// flags.hosts; `variables` and `more` are those of LaunchOptions, `wish` is run_launcher()'s.
+// Returns mpirun's exit code. Throws Error.
+struct RankLaunch {
+  std::vector<std::string> variables, more;
+  std::function<LaunchWish()> wish;
+};
+int launch_ranks(const TrainFlags& flags, const std::vector<std::string>& command_line,
+                 RankLaunch launch);
 
 }  // namespace kiln

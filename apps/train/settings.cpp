@@ -113,9 +113,12 @@ TrainOptions train_options(const TrainFlags& f, const Normalisation& normalisati
   return {.epoch_count = f.epochs,
           .batch_size = f.batch_size,
           .global_batch = f.global_batch,
-          .buckets = {.overlap = f.overlap == "on"    ? Overlap::on
-                                 : f.overlap == "off" ? Overlap::off
-                                                      : Overlap::automatic},
+          .accumulate = f.accumulate,
+          .reducer = {.buckets = {.overlap = f.overlap == "on"    ? Overlap::on
+                                             : f.overlap == "off" ? Overlap::off
+                                                                  : Overlap::automatic},
+                      .wire = f.wire == "bf16" ? Wire::bf16 : Wire::fp32},
+          .sync_batch_norm = f.sync_bn,
           .seed = f.seed,
           .optimizer = optimizer_of(f),
           .schedule = {.kind = parse_schedule(f.schedule),
@@ -165,6 +168,8 @@ TrainSettings shared_settings(const TrainFlags& f, const ModelSpec& spec, const 
                     hex(crc_of({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}))},
       {"data", fingerprint(train)},
       {"batch-size", std::to_string(f.batch_size)},
+      {"accumulate", std::to_string(f.accumulate)},
+      {"sync-bn", f.sync_bn ? "true" : "false"},
       {"seed", std::to_string(f.seed)},
       {"optimizer", f.optimizer},
       {"crop-padding", std::to_string(f.crop_padding)},

@@ -9,8 +9,9 @@
 namespace kiln {
 namespace {
 
-// Where the buckets begin, from the back to the front: a bucket takes parameters until it has the
-// wanted size and is no smaller than the last one.
+// Where the buckets begin, from the back to the front: a bucket takes layers until it has the
+// wanted size and is no smaller than the last one. A layer is not cut: all of it is written
+// together, and a bucket that held its first parameter would wait for it.
 std::vector<std::int64_t> cuts_from_behind(std::span<const GradientPiece> pieces,
                                            std::int64_t element_count,
                                            const BucketOptions& options) {
@@ -19,6 +20,9 @@ std::vector<std::int64_t> cuts_from_behind(std::span<const GradientPiece> pieces
   std::vector<std::int64_t> cuts;
   std::int64_t end = element_count, last = 0;
   for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
+    if (const auto before = std::next(piece);
+        before != pieces.rend() && before->layer == piece->layer)
+      continue;
     const std::int64_t size = end - piece->first;
     const bool is_last = cuts.empty();
     if (size < (is_last ? std::min(options.last_elements, wanted) : std::max(wanted, last)))

@@ -19,7 +19,7 @@ struct GradientPiece {
 // communicator.
 enum class Overlap { automatic, on, off };
 
-// A piece of the flat buffer, whole parameters only.
+// A piece of the flat buffer, whole layers only.
 struct Bucket {
   std::int64_t first = 0, end = 0;
   int layer_count = 0;  // layers that must have written their gradients before it is reduced
@@ -30,7 +30,7 @@ struct Bucket {
 struct BucketOptions {
   std::int64_t most_buckets = 8;
   std::int64_t least_elements = std::int64_t{1} << 18;  // of all but the last; 1 MiB of floats
-  std::int64_t last_elements = std::int64_t{1} << 16;   // the last one is no smaller, if it can be
+  std::int64_t last_elements = std::int64_t{1} << 11;   // the last one is no smaller, if it can be
   Overlap overlap = Overlap::automatic;
 };
 

@@ -83,8 +83,7 @@ class Communicator {
   virtual std::string description() const = 0;
 
   // Whether reductions should be started while the ranks still compute. Not where they share
-  // memory through MPI: nothing is hidden there, and a started sum takes longer than a blocking
-  // one.
+  // memory through MPI: nothing is hidden there, both cores compute.
   virtual bool overlap_pays() const { return true; }
 
   // Sum over the ranks, in place. float, double or std::int64_t.
@@ -112,6 +111,12 @@ class Communicator {
   void all_gather(std::span<const T> mine, std::span<T> all) {
     do_all_gather(comm::elements(mine), all.data());
   }
+  // theirs[r * n + i] = what rank r has as mine[rank() * n + i], where each rank has n elements for
+  // each. `mine` and `theirs` hold size() * n elements and do not overlap.
+  template <class T>
+  void all_to_all(std::span<const T> mine, std::span<T> theirs) {
+    do_all_to_all(comm::elements(mine), theirs.data());
+  }
   // Comes back when all ranks have called it.
   virtual void barrier() = 0;
 
@@ -127,6 +132,7 @@ class Communicator {
   virtual void do_wait(int slot) = 0;
   virtual void do_broadcast(const comm::Elements& values, int root) = 0;
   virtual void do_all_gather(const comm::Elements& mine, void* all) = 0;
+  virtual void do_all_to_all(const comm::Elements& mine, void* theirs) = 0;
 
  private:
   int rank_, size_;

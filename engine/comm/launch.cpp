@@ -1,5 +1,6 @@
 #include "engine/comm/launch.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -10,11 +11,13 @@
 #include <fcntl.h>
 #include <numeric>
 #include <optional>
+#include <random>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
+#include "engine/comm/sockets.h"
 #include "engine/core/error.h"
 #include "engine/core/thread_pool.h"
 
@@ -66,7 +69,9 @@ RankEnvironment rank_environment() {
             .local_rank = number_of(names.local_rank, kMostRanks).value_or(0),
             .local_size = number_of(names.local_size, kMostRanks).value_or(1),
             .address = text_of("MASTER_ADDR"),
-            .port = number_of("MASTER_PORT", 65535).value_or(0)};
+            .port = number_of("MASTER_PORT", 65535).value_or(0),
+            .launcher_holds_port = text_of("TORCHELASTIC_USE_AGENT_STORE") == "True",
+            .run = text_of("TORCHELASTIC_RUN_ID") + " " + text_of("TORCHELASTIC_RESTART_COUNT")};
   }
   return {};
 }
@@ -118,7 +123,8 @@ std::vector<std::string> mpirun_command(const LaunchOptions& o,
     std::string list;
     for (const LaunchHost& h : o.hosts)
       list += (list.empty() ? "" : ",") + h.name + ":" + std::to_string(h.slots);
-    add({"--host", list});
+    // Ranks in the order of the hosts: the first host's, then the next one's.
+    add({"--host", list, "--map-by", "slot"});
   }
   if (!o.remote_shell.empty()) add({"--mca", "plm_rsh_agent", o.remote_shell});
   if (!o.interface.empty())
@@ -129,11 +135,13 @@ std::vector<std::string> mpirun_command(const LaunchOptions& o,
   return words;
 }
 
-std::string find_mpirun() {
+std::string find_mpirun() { return find_program("mpirun"); }
+
+std::string find_program(std::string_view name) {
   const std::string path = text_of("PATH");
   for (std::size_t at = 0; at <= path.size();) {
     const std::size_t end = std::min(path.find(':', at), path.size());
-    std::string file = path.substr(at, end - at) + "/mpirun";
+    std::string file = path.substr(at, end - at) + "/" + std::string(name);
     if (end > at && ::access(file.c_str(), X_OK) == 0) return file;
     at = end + 1;
   }
@@ -142,8 +150,11 @@ std::string find_mpirun() {
 
 namespace {
 
-// In a process group of its own, so that Ctrl-C reaches this process alone, and ended with it.
-[[noreturn]] void become(std::vector<std::string> words) {
+using Variables = std::vector<std::pair<std::string, std::string>>;
+
+// In a process group of its own, so that Ctrl-C reaches this process alone, and ended with it. An
+// empty value takes a variable away.
+[[noreturn]] void become(std::vector<std::string> words, const Variables& variables) {
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -151,6 +162,11 @@ namespace {
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (const int nothing = ::open("/dev/null", O_RDONLY); nothing >= 0)
     ::dup2(nothing, STDIN_FILENO);
+  for (const auto& [name, value] : variables)
+    if (value.empty())
+      ::unsetenv(name.c_str());
+    else
+      ::setenv(name.c_str(), value.c_str(), 1);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -159,24 +175,114 @@ namespace {
   ::_exit(127);
 }
 
-}  // namespace
-
-int run_launcher(const std::vector<std::string>& command,
-                 const std::function<bool()>& stop_requested) {
+pid_t start(const std::vector<std::string>& command, const Variables& variables) {
   const pid_t child = ::fork();
   if (child < 0)
     throw Error(ErrorKind::io, command.at(0), "cannot be started: " + errno_text(errno));
-  if (child == 0) become(command);
+  if (child == 0) become(command, variables);
+  return child;
+}
+
+int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
+constexpr auto kLook = std::chrono::milliseconds(20);  // at children, between two waits
+
+// The ranks that are processes of this one; what is left of them ends with this object.
+class LocalRanks {
+ public:
+  explicit LocalRanks(std::chrono::milliseconds grace) : grace_(grace) {}
+  ~LocalRanks() {
+    send(SIGKILL);
+    for (const pid_t child : children_)
+      if (child > 0) ::waitpid(child, nullptr, 0);
+  }
+  LocalRanks(const LocalRanks&) = delete;
+  LocalRanks& operator=(const LocalRanks&) = delete;
+
+  void add(pid_t child) { children_.push_back(child); }
+  bool any() const {
+    return std::ranges::any_of(children_, [](pid_t child) { return child > 0; });
+  }
+  void send(int signal) const {
+    for (const pid_t child : children_)
+      if (child > 0) ::kill(child, signal);
+  }
+  void look();
+  int code() const { return code_; }
+
+ private:
+  const std::chrono::milliseconds grace_;
+  std::vector<pid_t> children_;  // by rank; 0: has ended
+  int code_ = 0;
+  std::chrono::steady_clock::time_point failed_;
+};
+
+void LocalRanks::look() {
+  int status = 0;
+  for (pid_t& child : children_) {
+    if (child <= 0 || ::waitpid(child, &status, WNOHANG) != child) continue;
+    child = 0;
+    if (code_ != 0 || code_of(status) == 0) continue;
+    code_ = code_of(status);
+    failed_ = std::chrono::steady_clock::now();
+  }
+  if (code_ != 0 && std::chrono::steady_clock::now() - failed_ > grace_) send(SIGKILL);
+}
+
+std::string random_name() {
+  std::random_device random;
+  return "kiln-" + std::to_string((std::uint64_t{random()} << 32) | random());
+}
+
+}  // namespace
+
+int start_program(const std::vector<std::string>& words) { return start(words, {}); }
+
+int run_launcher(const std::vector<std::string>& command, const std::function<LaunchWish()>& wish) {
+  const pid_t child = start_program(command);
   bool told = false;
   int status = 0;
   while (::waitpid(child, &status, WNOHANG) == 0) {
-    if (!told && stop_requested()) {
+    const LaunchWish wanted = wish();
+    if (wanted == LaunchWish::kill) ::kill(child, SIGKILL);
+    if (wanted == LaunchWish::stop && !told) {
       told = true;
       ::kill(child, SIGUSR1);
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(kLook);
   }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return code_of(status);
+}
+
+int run_local_ranks(const std::vector<std::string>& program, int ranks,
+                    const std::function<bool()>& stop_requested, std::chrono::milliseconds grace) {
+  constexpr const char* kHost = "127.0.0.1";
+  // Free now; where it is taken before rank 0 has it, rank 0 takes one behind it.
+  const int port = comm::listen_at(kHost, 0, 1).port;
+  const Variables variables = {
+      {"WORLD_SIZE", std::to_string(ranks)},
+      {"LOCAL_WORLD_SIZE", std::to_string(ranks)},
+      {"MASTER_ADDR", kHost},
+      {"MASTER_PORT", std::to_string(port)},
+      {"TORCHELASTIC_RUN_ID", random_name()},
+      {"TORCHELASTIC_RESTART_COUNT", ""},
+      {"TORCHELASTIC_USE_AGENT_STORE", ""},
+      {"OMPI_COMM_WORLD_RANK", ""},  // of an mpirun around, which goes first
+      {"OMPI_COMM_WORLD_SIZE", ""}};
+  LocalRanks children(grace);
+  for (int rank = 0; rank < ranks; ++rank) {
+    Variables own = variables;
+    for (const char* name : {"RANK", "LOCAL_RANK"}) own.emplace_back(name, std::to_string(rank));
+    children.add(start(program, own));
+  }
+  for (bool told = false; children.any(); std::this_thread::sleep_for(kLook)) {
+    if (!told && stop_requested()) {
+      told = true;
+      children.send(SIGUSR1);
+    }
+    children.look();
+  }
+  return children.code();
 }
 
 }  // namespace kiln

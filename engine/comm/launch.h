@@ -1,7 +1,8 @@
-// How the ranks of a run come to be: what a launcher says in the environment, and the command line
-// that starts them with Open MPI's launcher, on one host or several.
+// How the ranks of a run come to be: what a launcher says in the environment, the command line that
+// starts them with Open MPI's launcher, on one host or several, and a launcher for this machine.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -17,11 +18,14 @@ struct RankEnvironment {
   int local_rank = 0, local_size = 1;  // among the ranks of this host
   std::string address;                 // torchrun's MASTER_ADDR and MASTER_PORT
   int port = 0;
+  bool launcher_holds_port = false;  // TORCHELASTIC_USE_AGENT_STORE: its own store listens there
+  std::string run;                   // TORCHELASTIC_RUN_ID and _RESTART_COUNT
 };
 
 // OMPI_COMM_WORLD_RANK, _SIZE, _LOCAL_RANK and _LOCAL_SIZE of Open MPI's mpirun, else torchrun's
-// RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT. Throws Error (usage)
-// for a value that is no number or does not fit the others.
+// RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE; MASTER_ADDR, MASTER_PORT and what begins with
+// TORCHELASTIC_ with both. Throws Error (usage) for a value that is no number or does not fit the
+// others.
 RankEnvironment rank_environment();
 
 struct LaunchHost {
@@ -46,13 +50,32 @@ std::vector<std::string> mpirun_command(const LaunchOptions& options,
 // "host:slots,host:slots"; without a number a host takes one rank. Throws Error (usage).
 std::vector<LaunchHost> parse_hosts(std::string_view text);
 
-// The path of Open MPI's mpirun in $PATH; empty where there is none.
+// The path of the program `name` in $PATH; empty where there is none.
+std::string find_program(std::string_view name);
+// Of Open MPI's mpirun.
 std::string find_mpirun();
 
+// Starts `words`, whose first is a program's path, with nothing on its standard input, in a process
+// group of its own, so that Ctrl-C does not reach it; it gets SIGTERM when the calling thread ends.
+// Returns its process id; the caller waits for it. Throws Error (io).
+int start_program(const std::vector<std::string>& words);
+
+// What is to become of a run that mpirun has started.
+enum class LaunchWish { go_on, stop, kill };
+
 // Runs `command`, whose first word is mpirun's path, and returns its exit code, or 128 + the signal
-// that ended it. When stop_requested() says so mpirun is sent SIGUSR1, once: it hands that on to
-// the ranks, whereas behind SIGINT and SIGTERM it gives them one second. Throws Error (io).
-int run_launcher(const std::vector<std::string>& command,
-                 const std::function<bool()>& stop_requested);
+// that ended it. `wish` is asked all the time. At the first `stop` mpirun is sent SIGUSR1: it hands
+// that on to the ranks, whereas behind SIGINT and SIGTERM it gives them one second. At `kill` it is
+// killed, and its daemons end the ranks. Throws Error (io).
+int run_launcher(const std::vector<std::string>& command, const std::function<LaunchWish()>& wish);
+
+// Runs `program`, given by its path, with its arguments, once for each rank on this machine: each
+// has the variables of torchrun and meets the others at the loopback. Returns the exit code of the
+// first rank that failed, or 128 + the signal that ended it; 0 where all went well. When
+// stop_requested() says so each rank is sent SIGUSR1, once. A rank that has not ended `grace`
+// behind one that failed is killed. Throws Error (io).
+int run_local_ranks(const std::vector<std::string>& program, int ranks,
+                    const std::function<bool()>& stop_requested,
+                    std::chrono::milliseconds grace = std::chrono::seconds(5));
 
 }  // namespace kiln

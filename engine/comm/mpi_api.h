@@ -31,11 +31,14 @@ struct MpiApi {
   int (*broadcast)(void* session, void* data, std::int64_t count, DType type, int root) = nullptr;
   int (*all_gather)(void* session, const void* mine, void* all, std::int64_t count,
                     DType type) = nullptr;
+  // `count` elements of `mine` for each rank.
+  int (*all_to_all)(void* session, const void* mine, void* theirs, std::int64_t count,
+                    DType type) = nullptr;
   int (*barrier)(void* session) = nullptr;
   void (*error_text)(int code, char* text, std::size_t text_bytes) = nullptr;
 };
 
-inline constexpr std::uint32_t kMpiApiVersion = 1;
+inline constexpr std::uint32_t kMpiApiVersion = 2;
 
 // The plug-in's entry. Null for a caller of another version or layout.
 struct MpiCaller {

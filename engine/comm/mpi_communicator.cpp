@@ -3,6 +3,7 @@
 #include <array>
 #include <dlfcn.h>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <sched.h>
 #include <system_error>
@@ -14,6 +15,8 @@ namespace kiln {
 namespace {
 
 constexpr const char* kPlugin = "libkiln_mpi.so";
+constexpr std::int64_t kLargeSumBytes = std::int64_t{64} << 10;
+constexpr std::int64_t kMostStartedCount = std::numeric_limits<int>::max();  // MPI counts in int
 
 const MpiApi* open_plugin(std::string& why) {
   std::error_code failed;
@@ -66,9 +69,7 @@ class MpiCommunicator final : public Communicator {
   }
 
  protected:
-  void do_all_reduce(const comm::Elements& e) override {
-    blocking([&] { return api_.all_reduce(session_, e.data, e.count, e.type); });
-  }
+  void do_all_reduce(const comm::Elements& e) override;
   int do_start_all_reduce(const comm::Elements& e) override;
   bool do_test(int slot) override;
   void do_wait(int slot) override;
@@ -77,6 +78,11 @@ class MpiCommunicator final : public Communicator {
   }
   void do_all_gather(const comm::Elements& mine, void* all) override {
     blocking([&] { return api_.all_gather(session_, mine.data, all, mine.count, mine.type); });
+  }
+  void do_all_to_all(const comm::Elements& mine, void* theirs) override {
+    blocking([&] {
+      return api_.all_to_all(session_, mine.data, theirs, mine.count / size(), mine.type);
+    });
   }
 
  private:
@@ -136,6 +142,16 @@ void MpiCommunicator::blocking(const Call& call) {
   watch_->count_collective();
   const RankWatch::Wait wait(*watch_);
   check(call());
+}
+
+// Large sums are started and waited for: Open MPI's blocking ring sends and receives in turns where
+// both go through one connection, and waits without leaving the core to others.
+void MpiCommunicator::do_all_reduce(const comm::Elements& e) {
+  const auto bytes = e.count * static_cast<std::int64_t>(size_of(e.type));
+  if (bytes >= kLargeSumBytes && e.count <= kMostStartedCount)
+    do_wait(do_start_all_reduce(e));
+  else
+    blocking([&] { return api_.all_reduce(session_, e.data, e.count, e.type); });
 }
 
 int MpiCommunicator::do_start_all_reduce(const comm::Elements& e) {

@@ -6,14 +6,14 @@
 #include <cstring>
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <random>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "engine/comm/sockets.h"
 
 namespace kiln {
 
@@ -62,22 +62,6 @@ std::string own_addresses() {
   return text;
 }
 
-void set_options(int socket) {
-  const int on = 1;
-  ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  const timeval limit{.tv_sec = kConnectTime / 1s, .tv_usec = 0};
-  ::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-}
-
-bool send_whole(int socket, const void* data, std::size_t size) {
-  return ::send(socket, data, size, MSG_NOSIGNAL) == static_cast<ssize_t>(size);
-}
-
-bool receive_whole(int socket, void* data, std::size_t size) {
-  return ::recv(socket, data, size, MSG_WAITALL) == static_cast<ssize_t>(size);
-}
-
 std::string seconds(std::chrono::milliseconds time) {
   return std::to_string((time.count() + 500) / 1000) + " s";
 }
@@ -85,23 +69,31 @@ std::string seconds(std::chrono::milliseconds time) {
 }  // namespace
 
 RankWatch::RankWatch(int size, const WatchOptions& options) : RankWatch(0, size, options) {
-  listener_ = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in any{};
-  any.sin_family = AF_INET;
-  socklen_t length = sizeof any;
-  auto* address = reinterpret_cast<sockaddr*>(&any);
-  if (!listener_ || ::bind(listener_.get(), address, length) != 0 ||
-      ::listen(listener_.get(), size) != 0 || ::getsockname(listener_.get(), address, &length) != 0)
-    fail("rank 0", "cannot listen for the other ranks: " + errno_text(errno));
+  comm::Listener listener = comm::listen_at("", 0, size);
+  listener_ = std::move(listener.socket);
   std::random_device random;
   address_ = {.hosts = own_addresses(),
-              .port = ntohs(any.sin_port),
+              .port = listener.port,
               .token = static_cast<std::int64_t>((std::uint64_t{random()} << 32) | random())};
 }
 
 RankWatch::RankWatch(int rank, int size, const WatchOptions& options)
     : rank_(rank), size_(size), options_(options), wake_(::eventfd(0, EFD_CLOEXEC)) {
   if (!wake_) fail("rank " + std::to_string(rank), "has no eventfd: " + errno_text(errno));
+}
+
+RankWatch::RankWatch(int rank, const WatchOptions& options, std::vector<RankConnection> connections)
+    : RankWatch(rank, 0, options) {
+  for (RankConnection& connection : connections)
+    add_peer(connection.rank, std::move(connection.socket));
+  start();
+}
+
+void RankWatch::add_peer(int rank, UniqueFd socket) {
+  comm::set_rank_options(socket.get(), kConnectTime);
+  Peer& peer = peers_.emplace_back();
+  peer.rank = rank;
+  peer.socket = std::move(socket);
 }
 
 RankWatch::~RankWatch() {
@@ -118,24 +110,21 @@ void RankWatch::gather() {
   here[0] = true;
   while (peers_.size() + 1 < here.size()) {
     pollfd ready{.fd = listener_.get(), .events = POLLIN, .revents = 0};
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - Clock::now());
-    if (left <= 0ms || ::poll(&ready, 1, static_cast<int>(left.count())) == 0)
+    const int left = comm::milliseconds_until(end);
+    if (left == 0 || ::poll(&ready, 1, left) == 0)
       fail("rank " + std::to_string(std::ranges::find(here, false) - here.begin()),
            "did not come to rank 0 within " + seconds(options_.deadline));
     UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!socket) continue;
-    set_options(socket.get());
     Message hello;
-    if (!receive_whole(socket.get(), &hello, sizeof hello) || hello.kind != Message::kHello ||
-        hello.token != address_.token || hello.rank < 1 || hello.rank >= size_ ||
-        here[static_cast<std::size_t>(hello.rank)])
+    if (!comm::receive_whole(socket.get(), &hello, sizeof hello, Clock::now() + kConnectTime) ||
+        hello.kind != Message::kHello || hello.token != address_.token || hello.rank < 1 ||
+        hello.rank >= size_ || here[static_cast<std::size_t>(hello.rank)])
       continue;
     here[static_cast<std::size_t>(hello.rank)] = true;
     const Message welcome = message(Message::kWelcome);
-    send_whole(socket.get(), &welcome, sizeof welcome);
-    Peer& peer = peers_.emplace_back();
-    peer.rank = hello.rank;
-    peer.socket = std::move(socket);
+    comm::send_whole(socket.get(), &welcome, sizeof welcome);
+    add_peer(hello.rank, std::move(socket));
   }
   listener_.reset();
   start();
@@ -157,24 +146,14 @@ void RankWatch::connect(const WatchAddress& address) {
 }
 
 bool RankWatch::try_address(const std::string& host, const WatchAddress& address) {
-  addrinfo hints{};
-  hints.ai_family = AF_INET;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (::getaddrinfo(host.c_str(), std::to_string(address.port).c_str(), &hints, &found) != 0)
-    return false;
-  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (socket) set_options(socket.get());  // SO_SNDTIMEO bounds connect() too
-  const bool connected = socket && ::connect(socket.get(), found->ai_addr, found->ai_addrlen) == 0;
-  ::freeaddrinfo(found);
+  UniqueFd socket = comm::connect_to(host, static_cast<int>(address.port), kConnectTime);
   const Message hello = message(Message::kHello);
   Message welcome;
-  if (!connected || !send_whole(socket.get(), &hello, sizeof hello) ||
-      !receive_whole(socket.get(), &welcome, sizeof welcome) || welcome.kind != Message::kWelcome ||
-      welcome.token != address.token)
+  if (!socket || !comm::send_whole(socket.get(), &hello, sizeof hello) ||
+      !comm::receive_whole(socket.get(), &welcome, sizeof welcome, Clock::now() + kConnectTime) ||
+      welcome.kind != Message::kWelcome || welcome.token != address.token)
     return false;
-  Peer& peer = peers_.emplace_back();
-  peer.socket = std::move(socket);
+  add_peer(0, std::move(socket));
   return true;
 }
 
@@ -195,7 +174,10 @@ void RankWatch::run() {
     if (!faulty()) look_for_silence();
     if (!faulty() && rank_ == 0) look_for_waits();
     if (!faulty()) continue;
-    if (fault_seen == Clock::time_point{}) fault_seen = Clock::now();
+    if (fault_seen == Clock::time_point{}) {
+      fault_seen = Clock::now();
+      if (options_.on_fault && fault_of_another()) options_.on_fault(fault());
+    }
     if (Clock::now() - fault_seen > options_.grace && options_.on_stuck && !stopping_)
       return options_.on_stuck(fault());
   }
@@ -304,6 +286,11 @@ Error RankWatch::fault() const {
           "go on with --resume when all ranks are well"};
 }
 
+bool RankWatch::fault_of_another() const {
+  const std::lock_guard lock(fault_mutex_);
+  return fault_rank_ != rank_;
+}
+
 void RankWatch::throw_fault() const { throw fault(); }
 
 RankWatch::Message RankWatch::message(std::uint32_t kind) const {
@@ -319,7 +306,7 @@ RankWatch::Message RankWatch::message(std::uint32_t kind) const {
 void RankWatch::send_all(const Message& m) noexcept {
   const std::lock_guard lock(send_mutex_);
   for (const Peer& peer : peers_)
-    if (!peer.gone) send_whole(peer.socket.get(), &m, sizeof m);
+    if (!peer.gone) comm::send_whole(peer.socket.get(), &m, sizeof m);
 }
 
 std::uint32_t RankWatch::waiting_ms() const {

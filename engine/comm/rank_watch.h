@@ -24,6 +24,9 @@ namespace kiln {
 
 struct WatchOptions {
   std::chrono::milliseconds deadline{60000};  // of silence, or of being waited for
+  // Called once, at once, by the watch's thread, with the fault of another rank. It should be
+  // short.
+  std::function<void(const Error&)> on_fault;
   // After a fault the rank's own thread has this long to notice it (check() throws) and to leave;
   // then `on_stuck` is called with the fault, by the watch's thread. It should end the process: the
   // rank is in a call that does not come back. mpirun kills what is left a second after a death.
@@ -37,12 +40,21 @@ struct WatchAddress {
   std::int64_t port = 0, token = 0;
 };
 
+// A connection to another rank.
+struct RankConnection {
+  int rank = 0;
+  UniqueFd socket;
+};
+
 class RankWatch {
  public:
   // Rank 0: listens on a free port. Throws Error (io).
   RankWatch(int size, const WatchOptions& options);
   // Another rank.
   RankWatch(int rank, int size, const WatchOptions& options);
+  // Any rank, over connections that there are: rank 0's to all others, another's to rank 0. The
+  // watch begins; gather() and connect() are not called.
+  RankWatch(int rank, const WatchOptions& options, std::vector<RankConnection> connections);
   ~RankWatch();  // says farewell, unless there was a fault
   RankWatch(const RankWatch&) = delete;
   RankWatch& operator=(const RankWatch&) = delete;
@@ -88,6 +100,7 @@ class RankWatch {
     std::uint32_t waiting_ms = 0;
   };
 
+  void add_peer(int rank, UniqueFd socket);
   bool try_address(const std::string& host, const WatchAddress& address);
   void start();
   void run();
@@ -99,6 +112,7 @@ class RankWatch {
   void set_fault(int rank, std::string_view why);
   [[noreturn]] void throw_fault() const;
   Error fault() const;
+  bool fault_of_another() const;
   Message message(std::uint32_t kind) const;
   void send_all(const Message& message) noexcept;
   std::uint32_t waiting_ms() const;

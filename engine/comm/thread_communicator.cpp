@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 
+#include "engine/comm/collective.h"
 #include "engine/core/error.h"
 
 namespace kiln {
@@ -13,34 +14,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-struct Share {
-  std::int64_t first = 0, end = 0;
-};
-
-Share share_of(std::int64_t count, int rank, int size) {
-  return {count * rank / size, count * (rank + 1) / size};
-}
-
-// out[r][i] = sum over r of in[r][i] for the elements of a share. Blocks stay in the cache while
-// one rank after the other is added.
-template <class T>
-void sum_share(const std::vector<void*>& data, Share share) {
-  constexpr std::int64_t kBlock = 2048;
-  T sum[kBlock];
-  for (std::int64_t at = share.first; at < share.end; at += kBlock) {
-    const auto count = static_cast<std::size_t>(std::min(kBlock, share.end - at));
-    std::memcpy(sum, static_cast<const T*>(data[0]) + at, count * sizeof(T));
-    for (std::size_t r = 1; r < data.size(); ++r) {
-      const T* x = static_cast<const T*>(data[r]) + at;
-      for (std::size_t i = 0; i < count; ++i) sum[i] += x[i];
-    }
-    for (void* out : data) std::memcpy(static_cast<T*>(out) + at, sum, count * sizeof(T));
-  }
-}
-
-enum class Kind { all_reduce, broadcast, all_gather, barrier };
-
-constexpr const char* kNames[] = {"all_reduce", "broadcast", "all_gather", "barrier"};
+using comm::Kind;
 
 // One collective: what the ranks have handed in, and how far it is.
 struct Collective {
@@ -49,38 +23,30 @@ struct Collective {
   std::int64_t count = 0;
   int root = 0;
   std::vector<void*> data;    // by rank
-  std::vector<void*> target;  // all_gather: where the whole goes
+  std::vector<void*> target;  // all_gather, all_to_all: where the whole goes
   std::vector<bool> posted, shared;
   int posted_count = 0, shared_count = 0, left_count = 0;
 };
-
-std::string described(Kind kind, const comm::Elements& e) {
-  return std::string(kNames[static_cast<int>(kind)]) + " of " + std::to_string(e.count) + " " +
-         std::string(name_of(e.type));
-}
 
 void do_share(const Collective& op, int rank) {
   const int size = static_cast<int>(op.data.size());
   const auto mine = static_cast<std::size_t>(rank);
   const std::size_t bytes = static_cast<std::size_t>(op.count) * size_of(op.type);
   if (op.kind == Kind::all_reduce) {
-    const Share share = share_of(op.count, rank, size);
-    switch (op.type) {
-      case DType::f32:
-        return sum_share<float>(op.data, share);
-      case DType::f64:
-        return sum_share<double>(op.data, share);
-      case DType::i64:
-        return sum_share<std::int64_t>(op.data, share);
-      default:
-        throw Error(ErrorKind::unsupported, name_of(op.type), "is not summed over ranks");
-    }
+    const comm::Share share = comm::share_of(op.count, rank, size);
+    return comm::sum_in_order(op.data, op.data, share.first, share.count(), op.type);
   }
   if (op.kind == Kind::broadcast && rank != op.root && bytes > 0)
     std::memcpy(op.data[mine], op.data[static_cast<std::size_t>(op.root)], bytes);
   if (op.kind == Kind::all_gather && bytes > 0)
     for (std::size_t r = 0; r < op.data.size(); ++r)
       std::memcpy(static_cast<std::byte*>(op.target[mine]) + r * bytes, op.data[r], bytes);
+  if (op.kind == Kind::all_to_all && bytes > 0) {
+    const std::size_t piece = bytes / op.data.size();
+    for (std::size_t r = 0; r < op.data.size(); ++r)
+      std::memcpy(static_cast<std::byte*>(op.target[mine]) + r * piece,
+                  static_cast<const std::byte*>(op.data[r]) + mine * piece, piece);
+  }
 }
 
 // The ranks' meeting place. Everything is guarded by one mutex but the elements, which a rank
@@ -139,7 +105,7 @@ void Group::missing(int rank, const Collective& op) {
     if (!op.posted[r]) names += (names.empty() ? "rank " : ", rank ") + std::to_string(r);
   if (names.empty()) names = "a rank";
   throw Error(ErrorKind::io, names,
-              "did not come to " + std::string(kNames[static_cast<int>(op.kind)]) + " within " +
+              "did not come to " + std::string(comm::name_of(op.kind)) + " within " +
                   std::to_string(deadline_.count() / 1000) + " s of rank " + std::to_string(rank),
               "it hangs, or works on something else");
 }
@@ -172,8 +138,8 @@ int Group::post(int rank, Kind kind, const comm::Elements& e, int root, void* ta
   }
   if (op.kind != kind || op.type != e.type || op.count != e.count || op.root != root)
     throw Error(ErrorKind::io, "rank " + std::to_string(rank),
-                "calls " + described(kind, e) + " where others call " +
-                    described(op.kind, {nullptr, op.count, op.type}));
+                "calls " + comm::described(kind, e.count, e.type) + " where others call " +
+                    comm::described(op.kind, op.count, op.type));
   op.data[r] = e.data;
   op.target[r] = target;
   op.posted[r] = true;
@@ -251,6 +217,9 @@ class ThreadCommunicator final : public Communicator {
   }
   void do_all_gather(const comm::Elements& mine, void* all) override {
     run(Kind::all_gather, mine, 0, all);
+  }
+  void do_all_to_all(const comm::Elements& mine, void* theirs) override {
+    run(Kind::all_to_all, mine, 0, theirs);
   }
 
  private:

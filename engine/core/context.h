@@ -16,6 +16,7 @@ enum class Mode { train, eval };
 
 struct StepState;        // kernels/include/step_state.h
 class BackwardListener;  // engine/train/backward_listener.h
+class ChannelExchange;   // kernels/include/channel_exchange.h
 
 // Where training stands. Random numbers of a step depend on these three alone.
 struct StepCounter {
@@ -64,6 +65,8 @@ class Context {
   const StepState* step_state = nullptr;
   // Where not null, told of every layer whose backward pass is done.
   BackwardListener* backward_listener = nullptr;
+  // Where not null, batch normalisation in training takes its means over all ranks.
+  ChannelExchange* channel_exchange = nullptr;
 
  private:
   Device device_;

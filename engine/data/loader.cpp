@@ -35,6 +35,7 @@ void check_options(const Dataset& dataset, const LoaderOptions& options) {
     refuse("step size " + std::to_string(options.step_size), "must lie in 0 to 2^31");
   if (options.rank_count < 1 || options.rank < 0 || options.rank >= options.rank_count)
     refuse("rank " + std::to_string(options.rank), "must lie in 0 to the rank count less 1");
+  if (options.unit < 1) refuse("unit " + std::to_string(options.unit), "must be 1 or more");
   if (dataset.size() == 0) refuse("data set", "is empty");
   if (options.drop_last && dataset.size() < step_size_of(options))
     refuse("batch size " + std::to_string(options.batch_size),
@@ -123,7 +124,9 @@ Loader::Impl::Impl(const Dataset& dataset, const LoaderOptions& options)
   check_options(dataset, options);
   check_augmentation(options.augmentation, extents_);
   batch_count_ = options.drop_last ? dataset.size() / step_ : (dataset.size() + step_ - 1) / step_;
-  const std::int64_t batch_size = (step_ + options.rank_count - 1) / options.rank_count;
+  const std::int64_t units = (step_ + options.unit - 1) / options.unit;
+  const std::int64_t batch_size =
+      (units + options.rank_count - 1) / options.rank_count * options.unit;
   order_.resize(static_cast<std::size_t>(dataset.size()));
   std::iota(order_.begin(), order_.end(), std::int64_t{0});
   if (direct_) return;
@@ -150,8 +153,10 @@ Range Loader::Impl::step_of(std::int64_t batch) const {
 
 Range Loader::Impl::range_of(std::int64_t batch) const {
   const Range step = step_of(batch);
-  return {step.first + step.count() * options_.rank / options_.rank_count,
-          step.first + step.count() * (options_.rank + 1) / options_.rank_count};
+  const auto begin = [&](int rank) {
+    return step.first + part_begin(step.count(), rank, options_.rank_count, options_.unit);
+  };
+  return {begin(options_.rank), begin(options_.rank + 1)};
 }
 
 void Loader::Impl::assemble(std::int64_t batch, Slot& slot, std::int64_t at) const {

@@ -27,7 +27,16 @@ struct LoaderOptions {
   // Samples of a step on all ranks together; 0: batch_size * rank_count. Otherwise batch_size does
   // not count, and the ranks' parts may differ by one sample.
   std::int64_t step_size = 0;
+  // Ranks' parts of a step end on multiples of this many samples, and so may differ by as many.
+  std::int64_t unit = 1;
 };
+
+// Where part `part` of `count` samples begins that are cut into `parts` on multiples of `unit`; all
+// of them behind the last. Parts differ by a unit at most.
+constexpr std::int64_t part_begin(std::int64_t count, int part, int parts, std::int64_t unit) {
+  const std::int64_t begin = (count + unit - 1) / unit * part / parts * unit;
+  return begin < count ? begin : count;
+}
 
 struct Batch {
   std::span<const std::uint8_t> images;   // [count, height, width, channels]

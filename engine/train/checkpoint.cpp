@@ -1,5 +1,6 @@
 #include "engine/train/checkpoint.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -19,6 +20,10 @@ constexpr std::string_view kVersion = "1";
 constexpr std::string_view kStatePrefix = "optimizer.";
 constexpr std::string_view kSettingPrefix = "setting:";
 constexpr std::string_view kOptionPrefix = "option:";
+
+// Settings that checkpoints of earlier builds do not name, with what those did.
+constexpr std::pair<std::string_view, std::string_view> kLaterSettings[] = {{"accumulate", "1"},
+                                                                            {"sync-bn", "false"}};
 
 // Doubles travel as hexadecimal text, which is exact.
 std::string exact(double value) {
@@ -85,7 +90,11 @@ const std::string& metadata_at(const SafetensorsFile& file, std::string_view key
 
 void check_settings(const SafetensorsFile& file, const TrainSettings& settings) {
   for (const auto& [name, value] : settings) {
-    const std::string& saved = metadata_at(file, std::string(kSettingPrefix) + name);
+    const std::string key = std::string(kSettingPrefix) + name;
+    const auto* later =
+        std::ranges::find(kLaterSettings, name, [](const auto& s) { return s.first; });
+    const bool named = later == std::end(kLaterSettings) || file.metadata().contains(key);
+    const std::string saved = named ? metadata_at(file, key) : std::string(later->second);
     if (saved != value)
       throw Error(
           ErrorKind::input, file.path().string(),

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "engine/core/check.h"
+#include "kernels/include/accumulate.h"
 
 namespace kiln {
 namespace {
@@ -31,14 +32,23 @@ BucketPlan plan_of(const ParameterStore& parameters, const BucketOptions& option
 }  // namespace
 
 GradientReducer::GradientReducer(Communicator& communicator, const ParameterStore& parameters,
-                                 const BucketOptions& options)
+                                 const Tensor& gradients, const ReducerOptions& options)
     : communicator_(communicator),
-      gradients_(parameters.flat_gradients()),
-      plan_(plan_of(parameters, options)),
-      overlap_(options.overlap == Overlap::automatic ? communicator.overlap_pays()
-                                                     : options.overlap == Overlap::on),
+      gradients_(gradients),
+      plan_(plan_of(parameters, options.buckets)),
+      overlap_(options.buckets.overlap == Overlap::automatic
+                   ? communicator.overlap_pays()
+                   : options.buckets.overlap == Overlap::on),
       missing_(plan_.buckets.size()),
       reductions_(plan_.buckets.size()) {
+  if (options.wire == Wire::bf16) {
+    if (gradients.dtype() != DType::f32)
+      throw Error(ErrorKind::usage, "--wire bf16",
+                  "cannot carry gradients of type " + std::string(name_of(gradients.dtype())),
+                  "leave --wire out, or --deterministic, whose exact sums are f64");
+    wire_.emplace(communicator, std::ranges::max(plan_.buckets, {}, &Bucket::count).count());
+    overlap_ = false;
+  }
   KILN_CHECK(plan_.buckets.size() < Communicator::kMostReductions);
 }
 
@@ -49,13 +59,16 @@ std::string GradientReducer::description() const {
            (1 << 20);
   };
   char text[120];
-  std::snprintf(text, sizeof text, "%zu bucket%s of %.2f to %.2f MiB, %s", plan_.buckets.size(),
+  std::snprintf(text, sizeof text, "%zu bucket%s of %.2f to %.2f MiB, %s%s", plan_.buckets.size(),
                 plan_.buckets.size() == 1 ? "" : "s", mebibytes(least), mebibytes(most),
+                wire_ ? "sent as bf16 " : "",
                 overlap_ ? "while backward goes on" : "behind backward");
   return text;
 }
 
-void GradientReducer::begin() {
+void GradientReducer::begin(Context& c) {
+  context_ = &c;
+  earlier_ = {};
   for (std::size_t b = 0; b < missing_.size(); ++b) missing_[b] = plan_.buckets[b].layer_count;
   started_ = done_ = 0;
 }
@@ -71,8 +84,26 @@ void GradientReducer::layer_done(std::string_view layer) {
 
 // All but the last bucket, behind which there is nothing to compute.
 void GradientReducer::start_ready() {
-  for (; started_ + 1 < missing_.size() && missing_[started_] <= 0; ++started_)
+  for (; started_ + 1 < missing_.size() && missing_[started_] <= 0; ++started_) {
+    prepare(plan_.buckets[started_]);
     reductions_[started_] = communicator_.start_all_reduce(elements_of(plan_.buckets[started_]));
+  }
+}
+
+void GradientReducer::reduce(const Bucket& bucket) {
+  const comm::Elements values = elements_of(bucket);
+  if (!wire_) return communicator_.all_reduce(values);
+  wire_->all_reduce({static_cast<float*>(values.data), static_cast<std::size_t>(values.count)});
+}
+
+void GradientReducer::prepare(const Bucket& bucket) {
+  if (earlier_.empty()) return;
+  const auto part = [&](const Tensor& flat) {
+    const auto offset = static_cast<std::size_t>(bucket.first) * size_of(flat.dtype());
+    return Tensor(static_cast<std::byte*>(flat.raw()) + offset, Shape{bucket.count()}, flat.dtype(),
+                  flat.device());
+  };
+  accumulate(*context_, {.x = part(earlier_), .y = part(gradients_)});
 }
 
 // MPI moves messages inside its calls alone: without this nothing overlaps.
@@ -87,8 +118,10 @@ void GradientReducer::finish(std::span<double> sums) {
   }
   Reduction sum = communicator_.start_all_reduce(sums);
   // MPI's blocking sum is faster than a started one that is then waited for.
-  for (std::size_t b = started_; b < plan_.buckets.size(); ++b)
-    communicator_.all_reduce(elements_of(plan_.buckets[b]));
+  for (std::size_t b = started_; b < plan_.buckets.size(); ++b) {
+    prepare(plan_.buckets[b]);
+    reduce(plan_.buckets[b]);
+  }
   for (; done_ < started_; ++done_) reductions_[done_].wait();
   sum.wait();
 }

@@ -1,18 +1,22 @@
 // TrainPass: forward, loss and backward of one batch, on all threads of a context.
 //
-// There are two ways to share a batch among T threads, and the plan decides once which it is:
+// There are three ways to share a batch among T threads, and the plan decides once which it is:
 //
 //   by ops      one network of the whole batch. Every op cuts its own work; the threads meet twice
 //               an op, some forty times a step of LeNet.
 //   by slices   T networks, each of a contiguous slice of the pictures, each with gradients of its
 //               own and one thread to itself. The threads meet when all are through; then the
 //               gradients are added, that of slice 0 first, in the order of the slices.
+//   by exact slices  under --deterministic: slices of a fixed number of pictures, which a thread
+//               works on one after the other; their gradients are added exactly (ExactSum). What
+//               comes out depends on the pictures alone: on neither threads nor ranks nor
+//               micro-batches, as long as all of these cut the batch at ends of slices.
 //
 // Slices want a network in which no picture knows of another or of its own place in the batch: no
 // batch normalisation, whose means run over the batch, and no dropout, whose mask is numbered by
 // it. They cost T - 1 more gradient buffers, written and added once a step; so a slice must do a
-// good deal of work per weight. Under --deterministic, where the thread count may change nothing,
-// and on other devices it is always by ops.
+// good deal of work per weight. On other devices, and under --deterministic with any other network
+// or type than f32, it is always by ops.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/train/exact_sum.h"
 #include "engine/train/network.h"
 
 namespace kiln {
@@ -29,7 +34,14 @@ struct TrainPassOptions {
   std::int64_t batch_size = 64;
   std::int64_t mean_over = 0;  // pictures that the loss is the mean of; 0: those of the batch
   double label_smoothing = 0.0;
+  // Of exact slices alone: where they are added to, for a caller that has more to add; the store's
+  // gradients are then scratch memory. Null: a run starts a sum of its own and writes the store's.
+  ExactSum* exact = nullptr;
 };
+
+// Pictures of an exact slice; 0 where the network, type, device or context wants none.
+std::int64_t exact_slice_size(const ModelSpec& spec, const ParameterStore& parameters,
+                              const Context& context);
 
 // Whether `spec` is trained by slices where `batch_size` pictures meet `thread_count` threads.
 bool wants_slices(const ModelSpec& spec, std::int64_t batch_size, int thread_count);
@@ -44,7 +56,7 @@ class TrainPass {
   TrainPass(TrainPass&&) noexcept;
 
   std::int64_t batch_size() const { return batch_size_; }
-  // "by ops", or "by slices: 2 of up to 32 pictures"; for the log.
+  // "by ops", "by slices: 2 of up to 32 pictures", "by exact slices of 4 pictures"; for the log.
   std::string description() const;
 
   // Scores the batch and overwrites every parameter gradient. Pictures u8 [batch_size, H, W, C].
@@ -64,19 +76,24 @@ class TrainPass {
   // After a run whose loss is not finite: the first layer to blame, as in Network.
   std::string first_layer_not_finite(Context& c);
 
-  // One network of the whole batch, or one for each slice.
-  std::size_t network_count() const { return whole_ ? 1 : slices_.size(); }
+  // One network of the whole batch, or one for each slice; of exact slices one or two a thread.
+  std::size_t network_count() const;
   const Network& network(std::size_t which) const;
 
  private:
   struct Slice;
+  struct Exact;
 
   BatchResult run_slices(Context& c, std::span<const std::uint8_t> images,
                          std::span<const std::int32_t> labels, const Normalisation& normalisation);
 
+  BatchResult run_exact(Context& c, std::span<const std::uint8_t> images,
+                        std::span<const std::int32_t> labels, const Normalisation& normalisation);
+
   std::int64_t batch_size_;
   std::unique_ptr<Network> whole_;              // by ops
   std::vector<std::unique_ptr<Slice>> slices_;  // or by slices
+  std::unique_ptr<Exact> exact_;                // or by exact slices
   Tensor gradients_;                            // of the store: where the slices' sum goes
 };
 

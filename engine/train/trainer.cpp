@@ -15,9 +15,9 @@
 namespace kiln {
 namespace {
 
-// Its part of a step of `count` pictures.
-std::int64_t share_of(std::int64_t count, int rank, int rank_count) {
-  return count * (rank + 1) / rank_count - count * rank / rank_count;
+// Part `part` of `count` pictures.
+std::int64_t share_of(std::int64_t count, int part, int parts, std::int64_t unit) {
+  return part_begin(count, part + 1, parts, unit) - part_begin(count, part, parts, unit);
 }
 
 // FNV-1a over words of eight bytes.
@@ -54,36 +54,81 @@ Trainer::Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainO
   if (ranks > 1 && !context.device().is_host())
     throw Error(ErrorKind::unsupported, to_string(context.device()),
                 "cannot share a run with other ranks yet", "use --device cpu, or one rank");
-  const std::int64_t step = std::min(
-      options.global_batch ? options.batch_size : options.batch_size * ranks, train.size());
-  if (step < ranks)
-    throw Error(ErrorKind::usage, "a step of " + std::to_string(step) + " pictures",
-                "cannot be shared by " + std::to_string(ranks) + " ranks",
-                "use a larger --batch-size, or fewer ranks");
-  whole_ = &pass_for(share_of(step, rank(), ranks), step);
-  const std::int64_t rest = train.size() % step;
-  if (share_of(rest, rank(), ranks) > 0) pass_for(share_of(rest, rank(), ranks), rest);
+  if (options.accumulate > 1 && !context.device().is_host())
+    throw Error(ErrorKind::unsupported, to_string(context.device()),
+                "cannot accumulate gradients over micro-batches yet",
+                "use --device cpu, or --accumulate 1");
+  const std::int64_t slice = exact_slice_size(spec, parameters, context);
+  unit_ = std::max<std::int64_t>(1, slice);
+  gradients_.emplace(parameters, context,
+                     StepGradientsOptions{.communicator = options.communicator,
+                                          .reducer = options.reducer,
+                                          .accumulates = options.accumulate > 1,
+                                          .exact = slice > 0});
+  make_exchange();
+  plan_steps();
   if (test.size() > 0)
     evaluator_.emplace(spec, parameters, options_.normalisation, test, context, providers,
                        EvaluatorOptions{.rank = rank(), .rank_count = ranks});
-  if (ranks > 1)
-    reducer_ =
-        std::make_unique<GradientReducer>(*options_.communicator, parameters, options_.buckets);
   if (!context.device().is_host()) make_resident();
   make_loader(device_step_ != nullptr);
 }
 
+void Trainer::make_exchange() {
+  std::int64_t channels = 0;
+  for (const Parameter& p : parameters_.all())
+    if (!p.trainable()) channels = std::max(channels, p.value.element_count());
+  if (options_.sync_batch_norm && rank_count() > 1 && channels > 0)
+    exchange_.emplace(*options_.communicator, channels);
+}
+
+// Ranks meet in every layer of every micro-batch.
+void Trainer::check_everyone_has_pictures(std::int64_t step_count) const {
+  const std::int64_t wanted = rank_count() * options_.accumulate;
+  if (exchange_ && step_count > 0 && step_count < wanted)
+    throw Error(ErrorKind::usage, "a step of " + std::to_string(step_count) + " pictures",
+                "has none for some rank or micro-batch, of which there are " +
+                    std::to_string(wanted) + ", and --sync-bn needs one for each",
+                "change --batch-size, so that the last step of an epoch is larger");
+}
+
+// A pass for each size that a micro-batch of an epoch has.
+void Trainer::plan_steps() {
+  const int ranks = rank_count();
+  const auto micro_batches = static_cast<int>(options_.accumulate);
+  const std::int64_t step =
+      std::min(options_.batch_size * options_.accumulate * (options_.global_batch ? 1 : ranks),
+               train_.size());
+  if ((step + unit_ - 1) / unit_ < ranks)
+    throw Error(ErrorKind::usage, "a step of " + std::to_string(step) + " pictures",
+                "cannot be shared by " + std::to_string(ranks) + " ranks" +
+                    (unit_ > 1 ? " in slices of " + std::to_string(unit_) : ""),
+                unit_ > 1 ? "use a larger --batch-size, fewer ranks, or no --deterministic"
+                          : "use a larger --batch-size, or fewer ranks");
+  for (const std::int64_t count : {step, train_.size() % step}) {
+    check_everyone_has_pictures(count);
+    const std::int64_t mine = share_of(count, rank(), ranks, unit_);
+    for (int i = 0; i < micro_batches; ++i)
+      if (const std::int64_t part = share_of(mine, i, micro_batches, unit_); part > 0) {
+        TrainPass& pass = pass_for(part, count);
+        if (whole_ == nullptr) whole_ = &pass;
+      }
+  }
+}
+
 // A resident step makes its own batches: the loader only draws the order.
 void Trainer::make_loader(bool resident) {
-  loader_.emplace(train_,
-                  LoaderOptions{.batch_size = options_.batch_size,
-                                .seed = options_.seed,
-                                .shuffle = true,
-                                .augmentation = options_.augmentation,
-                                .workers = resident ? 0 : options_.worker_count,
-                                .rank = rank(),
-                                .rank_count = rank_count(),
-                                .step_size = options_.global_batch ? options_.batch_size : 0});
+  loader_.emplace(train_, LoaderOptions{.batch_size = options_.batch_size * options_.accumulate,
+                                        .seed = options_.seed,
+                                        .shuffle = true,
+                                        .augmentation = options_.augmentation,
+                                        .workers = resident ? 0 : options_.worker_count,
+                                        .rank = rank(),
+                                        .rank_count = rank_count(),
+                                        .step_size = options_.global_batch
+                                                         ? options_.batch_size * options_.accumulate
+                                                         : 0,
+                                        .unit = unit_});
 }
 
 // After the networks, whose memory is needed either way.
@@ -132,7 +177,7 @@ void Trainer::settle_position() {
 
 // What the first rank has, others have too: weights, statistics, the optimizer's state, the place.
 void Trainer::share_state() {
-  if (!reducer_) return;
+  if (alone()) return;
   Communicator& comm = *options_.communicator;
   comm.broadcast(elements_of(parameters_.flat_values()));
   share_statistics();
@@ -190,7 +235,7 @@ bool Trainer::run_epoch(TrainObserver& observer, const StopAsked& stop_requested
       device_step_ ? queue_steps(observer, stop_requested) : take_steps(observer, stop_requested);
   if (!finished) return false;
   finish_epoch(observer);
-  return position_.epoch == options_.epoch_count || !(reducer_ ? stop_agreed_ : stop_requested());
+  return position_.epoch == options_.epoch_count || !(alone() ? stop_requested() : stop_agreed_);
 }
 
 bool Trainer::take_steps(TrainObserver& observer, const StopAsked& stop_requested) {
@@ -198,48 +243,60 @@ bool Trainer::take_steps(TrainObserver& observer, const StopAsked& stop_requeste
     take_step(*batch, observer, stop_requested);
     report_step(observer);
     if (position_.epoch_step == loader_->batch_count()) break;
-    if (reducer_ ? stop_agreed_ : stop_requested()) return false;
+    if (alone() ? stop_requested() : stop_agreed_) return false;
     if (checkpoint_due(position_.step)) save(observer);
   }
   return true;
 }
 
+// Whether anybody has been asked to stop travels with the gradients, so that all ranks stop behind
+// the same step.
 void Trainer::take_step(const Batch& batch, TrainObserver& observer,
                         const StopAsked& stop_requested) {
-  context_.counter.step = static_cast<std::uint64_t>(position_.step);
+  check_everyone_has_pictures(batch.step_count);
   last_rate_ = rate_of(position_.step);
-  if (reducer_) {
-    const BatchResult result = run_shared(batch, stop_requested);
-    optimizer_.step(context_, last_rate_);
-    return account(result, batch.step_count, observer);
-  }
-  TrainPass& pass = pass_for(batch.count, batch.step_count);
-  const BatchResult result =
-      pass.run_apart(context_, batch.images, batch.labels, options_.normalisation);
-  if (!std::isfinite(result.loss_sum)) diverged(&pass, last_rate_);
-  optimizer_.step(context_, last_rate_, pass.rest());
-  account(result, batch.count, observer);
+  gradients_->begin(context_);
+  const BatchResult own = run_micro_batches(batch);
+  double sums[] = {own.loss_sum, static_cast<double>(own.hit_count),
+                   !alone() && stop_requested() ? 1.0 : 0.0};
+  gradients_->finish(context_, sums);
+  if (!std::isfinite(sums[0]))
+    diverged(std::isfinite(own.loss_sum) ? std::string("another rank's") : not_finite_);
+  stop_agreed_ = sums[2] > 0;
+  optimizer_.step(context_, last_rate_, gradients_->rest());
+  account({.loss_sum = sums[0], .hit_count = static_cast<std::int64_t>(sums[1])}, batch.step_count,
+          observer);
 }
 
-// This rank's part of a step, its gradients and scores added to those of the others. Whether
-// anybody has been asked to stop travels with them, so that all stop behind the same step.
-BatchResult Trainer::run_shared(const Batch& batch, const StopAsked& stop_requested) {
-  BatchResult own;
-  TrainPass* pass = nullptr;
-  reducer_->begin();
-  if (batch.count > 0) {
-    pass = &pass_for(batch.count, batch.step_count);
-    context_.backward_listener = reducer_.get();
-    own = pass->run(context_, batch.images, batch.labels, options_.normalisation);
-    context_.backward_listener = nullptr;
-  } else {
-    std::memset(parameters_.flat_gradients().raw(), 0, parameters_.flat_gradients().size_bytes());
+// This rank's part of a step. Each micro-batch draws its own dropout masks. One that is not finite
+// is looked into at once: the next takes its memory.
+BatchResult Trainer::run_micro_batches(const Batch& batch) {
+  const auto parts = static_cast<int>(options_.accumulate);
+  const std::size_t picture_bytes =
+      batch.count == 0 ? 0 : batch.images.size() / static_cast<std::size_t>(batch.count);
+  BatchResult sum;
+  not_finite_.clear();
+  for (int i = 0; i < parts; ++i) {
+    const std::int64_t begin = part_begin(batch.count, i, parts, unit_);
+    const std::int64_t end = part_begin(batch.count, i + 1, parts, unit_);
+    if (begin == end) continue;
+    const auto first = static_cast<std::size_t>(begin),
+               count = static_cast<std::size_t>(end - begin);
+    context_.counter.step = static_cast<std::uint64_t>(position_.step * parts + i);
+    TrainPass& pass = pass_for(end - begin, batch.step_count);
+    context_.channel_exchange = exchange_ ? &*exchange_ : nullptr;
+    const BatchResult result =
+        gradients_->add(context_, pass,
+                        {batch.images.subspan(first * picture_bytes, count * picture_bytes),
+                         batch.labels.subspan(first, count)},
+                        options_.normalisation, end == batch.count);
+    context_.channel_exchange = nullptr;
+    sum.loss_sum += result.loss_sum;
+    sum.hit_count += result.hit_count;
+    if (!std::isfinite(result.loss_sum) && not_finite_.empty())
+      not_finite_ = pass.first_layer_not_finite(context_);
   }
-  double sums[] = {own.loss_sum, static_cast<double>(own.hit_count), stop_requested() ? 1.0 : 0.0};
-  reducer_->finish(sums);
-  if (!std::isfinite(sums[0])) diverged(std::isfinite(own.loss_sum) ? nullptr : pass, last_rate_);
-  stop_agreed_ = sums[2] > 0;
-  return {.loss_sum = sums[0], .hit_count = static_cast<std::int64_t>(sums[1])};
+  return sum;
 }
 
 bool Trainer::queue_steps(TrainObserver& observer, const StopAsked& stop_requested) {
@@ -284,14 +341,16 @@ void Trainer::tell(const StepLoss& loss, TrainObserver& observer) {
   context_.counter.step = loss.step;
   last_rate_ = rate_of(position_.step);
   // The device stands still at this step, its batch in the network's input.
-  if (!std::isfinite(loss.loss_sum)) diverged(&pass_for(pictures, pictures), last_rate_);
+  if (!std::isfinite(loss.loss_sum))
+    diverged(pass_for(pictures, pictures).first_layer_not_finite(context_));
   account({.loss_sum = loss.loss_sum, .hit_count = loss.hit_count}, pictures, observer);
   report_step(observer);
 }
 
 void Trainer::account(const BatchResult& result, std::int64_t picture_count,
                       TrainObserver& observer) {
-  parameters_.set_batches_tracked(parameters_.batches_tracked() + 1);
+  parameters_.set_batches_tracked(parameters_.batches_tracked() +
+                                  std::max<std::int64_t>(1, gradients_->added_count()));
   position_.step += 1;
   position_.epoch_step += 1;
   position_.epoch_loss_sum += result.loss_sum;
@@ -350,7 +409,7 @@ void Trainer::finish_epoch(TrainObserver& observer) {
 }
 
 void Trainer::save(TrainObserver& observer) {
-  if (reducer_) check_equal_weights();
+  if (!alone()) check_equal_weights();
   if (options_.checkpoint.empty() || rank() != 0) return;
   observer.checkpoint_begins();
   const std::int64_t step = std::max<std::int64_t>(position_.step - 1, 0);
@@ -361,7 +420,7 @@ void Trainer::save(TrainObserver& observer) {
 
 Evaluation Trainer::evaluate() {
   if (!evaluator_) return {};
-  if (!reducer_) return evaluator_->run(context_);
+  if (alone()) return evaluator_->run(context_);
   share_statistics();
   Evaluation result = evaluator_->run(context_);
   double loss_sum[] = {result.loss * static_cast<double>(result.image_count)};
@@ -377,21 +436,18 @@ Evaluation Trainer::evaluate() {
 
 Evaluation Trainer::evaluate_alone(const Evaluator::Visitor& visitor) {
   if (!evaluator_) return {};
-  if (!reducer_) return evaluator_->run(context_, visitor);
+  if (alone()) return evaluator_->run(context_, visitor);
   return Evaluator(spec_, parameters_, options_.normalisation, test_, context_, providers_)
       .run(context_, visitor);
 }
 
-// Without a pass the loss of this rank is finite and another's is not.
-void Trainer::diverged(TrainPass* pass, double rate) {
-  const std::string layer =
-      pass == nullptr ? "another rank's" : pass->first_layer_not_finite(context_);
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", rate);
+void Trainer::diverged(const std::string& layer) {
+  char rate[32];
+  std::snprintf(rate, sizeof rate, "%g", last_rate_);
   throw Error(ErrorKind::diverged, "step " + std::to_string(position_.step + 1),
               "the loss is not finite; the first layer whose output is not finite is " +
                   (layer.empty() ? std::string("the loss itself") : layer) + ", at learning rate " +
-                  text,
+                  rate,
               "lower --lr; the last good checkpoint was kept");
 }
 
@@ -399,11 +455,11 @@ void Trainer::diverged(TrainPass* pass, double rate) {
 TrainPass& Trainer::pass_for(std::int64_t count, std::int64_t step_count) {
   std::unique_ptr<TrainPass>& pass = passes_[{count, step_count}];
   if (!pass)
-    pass =
-        std::make_unique<TrainPass>(spec_, parameters_, context_, providers_,
-                                    TrainPassOptions{.batch_size = count,
-                                                     .mean_over = step_count,
-                                                     .label_smoothing = options_.label_smoothing});
+    pass = std::make_unique<TrainPass>(spec_, parameters_, context_, providers_,
+                                       TrainPassOptions{.batch_size = count,
+                                                        .mean_over = step_count,
+                                                        .label_smoothing = options_.label_smoothing,
+                                                        .exact = gradients_->exact()});
   return *pass;
 }
 

@@ -18,9 +18,10 @@
 #include "engine/train/checkpoint.h"
 #include "engine/train/device_step.h"
 #include "engine/train/evaluator.h"
-#include "engine/train/gradient_reducer.h"
 #include "engine/train/optimizer.h"
+#include "engine/train/rank_exchange.h"
 #include "engine/train/schedule.h"
+#include "engine/train/step_gradients.h"
 #include "engine/train/train_pass.h"
 
 namespace kiln {
@@ -29,10 +30,15 @@ struct TrainOptions {
   std::int64_t epoch_count = 1;
   std::int64_t batch_size = 64;  // of this rank
   bool global_batch = false;     // batch_size is that of all ranks together
+  // Micro-batches of batch_size pictures in a step, one after the other: a step as of one batch so
+  // many times as large, in the memory of one. On the CPU alone.
+  std::int64_t accumulate = 1;
   // The ranks that share every step; null: this one alone. Only the first has an observer's
   // checkpoints and reads and writes the file. On the CPU alone.
   Communicator* communicator = nullptr;
-  BucketOptions buckets;
+  ReducerOptions reducer;
+  // Batch normalisation takes its means over the pictures of all ranks, not of each by itself.
+  bool sync_batch_norm = false;
   std::uint64_t seed = 1;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
@@ -94,7 +100,7 @@ class Trainer {
   void resume(const Path& checkpoint);
   const TrainPosition& position() const { return position_; }
   const TrainPass& pass() const { return *whole_; }
-  const GradientReducer* reducer() const { return reducer_.get(); }  // null with one rank
+  const GradientReducer* reducer() const { return gradients_->reducer(); }  // null with one rank
   std::int64_t batch_count() const { return loader_->batch_count(); }
 
   // Trains until the epochs are done or `stop_requested` (asked after every step) says so; then a
@@ -114,6 +120,9 @@ class Trainer {
 
   int rank() const { return options_.communicator ? options_.communicator->rank() : 0; }
   int rank_count() const { return options_.communicator ? options_.communicator->size() : 1; }
+  void plan_steps();
+  void make_exchange();
+  void check_everyone_has_pictures(std::int64_t step_count) const;
   void make_loader(bool resident);
   void make_resident();
   void share_state();
@@ -128,14 +137,16 @@ class Trainer {
   void tell_all(TrainObserver& observer);
   void tell(const StepLoss& loss, TrainObserver& observer);
   void take_step(const Batch& batch, TrainObserver& observer, const StopAsked& stop_requested);
-  BatchResult run_shared(const Batch& batch, const StopAsked& stop_requested);
+  BatchResult run_micro_batches(const Batch& batch);
+  bool alone() const { return options_.communicator == nullptr; }
   // A step is done: moves the position on and reports.
   void account(const BatchResult& result, std::int64_t picture_count, TrainObserver& observer);
   void report_step(TrainObserver& observer);
   bool checkpoint_due(std::int64_t step) const;
   void finish_epoch(TrainObserver& observer);
   void save(TrainObserver& observer);
-  [[noreturn]] void diverged(TrainPass* pass, double rate);
+  // `layer`: the first whose output is not finite; empty where none is.
+  [[noreturn]] void diverged(const std::string& layer);
   TrainPass& pass_for(std::int64_t count, std::int64_t step_count);
   std::int64_t picture_count(std::int64_t batch) const;
   double rate_of(std::int64_t step) const;
@@ -148,10 +159,13 @@ class Trainer {
   Context& context_;
   Conv2dProviders& providers_;
   Optimizer optimizer_;
-  // By the pictures of this rank and of the whole step.
+  std::optional<StepGradients> gradients_;
+  std::optional<RankExchange> exchange_;  // of batch normalisation over all ranks
+  std::int64_t unit_ = 1;                 // parts of a step end on multiples of so many pictures
+  // By the pictures of a micro-batch and of the whole step.
   std::map<std::pair<std::int64_t, std::int64_t>, std::unique_ptr<TrainPass>> passes_;
-  TrainPass* whole_ = nullptr;  // of a full step
-  std::unique_ptr<GradientReducer> reducer_;
+  TrainPass* whole_ = nullptr;  // of the first micro-batch of a full step
+  std::string not_finite_;      // the layer of this rank to blame for the step's loss
   bool stop_agreed_ = false;
   std::int64_t seen_ = 0;  // pictures of the epoch's next step that the run has seen
   std::unique_ptr<DeviceStep> device_step_;  // null: batches come from the loader

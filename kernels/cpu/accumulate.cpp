@@ -7,6 +7,10 @@ namespace kiln::cpu {
 
 void accumulate(Context& c, const AccumulateArgs& a) {
   map_ranges(c, a.x.element_count(), kMapGrain, 16, [&](Range range) {
+    if (a.grid != 0.0)
+      return KILN_CALL_ISA(add_on_grid_f32(a.x.data<float>() + range.begin,
+                                           a.y.data<double>() + range.begin, range.count(),
+                                           a.grid));
     if (a.x.dtype() == DType::f32) {
       float* y = a.y.data<float>() + range.begin;
       KILN_CALL_ISA(add_f32(a.x.data<float>() + range.begin, y, y, range.count()));

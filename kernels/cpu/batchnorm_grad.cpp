@@ -2,6 +2,7 @@
 
 #include "kernels/common/batchnorm_check.h"
 #include "kernels/common/ranges.h"
+#include "kernels/common/rank_channels.h"
 #include "kernels/cpu/batchnorm_simd.h"
 
 namespace kiln {
@@ -17,6 +18,7 @@ void check(const BatchnormGradArgs& a) {
                             {{"gamma", a.gamma}, {"dgamma", a.dgamma}, {"dbeta", a.dbeta}});
   require(a.dgamma.empty() == a.dbeta.empty(), kOp, "dgamma and dbeta come together");
   require(a.scratch != nullptr, kOp, "scratch is missing");
+  require(a.ranks == nullptr || a.x.device().is_host(), kOp, "ranks are of the CPU only");
 }
 
 // Per part and channel the two sums, then the three numbers of dx.
@@ -67,29 +69,41 @@ struct Numbers {
   T *slope, *offset, *tilt;
 };
 
-// Adds the parts of one channel in order, writes its parameters' gradients and its numbers.
+// Of one channel: dbeta and dgamma / inv_std, summed over `rows` rows.
+struct ChannelSums {
+  double beta = 0, gamma = 0, rows = 0;
+};
+
+// Adds the parts of one channel in order.
+ChannelSums sums_of(const double* parts, int part_count, std::int64_t rows, std::int64_t channels,
+                    std::int64_t channel) {
+  ChannelSums sums{.rows = static_cast<double>(rows)};
+  for (int part = 0; part < part_count; ++part) {
+    sums.beta += parts[2 * part * channels + channel];
+    sums.gamma += parts[(2 * part + 1) * channels + channel];
+  }
+  return sums;
+}
+
 template <class T>
-void finish_channel(const BatchnormGradArgs& a, const double* sums, int parts, std::int64_t rows,
-                    std::int64_t channel, const Numbers<T>& numbers) {
-  const std::int64_t channels = a.x.shape()[-1];
-  double beta = 0, gamma = 0;
-  for (int part = 0; part < parts; ++part) {
-    beta += sums[2 * part * channels + channel];
-    gamma += sums[(2 * part + 1) * channels + channel];
-  }
+void write_parameters(const BatchnormGradArgs& a, const ChannelSums& sums, std::int64_t channel) {
+  if (a.dgamma.empty()) return;
+  const double gamma = sums.gamma * channel_value<T>(a.saved_inv_std, channel, 1);
+  T& dgamma = a.dgamma.data<T>()[channel];
+  T& dbeta = a.dbeta.data<T>()[channel];
+  dgamma = static_cast<T>(gamma) + (a.accumulate_parameters ? dgamma : T(0));
+  dbeta = static_cast<T>(sums.beta) + (a.accumulate_parameters ? dbeta : T(0));
+}
+
+template <class T>
+void write_numbers(const BatchnormGradArgs& a, const ChannelSums& sums, std::int64_t channel,
+                   const Numbers<T>& numbers) {
   const double inv_std = channel_value<T>(a.saved_inv_std, channel, 1);
-  gamma *= inv_std;
-  if (!a.dgamma.empty()) {
-    T& dgamma = a.dgamma.data<T>()[channel];
-    T& dbeta = a.dbeta.data<T>()[channel];
-    dgamma = static_cast<T>(gamma) + (a.accumulate_parameters ? dgamma : T(0));
-    dbeta = static_cast<T>(beta) + (a.accumulate_parameters ? dbeta : T(0));
-  }
   const double slope = channel_value<T>(a.gamma, channel, 1) * inv_std;
-  const auto count = static_cast<double>(rows);
+  const double gamma = sums.gamma * inv_std;
   numbers.slope[channel] = static_cast<T>(slope);
-  numbers.offset[channel] = static_cast<T>(-slope * beta / count);
-  numbers.tilt[channel] = static_cast<T>(-slope * inv_std * gamma / count);
+  numbers.offset[channel] = static_cast<T>(-slope * sums.beta / sums.rows);
+  numbers.tilt[channel] = static_cast<T>(-slope * inv_std * gamma / sums.rows);
 }
 
 void write_dx(const BatchnormGradArgs& a, Range range, const Numbers<float>& n) {
@@ -126,9 +140,34 @@ void batchnorm_grad(Context& c, const BatchnormGradArgs& a) {
     using T = decltype(zero);
     T* free = reinterpret_cast<T*>(sums + 2 * parts * channels);
     const Numbers<T> numbers{free, free + channels, free + 2 * channels};
+    const auto own = [&](std::int64_t channel) {
+      return sums_of(sums, parts, rows, channels, channel);
+    };
     for (std::int64_t channel = 0; channel < channels; ++channel)
-      finish_channel<T>(a, sums, parts, rows, channel, numbers);
+      write_parameters<T>(a, own(channel), channel);
     if (a.mode == GradWrite::skip) return;
+    const auto write = [&](const auto& sums_over) {
+      for (std::int64_t channel = 0; channel < channels; ++channel)
+        write_numbers<T>(a, sums_over(channel), channel, numbers);
+    };
+    if (a.ranks == nullptr) {
+      write(own);
+    } else {
+      const RankChannels ranks(*a.ranks, channels, rows,
+                               [&](std::int64_t channel, double& beta, double& gamma) {
+                                 beta = own(channel).beta;
+                                 gamma = own(channel).gamma;
+                               });
+      write([&](std::int64_t channel) {
+        ChannelSums all;
+        ranks.each(channel, [&](double beta, double gamma, double count) {
+          all.beta += beta;
+          all.gamma += gamma;
+          all.rows += count;
+        });
+        return all;
+      });
+    }
     map_ranges(c, rows, kMapGrain / channels + 1, 1,
                [&](Range range) { write_dx(a, range, numbers); });
   });

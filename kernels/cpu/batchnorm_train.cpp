@@ -5,6 +5,7 @@
 #include "kernels/common/activation_math.h"
 #include "kernels/common/batchnorm_check.h"
 #include "kernels/common/ranges.h"
+#include "kernels/common/rank_channels.h"
 #include "kernels/cpu/batchnorm_simd.h"
 
 namespace kiln {
@@ -13,7 +14,9 @@ void check(const BatchnormTrainArgs& a) {
   constexpr std::string_view kOp = "batchnorm_train";
   require_alike(kOp, {"x", a.x}, {{"y", a.y}});
   require(a.x.shape().rank() >= 1 && a.x.shape()[-1] >= 1, kOp, "x must be [..., channels]");
-  require(row_count_of(a.x.shape()) >= 2, kOp, "needs at least two rows to have a variance");
+  require(row_count_of(a.x.shape()) >= (a.ranks == nullptr ? 2 : 1), kOp,
+          "needs at least two rows to have a variance");
+  require(a.ranks == nullptr || a.x.device().is_host(), kOp, "ranks are of the CPU only");
   require_channels(kOp, a.x, {{"saved_mean", a.saved_mean}, {"saved_inv_std", a.saved_inv_std}});
   require_optional_channels(kOp, a.x,
                             {{"gamma", a.gamma},
@@ -52,23 +55,28 @@ void part_moments(const Tensor& x, Range range, std::int64_t channels, double* m
     }
 }
 
+// Of some rows: mean and sum of squared differences.
 struct Moments {
-  double mean, m2;
+  double mean = 0, m2 = 0, count = 0;
+
+  void merge(double other_mean, double other_m2, double other_count) {
+    const double difference = other_mean - mean, total = count + other_count;
+    mean += difference * other_count / total;
+    m2 += other_m2 + difference * difference * count * other_count / total;
+    count = total;
+  }
 };
 
 // The parts of one channel, merged in the order of their numbers.
 Moments merged_moments(const double* parts, int part_count, std::int64_t rows,
                        std::int64_t channels, std::int64_t channel) {
-  double mean = 0, m2 = 0, count = 0;
+  Moments all;
   for (int part = 0; part < part_count; ++part) {
-    const auto part_rows = static_cast<double>(part_of(rows, part_count, part).count());
     const double* from = parts + 2 * part * channels + channel;
-    const double difference = from[0] - mean, total = count + part_rows;
-    mean += difference * part_rows / total;
-    m2 += from[channels] + difference * difference * count * part_rows / total;
-    count = total;
+    all.merge(from[0], from[channels],
+              static_cast<double>(part_of(rows, part_count, part).count()));
   }
-  return {mean, m2};
+  return all;
 }
 
 // What the map over the rows needs per channel: y = (x - mean) * scale + beta.
@@ -78,9 +86,9 @@ struct MapNumbers {
 };
 
 template <class T>
-void finish_channel(const BatchnormTrainArgs& a, Moments moments, std::int64_t rows,
-                    std::int64_t channel, const MapNumbers<T>& numbers) {
-  const auto count = static_cast<double>(rows);
+void finish_channel(const BatchnormTrainArgs& a, const Moments& moments, std::int64_t channel,
+                    const MapNumbers<T>& numbers) {
+  const double count = moments.count;
   const double inv_std = 1 / std::sqrt(moments.m2 / count + a.epsilon);
   a.saved_mean.data<T>()[channel] = static_cast<T>(moments.mean);
   a.saved_inv_std.data<T>()[channel] = static_cast<T>(inv_std);
@@ -129,9 +137,29 @@ void batchnorm_train(Context& c, const BatchnormTrainArgs& a) {
     using T = decltype(zero);
     T* free = reinterpret_cast<T*>(moments + 2 * parts * channels);
     const MapNumbers<T> numbers{free, free + channels, free + 2 * channels};
-    for (std::int64_t channel = 0; channel < channels; ++channel)
-      finish_channel<T>(a, merged_moments(moments, parts, rows, channels, channel), rows, channel,
-                        numbers);
+    const auto own = [&](std::int64_t channel) {
+      return merged_moments(moments, parts, rows, channels, channel);
+    };
+    const auto finish = [&](const auto& moments_of) {
+      for (std::int64_t channel = 0; channel < channels; ++channel)
+        finish_channel<T>(a, moments_of(channel), channel, numbers);
+    };
+    if (a.ranks == nullptr) {
+      finish(own);
+    } else {
+      const RankChannels ranks(*a.ranks, channels, rows,
+                               [&](std::int64_t channel, double& mean, double& m2) {
+                                 const Moments moments_here = own(channel);
+                                 mean = moments_here.mean;
+                                 m2 = moments_here.m2;
+                               });
+      finish([&](std::int64_t channel) {
+        Moments all;
+        ranks.each(channel,
+                   [&](double mean, double m2, double count) { all.merge(mean, m2, count); });
+        return all;
+      });
+    }
     map_ranges(c, rows, kMapGrain / channels + 1, 1,
                [&](Range range) { apply<T>(a, range, channels, numbers); });
   });

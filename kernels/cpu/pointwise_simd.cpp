@@ -34,6 +34,16 @@ void add_f32(const float* a, const float* b, float* y, std::int64_t count) {
   });
 }
 
+// Between 2^52 and 2^53 grid the numbers that are there are the multiples of grid: x + shift rounds
+// to one of them, and the rest is exact.
+void add_on_grid_f32(const float* x, double* y, std::int64_t count, double grid) {
+  const double shift = 0x1.8p52 * grid, most = 0x1p51 * grid;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double value = x[i];
+    y[i] += value < most && value > -most ? (value + shift) - shift : value;
+  }
+}
+
 void add_relu_f32(const float* a, const float* b, float* y, std::int64_t count) {
   map_vectors(count, [=](auto lanes, std::int64_t i) {
     lanes.store(y + i, rectified(lanes.load(a + i) + lanes.load(b + i)));

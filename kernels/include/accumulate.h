@@ -1,7 +1,11 @@
-// accumulate: y += x, elementwise.
+// accumulate: y += x, elementwise; with a grid y += grid round(x / grid), halves to even.
 //
-// Shapes    x, y: floating, any one shape.
-// Aliasing  y may be x (which doubles it); any other overlap is an error.
+// On a grid sums are exact, so their order is free: multiples of grid add without rounding as long
+// as no sum of them reaches 2^53 grid. x from 2^51 grid on is added as it is.
+//
+// Shapes    x, y: floating, any one shape; with a grid, a power of two, x f32 and y f64, on the CPU
+//           only.
+// Aliasing  without a grid y may be x (which doubles it); any other overlap is an error.
 #pragma once
 
 #include "kernels/common/op_check.h"
@@ -10,10 +14,13 @@ namespace kiln {
 
 struct AccumulateArgs {
   Tensor x, y;
+  double grid = 0.0;  // 0: none
 };
 
 inline void check(const AccumulateArgs& a) {
-  require_alike("accumulate", {"x", a.x}, {{"y", a.y}});
+  if (a.grid == 0.0) return require_alike("accumulate", {"x", a.x}, {{"y", a.y}});
+  require_tensor("accumulate", "x", a.x, a.y.shape(), DType::f32, Device{});
+  require_tensor("accumulate", "y", a.y, a.x.shape(), DType::f64, Device{});
 }
 
 namespace cpu {

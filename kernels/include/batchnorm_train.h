@@ -6,12 +6,15 @@
 //   running_mean = (1 - momentum) running_mean + momentum mean
 //   running_var  = (1 - momentum) running_var  + momentum var M / (M - 1)
 //
+// With `ranks`, M counts the rows of all ranks and the sums run over them; on the CPU only.
+//
 // Shapes    x, y: floating [..., C] with M >= 2 rows    all others: accumulation type [C]
 //           gamma and beta may be empty (1 and 0); running_mean and running_var may be empty.
 //           scratch: batchnorm_train_scratch_bytes, aligned to 64.
 // Aliasing  y may be x; any other overlap is an error.
 // Order     the rows are cut into reduction_parts; a part's mean and sum of squared differences are
-//           exact to a few ulp of double and parts are merged in the order of their numbers; on
+//           exact to a few ulp of double and parts are merged in the order of their numbers, then
+//           ranks in the order of theirs; on
 //           other devices the parts are added in a tree that their number alone fixes.
 // Source    docs/math.md, "Batch normalisation"; Ioffe, Szegedy, arXiv 1502.03167; merging after
 //           Chan, Golub, LeVeque, "Algorithms for computing the sample variance", 1983.
@@ -21,6 +24,7 @@
 
 #include "kernels/common/op_check.h"
 #include "kernels/include/activation.h"
+#include "kernels/include/channel_exchange.h"
 
 namespace kiln {
 
@@ -32,6 +36,7 @@ struct BatchnormTrainArgs {
   double epsilon = 1e-5;
   Activation activation = Activation::none;
   std::byte* scratch = nullptr;
+  ChannelExchange* ranks = nullptr;
 };
 
 void check(const BatchnormTrainArgs& a);

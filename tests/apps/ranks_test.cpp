@@ -1,5 +1,5 @@
-// kiln train with several ranks as a person meets it: threads and processes of Open MPI that train
-// what one rank trains, stops, kills, and ranks that do not fit together.
+// kiln train with several ranks as a person meets it: threads, and processes over TCP and Open MPI,
+// that train what one rank trains, stops, kills, and ranks that do not fit together.
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
@@ -10,6 +10,8 @@
 
 #include "engine/comm/launch.h"
 #include "engine/comm/mpi_communicator.h"
+#include "engine/comm/sockets.h"
+#include "engine/report/metrics.h"
 #include "models/safetensors.h"
 #include "models/zoo.h"
 #include "tests/apps/app_test.h"
@@ -99,6 +101,15 @@ class RanksTest : public AppTest {
       EXPECT_LE(difference(dir, "one"), 1e-5) << count;
     }
   }
+  void expect_the_bits_of_one_rank(const std::string& comm) {
+    const std::vector<std::string> more = {"--deterministic", "--lr", "0.01"};
+    ASSERT_EQ(train("exact", more).code, 0);
+    for (const int count : {2, 3, 4}) {
+      const std::string dir = "exact-" + comm + std::to_string(count);
+      ASSERT_EQ(train(dir, plus(more, ranks(count, comm))).code, 0);
+      EXPECT_EQ(weights(dir), weights("exact")) << count;
+    }
+  }
   std::string plain_resnet() {
     ModelSpec spec = mini_resnet(32);
     spec.layers = without_norm(spec.layers);
@@ -113,6 +124,40 @@ TEST_F(RanksTest, ThreadsTrainWhatOneRankTrains) { expect_what_one_rank_trains({
 
 TEST_F(RanksTest, ThreadsTrainAResnet) {
   expect_what_one_rank_trains({"--model", plain_resnet()}, "threads");
+}
+
+TEST_F(RanksTest, DeterministicRanksHaveTheBitsOfOne) { expect_the_bits_of_one_rank("threads"); }
+
+TEST_F(RanksTest, MicroBatchesAreALargerBatchAndARunKeepsThem) {
+  const std::vector<std::string> micro = {"--batch-size", "8", "--accumulate", "3"};
+  ASSERT_EQ(train("one", {}).code, 0);
+  ASSERT_EQ(train("m", plus(micro, {"--epochs", "2"})).code, 0);
+  EXPECT_TRUE(refused(train("m", {"--batch-size", "8", "--resume"}), 1, {"--accumulate 3, not 1"}));
+  const ProcessResult resumed = train("m", plus(plus(ranks(3, "threads"), micro), {"--resume"}));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_LE(difference("m", "one"), 1e-5);
+  EXPECT_TRUE(refused(train("m", {"--accumulate", "0"}), 2, {"--accumulate"}));
+}
+
+TEST_F(RanksTest, SynchronousBatchNormIsWhatOneRankTrainsAndARunKeepsIt) {
+  write("norm.json", to_json(mini_resnet(32)));
+  const std::vector<std::string> model = {"--model", path("norm.json"), "--epochs", "2"};
+  const auto sync = plus(plus(model, ranks(3, "threads")), {"--sync-bn"});
+  ASSERT_EQ(train("one", model).code, 0);
+  ASSERT_EQ(train("sync", sync).code, 0);
+  EXPECT_LE(difference("sync", "one"), 1e-5);
+  EXPECT_TRUE(refused(train("sync", plus(model, {"--resume"})), 1, {"--sync-bn true, not false"}));
+}
+
+TEST_F(RanksTest, GradientsTravelAsBf16WhereAskedFor) {
+  ASSERT_EQ(train("wide", ranks(2, "threads")).code, 0);
+  const ProcessResult narrow = train("narrow", plus(ranks(2, "threads"), {"--wire", "bf16"}));
+  ASSERT_EQ(narrow.code, 0) << narrow.err;
+  EXPECT_THAT(narrow.err, HasSubstr("sent as bf16"));
+  EXPECT_NE(weights("narrow"), weights("wide"));
+  EXPECT_LE(difference("narrow", "wide"), 1e-3);
+  EXPECT_TRUE(refused(train("m", {"--wire", "fp8"}), 2, {"--wire"}));
+  EXPECT_TRUE(refused(train("m", {"--wire", "bf16", "--overlap", "on"}), 2, {"--overlap on"}));
 }
 
 TEST_F(RanksTest, LinearScalingMultipliesTheRate) {
@@ -139,42 +184,40 @@ TEST_F(RanksTest, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(refused(run_process(without_mpirun), 1, {"--comm mpi", "cannot be used", "threads"}));
 }
 
-// Rather than train every rank alone.
-TEST_F(RanksTest, RefusesALauncherWhoseRanksCannotMeet) {
-  const auto torchrun = [&](const std::string& rank) {
-    return run_process(plus({"/usr/bin/env", "RANK=" + rank, "WORLD_SIZE=2"}, command("m", {})));
+TEST_F(RanksTest, RefusesVariablesThatDoNotFit) {
+  const auto torchrun = [&](const std::vector<std::string>& variables,
+                            const std::vector<std::string>& more) {
+    return run_process(plus(plus({"/usr/bin/env", "WORLD_SIZE=2"}, variables), command("m", more)));
   };
-  EXPECT_TRUE(refused(torchrun("1"), 1, {"WORLD_SIZE 2", "mpirun"}));
-  EXPECT_TRUE(refused(torchrun("2"), 2, {"RANK", "WORLD_SIZE is 2"}));
+  EXPECT_TRUE(refused(torchrun({"RANK=1"}, {}), 2, {"MASTER_ADDR", "not set", "torchrun"}));
+  EXPECT_TRUE(refused(torchrun({"RANK=1", "MASTER_ADDR=127.0.0.1"}, {}), 2, {"MASTER_PORT"}));
+  EXPECT_TRUE(refused(torchrun({"RANK=2"}, {}), 2, {"RANK", "WORLD_SIZE is 2"}));
+  EXPECT_TRUE(refused(torchrun({"RANK=1"}, {"--ranks", "3"}), 2, {"--ranks 3"}));
+  EXPECT_TRUE(refused(torchrun({"RANK=1"}, {"--comm", "threads"}), 2, {"--comm threads", "tcp"}));
+  EXPECT_TRUE(refused(train("m", plus(ranks(2, "tcp"), {"--hosts", "a:1,b:1"})), 2, {"--hosts"}));
 }
 
-class MpiRanksTest : public RanksTest {
+// Runs whose ranks are processes, disturbed from outside.
+class ProcessRanksTest : public RanksTest {
  protected:
-  void SetUp() override {
-    RanksTest::SetUp();
-    if (const std::string why = missing_mpi(); !why.empty()) GTEST_SKIP() << why;
+  static std::string process_ranks() {
+    return std::string(std::filesystem::read_symlink("/proc/self/exe").parent_path()) +
+           "/process_ranks";
   }
-  static std::vector<std::string> mpirun(const std::string& count) {
-    return {find_mpirun(), "--oversubscribe", "--bind-to", "none", "-n", count};
-  }
-  // Of a run that does not end by itself; its processes, by rank.
-  static int process_of(int launcher, int rank) {
-    const std::string wanted = "OMPI_COMM_WORLD_RANK=" + std::to_string(rank);
+  // The process of a marked run whose environment has `variable`; 0 where there is none.
+  static int process_of(const std::string& mark, const std::string& variable) {
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
       const std::string name = entry.path().filename().string();
       if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-      try {
-        const std::string environment = read_proc(entry.path() / "environ");
-        if (environment.find(wanted + '\0') == std::string::npos) continue;
-        if (read_proc(entry.path() / "environ").find("KILN_TEST_RUN=" + std::to_string(launcher)) !=
-            std::string::npos)
-          return std::stoi(name);
-      } catch (const std::exception&) {
-        continue;  // it has ended meanwhile, or is not ours
-      }
+      const std::string environment = '\0' + read_proc(entry.path() / "environ");
+      const auto has = [&](const std::string& setting) {
+        return environment.find('\0' + setting + '\0') != std::string::npos;
+      };
+      if (has(variable) && has(mark)) return std::stoi(name);
     }
     return 0;
   }
+  // Empty where the process has ended meanwhile, or is not ours.
   static std::string read_proc(const Path& file) {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> in(std::fopen(file.c_str(), "r"),
                                                              &std::fclose);
@@ -187,34 +230,180 @@ class MpiRanksTest : public RanksTest {
     }
     return text;
   }
-  // Sends `signal` to a rank of four in the middle of a long run.
-  ProcessResult disturb(int rank, int signal, const std::vector<std::string>& more) {
-    const int mark = ::getpid() * 100 + rank + signal * 7;
-    ::setenv("KILN_TEST_RUN", std::to_string(mark).c_str(), 1);
+  // Sends `signal` to a rank of four, whose environment has `variable`, in the middle of a long
+  // run.
+  ProcessResult disturb(const std::string& comm, const std::string& variable, int signal,
+                        const std::vector<std::string>& more) {
+    const std::string mark = "KILN_TEST_RUN=" + path(variable + std::to_string(signal));
     std::filesystem::remove_all(path("m"));
     const auto under_way = [&](int) {
       if (!std::filesystem::exists(path("m/checkpoint.safetensors"))) return false;
-      const int process = process_of(mark, rank);
+      const int process = process_of(mark, variable);
       if (process == 0) return false;
       ::kill(process, signal);
       return true;
     };
-    const auto words = command("m", plus(plus(ranks(4, "mpi"), {"--epochs", "100000"}), more));
-    return run_and_signal(words, SIGCONT, under_way);
+    const auto words = command("m", plus(plus(ranks(4, comm), {"--epochs", "100000"}), more));
+    return run_and_signal(plus({"/usr/bin/env", mark}, words), SIGCONT, under_way);
+  }
+  void expect_death_is_survived(const std::string& comm, const std::string& variable) {
+    for (int rank = 0; rank < 4; ++rank) {
+      const ProcessResult result =
+          disturb(comm, variable + std::to_string(rank), SIGKILL,
+                  {"--checkpoint-interval", "3", "--log-interval", "1"});
+      EXPECT_NE(result.code, 0);
+      EXPECT_THAT(result.err, HasSubstr("kiln train: rank " + std::to_string(rank) + ": has died"));
+      expect_run_goes_on(comm, 3);
+    }
+  }
+  // What is lost is less than the steps between two checkpoints, and one more that was under way.
+  void expect_run_goes_on(const std::string& comm, std::int64_t interval) {
+    const SafetensorsMetadata saved = SafetensorsFile(path("m/checkpoint.safetensors")).metadata();
+    const MetricsLog metrics = read_metrics(path("m/metrics.jsonl"));
+    ASSERT_FALSE(metrics.steps.empty());
+    EXPECT_LE(metrics.steps.back().step - std::stoll(saved.at("step")), interval);
+    const std::string epochs = std::to_string(std::stoll(saved.at("epoch")) + 1);
+    const ProcessResult resumed =
+        train("m", plus(ranks(3, comm), {"--resume", "--epochs", epochs}));
+    EXPECT_EQ(resumed.code, 0) << resumed.err;
+    EXPECT_THAT(resumed.err,
+                HasSubstr(saved.at("epoch") + " epochs and " + saved.at("epoch_step")));
+  }
+  void expect_hanging_is_named(const std::string& comm, const std::string& variable) {
+    for (const int rank : {0, 2}) {
+      const ProcessResult result =
+          disturb(comm, variable + std::to_string(rank), SIGSTOP, {"--rank-timeout", "2"});
+      EXPECT_NE(result.code, 0);
+      EXPECT_THAT(result.err, HasSubstr("kiln train: rank " + std::to_string(rank) + ": hangs"));
+    }
+  }
+  void expect_a_stop_writes_a_checkpoint(const std::string& comm) {
+    const auto words = command("m", plus(ranks(3, comm), {"--epochs", "100000"}));
+    const ProcessResult stopped = run_and_signal(words, SIGTERM, [&](int) {
+      return std::filesystem::exists(path("m/checkpoint.safetensors"));
+    });
+    EXPECT_EQ(stopped.code, 0) << stopped.err;
+    EXPECT_THAT(stopped.out, HasSubstr("stopped after step"));
+    EXPECT_TRUE(std::filesystem::exists(path("m/model.json")));
+    const int epochs =
+        std::stoi(SafetensorsFile(path("m/checkpoint.safetensors")).metadata().at("epoch"));
+    const ProcessResult resumed =
+        train("m", plus(ranks(2, comm), {"--resume", "--epochs", std::to_string(epochs + 1)}));
+    EXPECT_EQ(resumed.code, 0) << resumed.err;
+    EXPECT_THAT(resumed.err, HasSubstr("resume: "));
+  }
+};
+
+class TcpRanksTest : public ProcessRanksTest {
+ protected:
+  // Starts each command as one rank, with torchrun's variables, and waits for all of them.
+  static ProcessResult as_ranks(const std::vector<std::vector<std::string>>& commands) {
+    std::string script = "code=0\n";
+    for (std::size_t rank = 0; rank < commands.size(); ++rank) {
+      script += "RANK=" + std::to_string(rank) + " LOCAL_RANK=" + std::to_string(rank);
+      for (const std::string& word : commands[rank]) script += " '" + word + "'";
+      script += " & ranks=\"$ranks $!\"\n";
+    }
+    script += "for rank in $ranks; do wait $rank || code=$?; done; exit $code";
+    const std::string size = std::to_string(commands.size());
+    const std::string port = std::to_string(comm::listen_at("127.0.0.1", 0, 1).port);
+    return run_process({"/usr/bin/env", "WORLD_SIZE=" + size, "LOCAL_WORLD_SIZE=" + size,
+                        "MASTER_ADDR=localhost", "MASTER_PORT=" + port, "/bin/sh", "-c", script});
+  }
+};
+
+TEST_F(TcpRanksTest, CollectivesHoldTheirContract) {
+  for (const std::size_t count : {2u, 3u}) {
+    const ProcessResult result =
+        as_ranks(std::vector<std::vector<std::string>>(count, {process_ranks()}));
+    EXPECT_EQ(result.code, 0) << result.err << result.out;
+    EXPECT_EQ(lines_of(result.out).size(), count);
+  }
+}
+
+// Both add in the order of the ranks.
+TEST_F(TcpRanksTest, ProcessesTrainWhatThreadsTrainToTheBit) {
+  const std::vector<std::string> resnet = {"--model", plain_resnet(), "--overlap", "on"};
+  for (const auto& [count, model] :
+       {std::pair{2, std::vector<std::string>{}}, std::pair{4, std::vector<std::string>{}},
+        std::pair{3, resnet}}) {
+    ASSERT_EQ(train("threads", plus(model, ranks(count, "threads"))).code, 0);
+    const ProcessResult result = train("tcp", plus(model, ranks(count, "tcp")));
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("ranks: " + std::to_string(count) + " ranks, TCP"));
+    EXPECT_EQ(weights("tcp"), weights("threads")) << count;
+  }
+}
+
+TEST_F(TcpRanksTest, TorchrunsVariablesAreEnough) {
+  ASSERT_EQ(train("threads", ranks(2, "threads")).code, 0);
+  const auto rank = command("m", {"--log-ranks"});
+  const ProcessResult result = as_ranks({rank, rank});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("[0] ranks: 2 ranks, TCP"));
+  EXPECT_THAT(result.err, HasSubstr("[1] ranks: 2 ranks, TCP"));
+  EXPECT_EQ(weights("m"), weights("threads"));
+}
+
+TEST_F(TcpRanksTest, RanksThatDifferAreNamed) {
+  const auto rank = command("m", {});
+  const ProcessResult result = as_ranks({rank, rank, command("m", {"--lr", "0.5"})});
+  EXPECT_NE(result.code, 0);
+  EXPECT_THAT(result.err, HasSubstr("rank 2: has another --lr than rank 0: 0.5, not 0.001"));
+}
+
+TEST_F(TcpRanksTest, ARankThatNeverComesIsNamed) {
+  const auto rank = command("m", {"--rank-timeout", "1"});
+  const ProcessResult result = as_ranks({rank, {"/bin/true"}, rank});
+  EXPECT_NE(result.code, 0);
+  const std::string line = "kiln train: rank 1: did not come to rank 0 within 1 s";
+  EXPECT_THAT(lines_of(result.err), testing::Contains(HasSubstr(line)).Times(2));
+}
+
+TEST_F(TcpRanksTest, AStopWritesACheckpointOnce) { expect_a_stop_writes_a_checkpoint("tcp"); }
+
+TEST_F(TcpRanksTest, ARankThatIsKilledIsNamedAndItsRunGoesOn) {
+  expect_death_is_survived("tcp", "RANK=");
+}
+
+TEST_F(TcpRanksTest, ARankThatHangsIsNamed) { expect_hanging_is_named("tcp", "RANK="); }
+
+TEST_F(TcpRanksTest, TheBenchmarksSumsAreRight) {
+  const auto bench = [](const std::string& ranks) {
+    return run_process({bin_folder() + "/kiln-bench", "allreduce", "--comm", "tcp", "--ranks",
+                        ranks, "--max-bytes", "65536", "--factor", "8", "--seconds", "0"});
+  };
+  const ProcessResult three = bench("3"), one = bench("1");
+  EXPECT_EQ(three.code, 0) << three.err;
+  EXPECT_THAT(three.out, HasSubstr("3 ranks, TCP"));
+  EXPECT_EQ(one.code, 0) << one.err;
+  EXPECT_THAT(one.out, HasSubstr("1 rank"));
+}
+
+class MpiRanksTest : public ProcessRanksTest {
+ protected:
+  void SetUp() override {
+    RanksTest::SetUp();
+    if (const std::string why = missing_mpi(); !why.empty()) GTEST_SKIP() << why;
+  }
+  static std::vector<std::string> mpirun(const std::string& count) {
+    return {find_mpirun(), "--oversubscribe", "--bind-to", "none", "-n", count};
   }
 };
 
 TEST_F(MpiRanksTest, CollectivesHoldTheirContract) {
-  const std::string program =
-      std::string(std::filesystem::read_symlink("/proc/self/exe").parent_path()) + "/mpi_ranks";
   for (const char* count : {"1", "2", "3", "4"}) {
-    const ProcessResult result = run_process(plus(mpirun(count), {program}));
+    const ProcessResult result = run_process(plus(mpirun(count), {process_ranks()}));
     EXPECT_EQ(result.code, 0) << result.err;
     EXPECT_EQ(lines_of(result.out).size(), static_cast<std::size_t>(std::atoi(count)));
   }
 }
 
 TEST_F(MpiRanksTest, ProcessesTrainWhatOneRankTrains) { expect_what_one_rank_trains({}, "mpi"); }
+
+TEST_F(MpiRanksTest, DeterministicProcessesHaveTheBitsOfOneRank) {
+  expect_the_bits_of_one_rank("mpi");
+}
 
 TEST_F(MpiRanksTest, ProcessesTrainAResnet) {
   expect_what_one_rank_trains({"--model", plain_resnet(), "--overlap", "on"}, "mpi");
@@ -256,36 +445,14 @@ TEST_F(MpiRanksTest, RanksThatDifferAreNamedOnAll) {
   EXPECT_THAT(data.err, HasSubstr("rank 2: has another data than rank 0"));
 }
 
-TEST_F(MpiRanksTest, AStopWritesACheckpointOnce) {
-  const auto words = command("m", plus(ranks(3, "mpi"), {"--epochs", "100000"}));
-  const ProcessResult stopped = run_and_signal(words, SIGTERM, [&](int) {
-    return std::filesystem::exists(path("m/checkpoint.safetensors"));
-  });
-  EXPECT_EQ(stopped.code, 0) << stopped.err;
-  EXPECT_THAT(stopped.out, HasSubstr("stopped after step"));
-  EXPECT_TRUE(std::filesystem::exists(path("m/model.json")));
-  const int epochs =
-      std::stoi(SafetensorsFile(path("m/checkpoint.safetensors")).metadata().at("epoch"));
-  const ProcessResult resumed =
-      train("m", plus(ranks(2, "mpi"), {"--resume", "--epochs", std::to_string(epochs + 1)}));
-  EXPECT_EQ(resumed.code, 0) << resumed.err;
-  EXPECT_THAT(resumed.err, HasSubstr("resume: "));
-}
+TEST_F(MpiRanksTest, AStopWritesACheckpointOnce) { expect_a_stop_writes_a_checkpoint("mpi"); }
 
-TEST_F(MpiRanksTest, ARankThatIsKilledIsNamed) {
-  for (int rank = 0; rank < 4; ++rank) {
-    const ProcessResult result = disturb(rank, SIGKILL, {});
-    EXPECT_NE(result.code, 0);
-    EXPECT_THAT(result.err, HasSubstr("kiln train: rank " + std::to_string(rank) + ": has died"));
-  }
+TEST_F(MpiRanksTest, ARankThatIsKilledIsNamedAndItsRunGoesOn) {
+  expect_death_is_survived("mpi", "OMPI_COMM_WORLD_RANK=");
 }
 
 TEST_F(MpiRanksTest, ARankThatHangsIsNamed) {
-  for (const int rank : {0, 2}) {
-    const ProcessResult result = disturb(rank, SIGSTOP, {"--rank-timeout", "2"});
-    EXPECT_NE(result.code, 0);
-    EXPECT_THAT(result.err, HasSubstr("kiln train: rank " + std::to_string(rank) + ": hangs"));
-  }
+  expect_hanging_is_named("mpi", "OMPI_COMM_WORLD_RANK=");
 }
 
 }  // namespace

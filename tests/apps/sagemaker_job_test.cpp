@@ -202,6 +202,42 @@ Plan plan_of(const std::string& hyperparameters, const std::vector<std::string>&
       kPaths, words);
 }
 
+const char* const kTwoHosts = R"({"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]})";
+const char* const kSharded = R"({"training": {"S3DistributionType": "ShardedByS3Key"}})";
+
+TEST(SageMakerPlan, HostsShareTheRanks) {
+  const char* channel = R"({"training": {}, "other": {"S3DistributionType": "ShardedByS3Key"}})";
+  const struct {
+    const char* hyperparameters;
+    std::int64_t ranks, each;
+    const char* hosts;
+  } table[] = {
+      {"{}", 2, 1, "algo-1:1,algo-2:1"},
+      {R"({"sagemaker_mpi_num_of_processes_per_host": "8"})", 16, 8, "algo-1:8,algo-2:8"},
+      {R"({"ranks": "4", "sagemaker_mpi_num_of_processes_per_host": "8"})", 4, 2,
+       "algo-1:2,algo-2:2"},
+  };
+  for (const auto& [hyperparameters, ranks, each, hosts] : table) {
+    const Plan plan = plan_of(hyperparameters, {}, channel, kTwoHosts);
+    EXPECT_EQ(plan.flags.ranks, ranks) << hyperparameters;
+    EXPECT_EQ(plan.ranks_per_host, each) << hyperparameters;
+    EXPECT_EQ(plan.flags.hosts, hosts) << hyperparameters;
+  }
+  // One host has all of the pictures, however they are distributed.
+  const Plan alone = plan_of("{}", {}, kSharded);
+  EXPECT_EQ(alone.flags.hosts, "");
+  EXPECT_EQ(alone.flags.ranks, 0);
+}
+
+TEST(SageMakerPlan, ARankIsNamedWithItsHost) {
+  const Plan plan = plan_of(R"({"ranks": "4"})", {}, R"({"training": {}})", kTwoHosts);
+  EXPECT_EQ(with_host("rank 2: has died: x", plan), "rank 2 (host algo-2): has died: x");
+  EXPECT_EQ(with_host("rank 1: hangs", plan), "rank 1 (host algo-1): hangs");
+  for (const char* same : {"rank 4: has died", "rank x: has died", "rank 1", "rank ", "ranks", ""})
+    EXPECT_EQ(with_host(same, plan), same);
+  EXPECT_EQ(with_host("rank 1: hangs", plan_of(R"({"ranks": "4"})")), "rank 1: hangs");
+}
+
 TEST(SageMakerPlan, EveryScriptHasItsDefaults) {
   const struct {
     const char* program;
@@ -303,9 +339,21 @@ TEST(SageMakerPlan, WhatCannotBeDoneIsNamed) {
       {error_of([] { plan_of("{}", {}, R"({"a": {}, "b": {}})"); }),
        "channel training: is missing: there are a, b"},
       {error_of([] { plan_of("{}", {}, ""); }), "channel training: is missing; the job has no"},
-      {error_of(
-           [&] { plan_of("{}", {}, channel, R"({"current_host": "a", "hosts": ["a", "b"]})"); }),
-       "names 2 hosts, and this program trains on one"},
+      {error_of([&] { plan_of(R"({"ranks": "3"})", {}, channel, kTwoHosts); }),
+       "ranks 3: cannot be shared equally by 2 hosts"},
+      {error_of([&] { plan_of(R"({"comm": "threads"})", {}, channel, kTwoHosts); }),
+       "comm threads: does not reach other hosts"},
+      {error_of([&] {
+         plan_of(R"({"sagemaker_mpi_num_of_processes_per_host": "0"})", {}, channel, kTwoHosts);
+       }),
+       "sagemaker_mpi_num_of_processes_per_host: is 0, which is not 1 to 1024"},
+      {error_of([&] {
+         plan_of(R"({"sagemaker_mpi_num_of_processes_per_host": "9223372036854775807"})", {},
+                 channel, kTwoHosts);
+       }),
+       "which is not 1 to 1024"},
+      {error_of([] { plan_of("{}", {}, kSharded, kTwoHosts); }),
+       "inputdataconfig.json: training: is ShardedByS3Key"},
   };
   for (const auto& [got, what] : table) EXPECT_THAT(got, HasSubstr(what));
 }

@@ -126,12 +126,19 @@ TEST_F(SageMakerTrainTest, DataThatIsNoneFails) {
   EXPECT_THAT(failure(base), HasSubstr("input/data/training: holds no data set"));
 }
 
-TEST_F(SageMakerTrainTest, SeveralHostsAreNotTrainedApart) {
+// What several hosts do: sagemaker_hosts_test.py.
+TEST_F(SageMakerTrainTest, SeveralHostsNeedOneKey) {
   const std::string base = container("job", R"({"epochs": "1"})");
   write("job/input/config/resourceconfig.json",
-        R"({"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]})");
-  EXPECT_EQ(train(base).code, 1);
-  EXPECT_THAT(failure(base), HasSubstr("names 2 hosts"));
+        R"({"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]})");
+  std::vector<std::string> words = command(base);
+  words.insert(words.begin() + 1, "KILN_SSH_DIR=" + path("nowhere"));
+  EXPECT_EQ(run_process(words).code, 1);
+  EXPECT_THAT(failure(base), HasSubstr("nowhere/id_ed25519: cannot be read"));
+  std::filesystem::remove(base + "/output/failure");
+  words.insert(words.begin() + 1, "KILN_HOST_TIMEOUT=soon");
+  EXPECT_EQ(run_process(words).code, 1);
+  EXPECT_THAT(failure(base), StartsWith("KILN_HOST_TIMEOUT: is soon, which is no number"));
 }
 
 TEST_F(SageMakerTrainTest, ContainersStartedByHandNeedNoConfiguration) {

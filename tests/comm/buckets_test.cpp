@@ -98,6 +98,30 @@ TEST(Buckets, KnowNoLayerWithoutParameters) {
   EXPECT_NE(find_layer(plan, "fc"), nullptr);
 }
 
+// LeNet: what its two convolutions compute hides the sum of all other gradients.
+TEST(Buckets, TheFirstLayersAreApartInASmallNetwork) {
+  const std::vector<GradientPiece> pieces = {{"fc3", 0, 10},          {"fc3", 16, 856},
+                                             {"fc2", 864, 948},       {"fc2", 960, 11040},
+                                             {"fc1", 11040, 11160},   {"fc1", 11168, 59168},
+                                             {"conv2", 59168, 59184}, {"conv2", 59184, 61584},
+                                             {"conv1", 61584, 61590}, {"conv1", 61600, 62050}};
+  const BucketPlan plan = plan_buckets(pieces, 62064);
+  ASSERT_EQ(plan.buckets.size(), 2u);
+  EXPECT_EQ(plan.buckets[0].layer_count, 3);
+  EXPECT_EQ(plan.buckets[1].first, 59168);
+  EXPECT_EQ(plan.buckets[1].layer_count, 2);
+}
+
+// A layer's gradients are written together: a bucket with half of them would wait for the others.
+TEST(Buckets, CutNoLayer) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 200; ++round) {
+    const Pieces all = random_pieces(random);
+    for (const auto& [layer, buckets] : plan_buckets(all.pieces, all.element_count).layers)
+      EXPECT_EQ(buckets.size(), 1u) << layer;
+  }
+}
+
 TEST(Buckets, SmallNetworksHaveOne) {
   const std::vector<GradientPiece> pieces = {{"fc", 0, 60000}, {"conv1", 60000, 62006}};
   EXPECT_EQ(plan_buckets(pieces, 62006).buckets.size(), 1u);

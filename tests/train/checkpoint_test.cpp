@@ -126,6 +126,20 @@ TEST_F(CheckpointTest, RefusesOtherSettingsByName) {
   }
 }
 
+// Earlier builds had one batch a step and did not say so.
+TEST_F(CheckpointTest, AFileThatNamesNoMicroBatchesHadOne) {
+  TestRun run(path_), other(path_);
+  ASSERT_EQ(run.run(2), TrainEnd::stopped);
+  Optimizer optimizer({}, other.parameters);
+  EXPECT_NO_THROW(load_checkpoint(path_, other.parameters, optimizer, {{"accumulate", "1"}}));
+  try {
+    load_checkpoint(path_, other.parameters, optimizer, {{"accumulate", "2"}});
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("--accumulate 1, not 2"));
+  }
+}
+
 TEST_F(CheckpointTest, EveryTruncationIsRefused) {
   TestRun run(path_);
   ASSERT_EQ(run.run(2), TrainEnd::stopped);

@@ -48,13 +48,14 @@ struct Job {
   TrainOptions options;
   int ranks = 1;
   int threads = 1;
+  bool deterministic = false;
   bool resume = false;
   std::int64_t stop_after = -1;  // steps until the last rank is asked to stop
 };
 
 Outcome run_rank(const Job& job, Communicator* communicator, const Dataset& train,
                  const Dataset& test) {
-  Workbench bench(job.threads);
+  Workbench bench(job.threads, job.deterministic);
   ParameterStore parameters(job.spec, DType::f32, Device{});
   parameters.initialise(job.options.seed + (communicator ? communicator->rank() : 0));
   TrainOptions options = job.options;
@@ -107,16 +108,22 @@ void expect_equal_ranks(const std::vector<Outcome>& outcomes) {
 class Ranks : public testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Counts, Ranks, testing::Values(2, 3, 4));
 
-// 5 epochs of 10 steps, the last of them not full. The rate is small: a sum in another order has
-// other last bits, and with large steps these come to decide which pixel wins a pooling window.
-void expect_what_one_rank_trains(Job job, int ranks) {
+// 5 epochs of 10 steps, the last of them not full.
+Job fifty_steps(Job job, double rate) {
   job.train_count = 24 * 9 + 13;
   job.options.epoch_count = 5;
   job.options.batch_size = 24;
   job.options.global_batch = true;
   job.options.optimizer.momentum = 0.9;
-  job.options.schedule.base = 0.001;
+  job.options.schedule.base = rate;
   job.options.augmentation = {.crop_padding = 2, .flip = Augmentation::Flip::random};
+  return job;
+}
+
+// The rate is small: a sum in another order has other last bits, and with large steps these come to
+// decide which pixel wins a pooling window (docs/distributed.md).
+void expect_what_one_rank_trains(Job job, int ranks) {
+  job = fifty_steps(job, 0.001);
   const Outcome alone = run(job)[0];
   job.ranks = ranks;
   const std::vector<Outcome> shared = run(job);
@@ -135,12 +142,106 @@ TEST_P(Ranks, LenetIsWhatOneRankTrains) { expect_what_one_rank_trains({}, GetPar
 
 TEST_P(Ranks, AResnetWithoutNormIsWhatOneRankTrains) {
   Job job{.spec = plain_resnet()};
-  job.options.buckets = {.most_buckets = 4, .least_elements = 512, .last_elements = 128};
+  job.options.reducer.buckets = {.most_buckets = 4, .least_elements = 512, .last_elements = 128};
   expect_what_one_rank_trains(job, GetParam());
 }
 
 // Threads in a rank share its pictures by slices.
 TEST_P(Ranks, RanksOfSeveralThreads) { expect_what_one_rank_trains({.threads = 2}, GetParam()); }
+
+// Exact slices: no last bit depends on the ranks, nor on threads, so no decision does.
+void expect_the_bits_of_one_rank(Job job, int ranks) {
+  job = fifty_steps(job, 0.01);
+  job.deterministic = true;
+  const Outcome alone = run(job)[0];
+  for (const int threads : {1, 2}) {
+    job.ranks = ranks;
+    job.threads = threads;
+    const std::vector<Outcome> shared = run(job);
+    expect_equal_ranks(shared);
+    EXPECT_EQ(shared[0].losses.size(), 50u);
+    EXPECT_EQ(shared[0].weights, alone.weights) << threads;
+  }
+}
+
+TEST_P(Ranks, DeterministicLenetHasTheBitsOfOneRank) {
+  expect_the_bits_of_one_rank({}, GetParam());
+}
+
+TEST_P(Ranks, ADeterministicResnetHasTheBitsOfOneRank) {
+  Job job{.spec = plain_resnet()};
+  job.options.reducer.buckets = {.most_buckets = 4, .least_elements = 512, .last_elements = 128};
+  expect_the_bits_of_one_rank(job, GetParam());
+}
+
+// 3 micro-batches of 8 are a batch of 24, in another order of sums.
+TEST_P(Ranks, MicroBatchesAreOneLargeBatch) {
+  for (const Overlap overlap : {Overlap::on, Overlap::off}) {
+    Job job = fifty_steps({.spec = plain_resnet()}, 0.001);
+    job.options.reducer.buckets = {
+        .most_buckets = 4, .least_elements = 512, .last_elements = 128, .overlap = overlap};
+    const Outcome whole = run(job)[0];
+    job.options.batch_size = 8;
+    job.options.accumulate = 3;
+    const Outcome alone = run(job)[0];
+    EXPECT_NE(alone.weights, whole.weights);
+    EXPECT_LE(relative_difference(alone.weights, whole.weights), 1e-5);
+    job.ranks = GetParam();
+    const std::vector<Outcome> shared = run(job);
+    expect_equal_ranks(shared);
+    ASSERT_EQ(shared[0].losses.size(), 50u);
+    EXPECT_LE(relative_difference(shared[0].weights, whole.weights), 1e-5);
+  }
+}
+
+TEST_P(Ranks, DeterministicMicroBatchesHaveTheBitsOfOneLargeBatch) {
+  Job job = fifty_steps({.deterministic = true}, 0.01);
+  const Outcome whole = run(job)[0];
+  job.options.batch_size = 8;
+  job.options.accumulate = 3;
+  EXPECT_EQ(run(job)[0].weights, whole.weights);
+  job.ranks = GetParam();
+  EXPECT_EQ(run(job)[0].weights, whole.weights);
+}
+
+// Gradients with 8 significant bits: near the weights of f32, not equal to them.
+TEST_P(Ranks, GradientsTravelAsBf16) {
+  Job job = fifty_steps({.spec = plain_resnet()}, 0.001);
+  job.options.reducer.buckets = {.most_buckets = 4, .least_elements = 512, .last_elements = 128};
+  job.ranks = GetParam();
+  const Outcome wide = run(job)[0];
+  job.options.reducer.wire = Wire::bf16;
+  const std::vector<Outcome> narrow = run(job);
+  expect_equal_ranks(narrow);
+  EXPECT_NE(narrow[0].weights, wide.weights);
+  EXPECT_LE(relative_difference(narrow[0].weights, wide.weights), 1e-3);
+}
+
+TEST(DistributedFaults, ExactSumsDoNotTravelAsBf16) {
+  Job job{.ranks = 2, .deterministic = true};
+  job.options.reducer.wire = Wire::bf16;
+  try {
+    run(job);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("--wire bf16: cannot carry gradients of type f64"));
+  }
+}
+
+TEST(MicroBatches, EachDrawsItsOwnDropoutMasksAndCountsAsABatch) {
+  Job job{.spec = mini_resnet(16), .train_count = 24};
+  job.options = {.epoch_count = 1, .batch_size = 4, .accumulate = 3};
+  Workbench bench(1);
+  ParameterStore parameters(job.spec, DType::f32, Device{});
+  parameters.initialise(1);
+  const Dataset train = random_dataset(job.spec, job.train_count);
+  Trainer trainer(job.spec, parameters, job.options, train, train, bench.context, bench.providers);
+  TrainObserver observer;
+  trainer.run(observer, [] { return false; });
+  EXPECT_EQ(trainer.position().step, 2);
+  EXPECT_EQ(parameters.batches_tracked(), 6);
+  EXPECT_EQ(bench.context.counter.step, 5u);
+}
 
 TEST_P(Ranks, BatchSizeIsOfEachRankOtherwise) {
   const int ranks = GetParam();
@@ -172,6 +273,34 @@ TEST_P(Ranks, BatchNormIsLocalAndTheWeightsAreEqual) {
   job.options = {.epoch_count = 2, .batch_size = 6};
   job.ranks = GetParam();
   expect_equal_ranks(run(job));
+}
+
+TEST_P(Ranks, SynchronousBatchNormIsWhatOneRankTrains) {
+  for (const Overlap overlap : {Overlap::on, Overlap::off}) {
+    Job job = fifty_steps({.spec = mini_resnet(16)}, 0.001);
+    job.options.reducer.buckets = {
+        .most_buckets = 4, .least_elements = 512, .last_elements = 128, .overlap = overlap};
+    const Outcome alone = run(job)[0];
+    job.ranks = GetParam();
+    EXPECT_GE(relative_difference(run(job)[0].weights, alone.weights), 1e-3)
+        << "ranks by themselves";
+    job.options.sync_batch_norm = true;
+    const std::vector<Outcome> shared = run(job);
+    expect_equal_ranks(shared);
+    EXPECT_LE(relative_difference(shared[0].weights, alone.weights), 1e-5);
+    EXPECT_NEAR(shared[0].evaluation.loss, alone.evaluation.loss, 1e-5);
+  }
+}
+
+TEST(DistributedFaults, SynchronousBatchNormNeedsAPictureOnEveryRank) {
+  Job job{.spec = mini_resnet(16), .train_count = 26, .ranks = 3};
+  job.options = {.batch_size = 24, .global_batch = true, .sync_batch_norm = true};
+  try {
+    run(job);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("a step of 2 pictures: has none for some rank"));
+  }
 }
 
 class DistributedResume : public TempFolderTest {
@@ -239,6 +368,18 @@ TEST(DistributedFaults, StepsSmallerThanTheRanksAreRefused) {
   }
 }
 
+// A slice is no rank's part and the next one's.
+TEST(DistributedFaults, FewerSlicesThanRanksAreRefused) {
+  Job job{.ranks = 3, .deterministic = true};
+  job.options = {.batch_size = 8, .global_batch = true};
+  try {
+    run(job);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("cannot be shared by 3 ranks in slices of 4"));
+  }
+}
+
 TEST(DistributedFaults, ALossThatIsNotFiniteEndsAllRanks) {
   Job job{.ranks = 2};
   job.options.schedule.base = 1e30;
@@ -254,8 +395,9 @@ TEST(GradientReducer, StartsBucketsWhileBackwardGoesOn) {
     Workbench bench(1);
     ParameterStore parameters(spec, DType::f32, Device{});
     parameters.initialise(1);
-    GradientReducer reducer(c, parameters,
-                            {.most_buckets = 6, .least_elements = 256, .last_elements = 64});
+    GradientReducer reducer(
+        c, parameters, parameters.flat_gradients(),
+        {.buckets = {.most_buckets = 6, .least_elements = 256, .last_elements = 64}});
     ASSERT_GE(reducer.plan().buckets.size(), 4u);
     TrainPass pass(spec, parameters, bench.context, bench.providers,
                    {.batch_size = 8, .mean_over = 16});
@@ -263,7 +405,7 @@ TEST(GradientReducer, StartsBucketsWhileBackwardGoesOn) {
     const auto gradients = parameters.flat_gradients().elements<float>();
     std::vector<float> twice(gradients.begin(), gradients.end());
     for (float& x : twice) x += x;
-    reducer.begin();
+    reducer.begin(bench.context);
     bench.context.backward_listener = &reducer;
     pass.run(bench.context, data.images, data.labels, {});
     bench.context.backward_listener = nullptr;

@@ -150,10 +150,41 @@ TEST(TrainPass, IsByOpsWherePicturesDependOnEachOther) {
     return BatchRun(spec, DType::f32, batch, threads, deterministic).pass.network_count();
   };
   EXPECT_EQ(network_count(lenet(), 8, 2, false), 2u);
-  EXPECT_EQ(network_count(lenet(), 8, 2, true), 1u) << "the thread count may change nothing";
   EXPECT_EQ(network_count(lenet(), 2, 3, false), 1u) << "a slice without a picture";
   EXPECT_EQ(network_count(test::mini_resnet(8), 8, 2, false), 1u) << "batch normalisation";
   EXPECT_EQ(network_count(mnist(), 8, 2, false), 1u) << "dropout";
+  EXPECT_EQ(network_count(mnist(), 8, 2, true), 1u) << "dropout";
+}
+
+// 11 pictures are two slices of four and one of three.
+TEST(TrainPass, ExactSlicesGiveTheSameBitsForEveryNumberOfThreads) {
+  const BatchRun whole(lenet(), DType::f32, 11, 1);
+  const BatchRun one(lenet(), DType::f32, 11, 1, true);
+  EXPECT_EQ(one.pass.description(), "by exact slices of 4 pictures");
+  EXPECT_NE(one.gradients(), whole.gradients());
+  EXPECT_LT(largest_difference(one.gradients(), whole.gradients()), 2e-6);
+  EXPECT_NEAR(one.result.loss_sum, whole.result.loss_sum, 1e-5);
+  EXPECT_EQ(one.result.hit_count, whole.result.hit_count);
+  for (const int threads : {2, 3, 5}) {
+    const BatchRun other(lenet(), DType::f32, 11, threads, true);
+    EXPECT_EQ(other.gradients(), one.gradients()) << threads;
+    EXPECT_EQ(other.result.loss_sum, one.result.loss_sum) << threads;
+  }
+}
+
+TEST(TrainPass, AnExactSliceHasWorkForEveryWeight) {
+  ModelSpec perceptron{.name = "perceptron"};
+  perceptron.layers = {{.kind = LayerKind::flatten},
+                       {.kind = LayerKind::linear, .name = "fc", .out_features = 10}};
+  const Workbench bench(1, true), plain(1);
+  const auto size = [](const ModelSpec& spec, DType dtype, const Workbench& of) {
+    return exact_slice_size(spec, ParameterStore(spec, dtype, Device{}), of.context);
+  };
+  EXPECT_EQ(size(lenet(), DType::f32, bench), 4);
+  EXPECT_EQ(size(perceptron, DType::f32, bench), 17);  // biases have no multiply-add
+  EXPECT_EQ(size(lenet(), DType::f64, bench), 0);
+  EXPECT_EQ(size(lenet(), DType::f32, plain), 0);
+  EXPECT_EQ(size(test::mini_resnet(8), DType::f32, bench), 0);
 }
 
 TEST(TrainPass, WantsWorkForEveryWeight) {
@@ -167,11 +198,14 @@ TEST(TrainPass, WantsWorkForEveryWeight) {
 }
 
 TEST(TrainPass, NamesTheLayerThatIsNotFinite) {
-  BatchRun run(lenet(), DType::f32, 8, 2);
-  run.parameters.find("fc1.bias").value.data<float>()[0] = std::nanf("");
-  const BatchResult result = run.pass.run(run.bench.context, run.data.images, run.data.labels, {});
-  EXPECT_FALSE(std::isfinite(result.loss_sum));
-  EXPECT_EQ(run.pass.first_layer_not_finite(run.bench.context), "fc1");
+  for (const bool deterministic : {false, true}) {
+    BatchRun run(lenet(), DType::f32, 8, 2, deterministic);
+    run.parameters.find("fc1.bias").value.data<float>()[0] = std::nanf("");
+    const BatchResult result =
+        run.pass.run(run.bench.context, run.data.images, run.data.labels, {});
+    EXPECT_FALSE(std::isfinite(result.loss_sum));
+    EXPECT_EQ(run.pass.first_layer_not_finite(run.bench.context), "fc1");
+  }
 }
 
 TEST(ParameterStore, ATwinSharesValuesAndHasItsOwnGradients) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mpi.h>
 #include <new>
@@ -47,8 +48,26 @@ void error_text(int code, char* text, std::size_t text_bytes) {
   std::snprintf(text, text_bytes, "%s", words);
 }
 
+// Parameters of Open MPI; what the environment says already, mpirun's --mca among it, wins.
+// Figures: docs/decisions.md, "Open MPI, told how".
+constexpr struct {
+  const char *name, *value;
+} kParameters[] = {
+    // A started sum in place goes up a binomial tree and down again by default, all bytes log2 n
+    // times each way. Rabenseifner's halving and doubling (3) moves 2 (n-1)/n of them.
+    {"OMPI_MCA_coll_libnbc_iallreduce_algorithm", "3"},
+    // All but put: two ranks that put large messages to each other over one connection take turns.
+    {"OMPI_MCA_btl_tcp_flags", "send,inplace,need-ack,need-csum,hetero-rdma"},
+    // Up to here a message is handed to the network at once, without an answer of the other side,
+    // which comes only when that side calls MPI; beyond, in pieces of this size.
+    {"OMPI_MCA_btl_tcp_eager_limit", "1048576"},
+    {"OMPI_MCA_btl_tcp_rndv_eager_limit", "1048576"},
+    {"OMPI_MCA_btl_tcp_max_send_size", "1048576"},
+};
+
 // A communicator of our own, whose errors are returned.
 int begin(MpiSession& session) {
+  for (const auto& parameter : kParameters) ::setenv(parameter.name, parameter.value, 0);
   int provided = 0;
   if (const int fault = MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided))
     return fault;
@@ -142,6 +161,12 @@ int all_gather(void* session, const void* mine, void* all, std::int64_t count, D
                        mpi_type(type), of(session).world);
 }
 
+int all_to_all(void* session, const void* mine, void* theirs, std::int64_t count, DType type) {
+  if (count > INT_MAX) return MPI_ERR_COUNT;
+  return MPI_Alltoall(mine, static_cast<int>(count), mpi_type(type), theirs,
+                      static_cast<int>(count), mpi_type(type), of(session).world);
+}
+
 int barrier(void* session) { return MPI_Barrier(of(session).world); }
 
 constexpr MpiApi kApi{.version = kMpiApiVersion,
@@ -157,6 +182,7 @@ constexpr MpiApi kApi{.version = kMpiApiVersion,
                       .test = test,
                       .broadcast = broadcast,
                       .all_gather = all_gather,
+                      .all_to_all = all_to_all,
                       .barrier = barrier,
                       .error_text = error_text};
 

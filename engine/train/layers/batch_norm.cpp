@@ -68,7 +68,8 @@ void BatchNorm::do_forward(Context& c, const Memory& m) {
                       .momentum = momentum_,
                       .epsilon = epsilon_,
                       .activation = activation_,
-                      .scratch = m.scratch()});
+                      .scratch = m.scratch(),
+                      .ranks = c.channel_exchange});
 }
 
 void BatchNorm::do_backward(Context& c, const Memory& m) {
@@ -83,7 +84,8 @@ void BatchNorm::do_backward(Context& c, const Memory& m) {
                      .dbeta = weights_.shift.gradient,
                      .activation = activation_,
                      .mode = mode_,
-                     .scratch = m.scratch()});
+                     .scratch = m.scratch(),
+                     .ranks = c.channel_exchange});
 }
 
 }  // namespace kiln
