@@ -14,4 +14,8 @@ int train(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return kiln::run_app("kiln train", argc, argv, train); }
+int main(int argc, char** argv) {
+  const int code = kiln::run_app("kiln train", argc, argv, train);
+  if (code != 0) kiln::let_other_ranks_speak();
+  return code;
+}

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <optional>
+#include <thread>
 #include <unistd.h>
 
 #include "apps/common/environment.h"
@@ -28,6 +29,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kGoldenPictures = 4;
+constexpr std::chrono::milliseconds kTimeToSpeak{250};
 
 // What a rank is given.
 struct RankPlace {
@@ -356,6 +358,7 @@ void leave_at_once(int rank, const Error& error, RunListener* listener) {
   } catch (const std::exception&) {
     // The line above has said what there is to say.
   }
+  let_other_ranks_speak();
   ::_exit(error.exit_code());
 }
 
@@ -379,15 +382,14 @@ bool meets_over_tcp(const TrainFlags& flags, const RankEnvironment& place) {
 
 int run_process(const TrainFlags& flags, SignalWatch& signals, const RankEnvironment& place,
                 RunListener* listener) {
-  const WatchOptions options{.deadline = std::chrono::seconds(flags.rank_timeout),
-                             .on_fault =
-                                 [listener](const Error& error) {
-                                   if (listener != nullptr) listener->lost(error);
-                                 },
-                             .on_stuck =
-                                 [rank = place.rank, listener](const Error& error) {
-                                   leave_at_once(rank, error, listener);
-                                 }};
+  const WatchOptions options{
+      .deadline = std::chrono::seconds(flags.rank_timeout),
+      .on_fault =
+          [listener](const Error& error) {
+            if (listener != nullptr) listener->lost(error);
+          },
+      .on_stuck = [rank = place.rank,
+                   listener](const Error& error) { leave_at_once(rank, error, listener); }};
   const auto communicator = meets_over_tcp(flags, place)
                                 ? make_tcp_communicator(meeting_place(place), options)
                                 : make_mpi_communicator(options);
@@ -429,6 +431,14 @@ bool wants_processes(const TrainFlags& flags, Log& log) {
 }
 
 }  // namespace
+
+void let_other_ranks_speak() {
+  try {
+    if (rank_environment().size > 1) std::this_thread::sleep_for(kTimeToSpeak);
+  } catch (const Error&) {
+    // A wrong variable, which has ended this rank: the others have it too.
+  }
+}
 
 // Ranks see a terminal of mpirun's own, also where there is none.
 int launch_ranks(const TrainFlags& flags, const std::vector<std::string>& command_line,

@@ -45,6 +45,10 @@ class RunListener : public TrainObserver {
 int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,
                  SignalWatch& signals, RunListener* listener = nullptr);
 
+// For a process that ends with an error. One of several ranks waits for a moment: a launcher ends
+// all when one has ended so, and the others are to say first which rank is lost.
+void let_other_ranks_speak();
+
 // mpirun starts this program again, with this command line, once for each of flags.ranks on
 // flags.hosts; `variables` and `more` are those of LaunchOptions, `wish` is run_launcher()'s.
 // Returns mpirun's exit code. Throws Error.

@@ -28,7 +28,7 @@ void sum_as(std::span<void* const> inputs, std::span<void* const> outputs, Share
 
 const char* name_of(Kind kind) {
   constexpr const char* kNames[] = {"all_reduce", "broadcast", "all_gather", "all_to_all",
-                                     "barrier"};
+                                    "barrier"};
   const auto index = static_cast<std::size_t>(kind);
   return index < std::size(kNames) ? kNames[index] : "something unknown";
 }

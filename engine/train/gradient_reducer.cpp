@@ -117,7 +117,7 @@ void GradientReducer::finish(std::span<double> sums) {
     start_ready();
   }
   Reduction sum = communicator_.start_all_reduce(sums);
-  // MPI's blocking sum is faster than a started one that is then waited for.
+  // Nothing is left to compute beside these.
   for (std::size_t b = started_; b < plan_.buckets.size(); ++b) {
     prepare(plan_.buckets[b]);
     reduce(plan_.buckets[b]);

@@ -248,9 +248,8 @@ class ProcessRanksTest : public RanksTest {
   }
   void expect_death_is_survived(const std::string& comm, const std::string& variable) {
     for (int rank = 0; rank < 4; ++rank) {
-      const ProcessResult result =
-          disturb(comm, variable + std::to_string(rank), SIGKILL,
-                  {"--checkpoint-interval", "3", "--log-interval", "1"});
+      const ProcessResult result = disturb(comm, variable + std::to_string(rank), SIGKILL,
+                                           {"--checkpoint-interval", "3", "--log-interval", "1"});
       EXPECT_NE(result.code, 0);
       EXPECT_THAT(result.err, HasSubstr("kiln train: rank " + std::to_string(rank) + ": has died"));
       expect_run_goes_on(comm, 3);
