@@ -112,6 +112,9 @@ class TimedCommunicator final : public Communicator {
   void do_all_gather(const comm::Elements&, void*) override {
     throw Error(ErrorKind::unsupported, "all_gather", "is not timed");
   }
+  void do_all_to_all(const comm::Elements&, void*) override {
+    throw Error(ErrorKind::unsupported, "all_to_all", "is not timed");
+  }
 
  private:
   struct Sum {
@@ -174,8 +177,10 @@ class OverlapBench {
         network_(spec_, parameters_, context_, providers_,
                  {.batch_size = flags.batch, .mean_over = flags.batch * communicator.size()}),
         timed_(communicator, timeline_),
-        behind_(timed_, parameters_, {.overlap = Overlap::off}),
-        beside_(timed_, parameters_, {.overlap = Overlap::on}) {
+        behind_(timed_, parameters_, parameters_.flat_gradients(),
+                {.buckets = {.overlap = Overlap::off}}),
+        beside_(timed_, parameters_, parameters_.flat_gradients(),
+                {.buckets = {.overlap = Overlap::on}}) {
     parameters_.initialise(1);
     context_.mode = Mode::train;
     draw_pictures();
@@ -238,7 +243,7 @@ void OverlapBench::name_buckets() {
 void OverlapBench::step(GradientReducer* reducer) {
   timeline_.clear();
   double begin = now();
-  if (reducer != nullptr) reducer->begin();
+  if (reducer != nullptr) reducer->begin(context_);
   network_.set_input(context_, images_, labels_, {});
   network_.forward(context_);
   const BatchResult own = network_.loss(context_);
@@ -263,7 +268,7 @@ void OverlapBench::step(GradientReducer* reducer) {
 
 void OverlapBench::sums_alone() {
   timeline_.clear();
-  behind_.begin();
+  behind_.begin(context_);
   double sums[] = {0.0, 0.0};
   behind_.finish(sums);
 }

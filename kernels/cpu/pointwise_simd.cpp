@@ -39,7 +39,7 @@ void add_f32(const float* a, const float* b, float* y, std::int64_t count) {
 void add_on_grid_f32(const float* x, double* y, std::int64_t count, double grid) {
   const double shift = 0x1.8p52 * grid, most = 0x1p51 * grid;
   for (std::int64_t i = 0; i < count; ++i) {
-    const double value = x[i];
+    const auto value = static_cast<double>(x[i]);
     y[i] += value < most && value > -most ? (value + shift) - shift : value;
   }
 }
