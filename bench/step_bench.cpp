@@ -17,8 +17,8 @@
 #include "apps/common/app_main.h"
 #include "apps/common/environment.h"
 #include "apps/common/options.h"
+#include "bench/noise_pictures.h"
 #include "engine/core/error.h"
-#include "engine/core/rng.h"
 #include "engine/data/dataset.h"
 #include "engine/data/synth.h"
 #include "engine/train/optimizer.h"
@@ -143,7 +143,7 @@ class StepBench {
     const auto picture = static_cast<std::size_t>(spec_.height * spec_.width * spec_.channels);
     images_.resize(static_cast<std::size_t>(flags_.batch) * picture);
     labels_.resize(static_cast<std::size_t>(flags_.batch));
-    if (pictures_ == "noise") return draw_noise(picture);
+    if (pictures_ == "noise") return bench::draw_noise(images_, labels_, spec_.class_count, 1);
     if (pictures_ == "synth") {
       require_pictures(32, 32, 3, 10);
       for (std::size_t i = 0; i < labels_.size(); ++i)
@@ -171,16 +171,6 @@ class StepBench {
       throw Error(ErrorKind::usage, "--pictures " + pictures_,
                   "have another size or number of classes than " + flags_.model + " takes",
                   "use --pictures noise or another data set");
-  }
-  // Half noise, half a grey that tells the class, so that there is something to learn.
-  void draw_noise(std::size_t picture) {
-    RandomSequence numbers(1, RandomStream::synthesise, 1);
-    for (std::int32_t& label : labels_)
-      label = static_cast<std::int32_t>(
-          numbers.next_below(static_cast<std::uint32_t>(spec_.class_count)));
-    for (std::size_t i = 0; i < images_.size(); ++i)
-      images_[i] = static_cast<std::uint8_t>(numbers.next_below(128) +
-                                             12 * static_cast<unsigned>(labels_[i / picture]));
   }
   // A rate of 0 leaves the weights alone and costs the same.
   double step(double learning_rate = 0.0) {

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "apps/sagemaker-train/network.h"
+#include "engine/comm/sockets.h"
 #include "engine/core/error.h"
 
 namespace kiln::sagemaker {
@@ -75,8 +76,12 @@ void LineSocket::send(const std::string& line) noexcept {
 LeaderLink::LeaderLink(std::vector<std::string> hosts, std::string token, std::uint16_t port)
     : hosts_(std::move(hosts)),
       token_(std::move(token)),
-      listener_(listen_on(port)),
-      port_(port_of(listener_.get())) {}
+      listener_(comm::listen_at("", port, SOMAXCONN)) {
+  if (!listener_.socket)
+    throw Error(ErrorKind::io, "port " + std::to_string(port),
+                "is taken, and the other hosts of the job come to it", "end what listens there");
+  comm::set_blocking(listener_.socket.get(), false);
+}
 
 bool LeaderLink::gather(std::chrono::seconds deadline, const StopAsked& stop_asked) {
   const auto end = Clock::now() + deadline;
@@ -95,7 +100,7 @@ bool LeaderLink::gather(std::chrono::seconds deadline, const StopAsked& stop_ask
     look(kBetweenLooks);
   }
   // Whoever did not say who they are is no host of this job.
-  listener_.reset();
+  listener_.socket.reset();
   std::erase_if(peers_, [](const Peer& peer) { return peer.host.empty(); });
   return true;
 }
@@ -109,7 +114,8 @@ std::vector<std::string> LeaderLink::missing() const {
 }
 
 void LeaderLink::look(std::chrono::milliseconds time) {
-  std::vector<pollfd> ready = {{.fd = listener_.get(), .events = POLLIN, .revents = 0}};
+  const int door = has_room() ? listener_.socket.get() : -1;
+  std::vector<pollfd> ready = {{.fd = door, .events = POLLIN, .revents = 0}};
   for (const Peer& peer : peers_)
     ready.push_back(
         {.fd = peer.socket.closed() ? -1 : peer.socket.get(), .events = POLLIN, .revents = 0});
@@ -123,9 +129,12 @@ void LeaderLink::look(std::chrono::milliseconds time) {
   if (ready[0].revents != 0) accept_all();
 }
 
+bool LeaderLink::has_room() const { return peers_.size() < hosts_.size() + kMaxStrangers; }
+
 void LeaderLink::accept_all() {
-  while (peers_.size() < hosts_.size() + kMaxStrangers) {
-    UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  while (has_room()) {
+    UniqueFd socket(
+        ::accept4(listener_.socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket) return;
     peers_.push_back({LineSocket(std::move(socket)), {}});
   }
@@ -172,7 +181,7 @@ std::optional<WorkerLink> WorkerLink::reach(const std::string& leader, const std
   while (!stop_asked()) {
     if (const std::string address = address_of(leader); !address.empty()) {
       wrong = "port " + std::to_string(port) + " of " + address + " does not answer";
-      if (UniqueFd socket = connect_to(address, port, kConnectTime); socket) {
+      if (UniqueFd socket = comm::connect_to(address, port, kConnectTime); socket) {
         WorkerLink link(LineSocket(std::move(socket)), leader);
         link.socket_.send("hello " + token + " " + own);
         if (link.is_welcome(Clock::now() + kFarewellTime)) return link;

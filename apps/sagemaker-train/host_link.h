@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/comm/sockets.h"
 #include "engine/core/file.h"
 
 namespace kiln::sagemaker {
@@ -57,7 +58,7 @@ class LeaderLink {
   // Takes in all workers; false where stop_asked() said so, or a worker was asked to stop. Throws
   // Error (io) naming the hosts that did not come within the deadline, or one that went again.
   bool gather(std::chrono::seconds deadline, const StopAsked& stop_asked);
-  std::uint16_t port() const { return port_; }
+  std::uint16_t port() const { return static_cast<std::uint16_t>(listener_.port); }
   // Hears what workers say; waits for it at most so long.
   void look(std::chrono::milliseconds time);
   bool stop_asked() const { return stop_asked_; }
@@ -71,6 +72,7 @@ class LeaderLink {
     LineSocket socket;
     std::string host;  // empty: has not said hello
   };
+  bool has_room() const;
   void accept_all();
   void take(Peer& peer, const std::string& line);
   void welcome(Peer& peer, std::string_view hello);
@@ -78,8 +80,7 @@ class LeaderLink {
 
   const std::vector<std::string> hosts_;
   const std::string token_;
-  UniqueFd listener_;
-  std::uint16_t port_ = 0;
+  comm::Listener listener_;
   std::vector<Peer> peers_;
   bool stop_asked_ = false;
   std::string lost_;

@@ -95,18 +95,15 @@ std::vector<std::string> rank_variables() {
 
 // As SageMaker's own containers start mpirun: one network between hosts, shared memory within one,
 // without the copies between processes that containers forbid.
-const std::vector<std::string> kMpiOptions = {"--mca",
-                                              "plm_rsh_no_tree_spawn",
-                                              "1",
-                                              "--mca",
-                                              "pml",
-                                              "ob1",
-                                              "--mca",
-                                              "btl",
-                                              "self,vader,tcp",
-                                              "--mca",
-                                              "btl_vader_single_copy_mechanism",
-                                              "none"};
+std::vector<std::string> mpi_options() {
+  std::vector<std::string> words;
+  for (const auto& [name, value] : {std::pair{"plm_rsh_no_tree_spawn", "1"},
+                                    {"pml", "ob1"},
+                                    {"btl", "self,vader,tcp"},
+                                    {"btl_vader_single_copy_mechanism", "none"}})
+    words.insert(words.end(), {"--mca", name, value});
+  return words;
+}
 
 // The first line of a file that ranks may have written; empty where there is none.
 std::string first_line(const Path& file) {
@@ -134,7 +131,7 @@ int run_ranks(const Plan& plan, const std::string& interface, const SshServer& s
     return stop && std::filesystem::exists(started) ? LaunchWish::stop : LaunchWish::go_on;
   };
   return launch_ranks(flags, command_line,
-                      {.variables = rank_variables(), .more = kMpiOptions, .wish = wish});
+                      {.variables = rank_variables(), .more = mpi_options(), .wish = wish});
 }
 
 // Why a run failed, the most telling first.

@@ -1,12 +1,9 @@
-// The network between the hosts of a job: names, interfaces, connections. IPv4, which is what the
+// The network between the hosts of a job: names and interfaces. IPv4, which is what the
 // platform's hosts and Open MPI's daemons speak.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <string>
-
-#include "engine/core/file.h"
 
 namespace kiln::sagemaker {
 
@@ -18,12 +15,6 @@ bool has_interface(const std::string& name);
 // The interface by which this host reaches an address; empty where none does.
 std::string interface_towards(const std::string& address);
 
-// A listening socket on all of this host's addresses. Throws Error (io) naming the port.
-UniqueFd listen_on(std::uint16_t port);
-// The port of a listening socket.
-std::uint16_t port_of(int socket);
-// A connection, or none where the host does not answer within the time.
-UniqueFd connect_to(const std::string& address, std::uint16_t port, std::chrono::milliseconds time);
 // A peer that vanishes without a farewell closes the connection within half a minute.
 void notice_a_lost_peer(int socket);
 

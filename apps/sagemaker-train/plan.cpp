@@ -142,7 +142,6 @@ void plan_hosts(const Job& job, Plan& plan) {
   const auto count = static_cast<std::int64_t>(plan.hosts.size());
   if (count == 1) return;
   if (plan.flags.ranks == 0) plan.flags.ranks = count;
-  plan.ranks_per_host = plan.flags.ranks / count;
   if (plan.flags.ranks % count != 0)
     throw Error(ErrorKind::input, "ranks " + std::to_string(plan.flags.ranks),
                 "cannot be shared equally by " + std::to_string(count) + " hosts",
@@ -152,7 +151,7 @@ void plan_hosts(const Job& job, Plan& plan) {
   check_whole_on_every_host(job, plan);
   std::string list;
   for (const std::string& host : plan.hosts)
-    list += (list.empty() ? "" : ",") + host + ":" + std::to_string(plan.ranks_per_host);
+    list += (list.empty() ? "" : ",") + host + ":" + std::to_string(plan.ranks_per_host());
   plan.flags.hosts = list;
 }
 
@@ -212,7 +211,7 @@ std::string with_host(std::string cause, const Plan& plan) {
   std::size_t rank = 0;
   const char* begin = cause.data() + kBefore.size();
   const auto [end, fault] = std::from_chars(begin, cause.data() + cause.size(), rank);
-  const std::size_t host = rank / static_cast<std::size_t>(plan.ranks_per_host);
+  const std::size_t host = rank / static_cast<std::size_t>(plan.ranks_per_host());
   if (fault != std::errc() || *end != ':' || host >= plan.hosts.size()) return cause;
   return cause.insert(static_cast<std::size_t>(end - cause.data()),
                       " (host " + plan.hosts[host] + ")");

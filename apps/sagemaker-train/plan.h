@@ -16,7 +16,11 @@ struct Plan {
   std::vector<std::string> ignored;  // one line for each that changes nothing here, and why
   // More than one: flags.hosts names them too, with their ranks; the first one leads (hosts.h).
   std::vector<std::string> hosts;
-  std::int64_t ranks_per_host = 1;
+
+  // Of several hosts.
+  std::int64_t ranks_per_host() const {
+    return flags.ranks / static_cast<std::int64_t>(hosts.size());
+  }
 };
 
 // `words`: the command line behind `train`, as "--epochs 2"; it wins over the job's files. Throws

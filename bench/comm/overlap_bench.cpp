@@ -22,12 +22,12 @@
 #include "apps/common/app_main.h"
 #include "apps/common/environment.h"
 #include "apps/common/options.h"
+#include "bench/noise_pictures.h"
 #include "engine/comm/launch.h"
 #include "engine/comm/mpi_communicator.h"
 #include "engine/comm/thread_communicator.h"
 #include "engine/core/error.h"
 #include "engine/core/file.h"
-#include "engine/core/rng.h"
 #include "engine/train/gradient_reducer.h"
 #include "engine/train/network.h"
 #include "engine/train/optimizer.h"
@@ -216,19 +216,12 @@ class OverlapBench {
   std::vector<std::int32_t> labels_;
 };
 
-// Noise whose grey tells the class.
 void OverlapBench::draw_pictures() {
-  RandomSequence numbers(1, RandomStream::synthesise,
-                         static_cast<std::uint32_t>(communicator_.rank()));
   const auto picture = static_cast<std::size_t>(spec_.height * spec_.width * spec_.channels);
   labels_.resize(static_cast<std::size_t>(flags_.batch));
   images_.resize(labels_.size() * picture);
-  for (std::int32_t& label : labels_)
-    label = static_cast<std::int32_t>(
-        numbers.next_below(static_cast<std::uint32_t>(spec_.class_count)));
-  for (std::size_t i = 0; i < images_.size(); ++i)
-    images_[i] = static_cast<std::uint8_t>(numbers.next_below(128) +
-                                           12 * static_cast<unsigned>(labels_[i / picture] % 10));
+  bench::draw_noise(images_, labels_, spec_.class_count,
+                    static_cast<std::uint32_t>(communicator_.rank()));
 }
 
 void OverlapBench::name_buckets() {

@@ -106,6 +106,27 @@ void write_numbers(const BatchnormGradArgs& a, const ChannelSums& sums, std::int
   numbers.tilt[channel] = static_cast<T>(-slope * inv_std * gamma / sums.rows);
 }
 
+// The numbers by the sums of all ranks: `own` gives those of this one.
+template <class T, class Own>
+void write_numbers_of_all(const BatchnormGradArgs& a, const Own& own, std::int64_t rows,
+                          std::int64_t channels, const Numbers<T>& numbers) {
+  const RankChannels ranks(*a.ranks, channels, rows,
+                           [&](std::int64_t channel, double& beta, double& gamma) {
+                             const ChannelSums sums = own(channel);
+                             beta = sums.beta;
+                             gamma = sums.gamma;
+                           });
+  for (std::int64_t channel = 0; channel < channels; ++channel) {
+    ChannelSums all;
+    ranks.each(channel, [&](double beta, double gamma, double count) {
+      all.beta += beta;
+      all.gamma += gamma;
+      all.rows += count;
+    });
+    write_numbers<T>(a, all, channel, numbers);
+  }
+}
+
 void write_dx(const BatchnormGradArgs& a, Range range, const Numbers<float>& n) {
   const std::int64_t channels = a.x.shape()[-1], first = range.begin * channels;
   KILN_CALL_ISA(batchnorm_grad_f32(
@@ -143,31 +164,14 @@ void batchnorm_grad(Context& c, const BatchnormGradArgs& a) {
     const auto own = [&](std::int64_t channel) {
       return sums_of(sums, parts, rows, channels, channel);
     };
-    for (std::int64_t channel = 0; channel < channels; ++channel)
-      write_parameters<T>(a, own(channel), channel);
-    if (a.mode == GradWrite::skip) return;
-    const auto write = [&](const auto& sums_over) {
-      for (std::int64_t channel = 0; channel < channels; ++channel)
-        write_numbers<T>(a, sums_over(channel), channel, numbers);
-    };
-    if (a.ranks == nullptr) {
-      write(own);
-    } else {
-      const RankChannels ranks(*a.ranks, channels, rows,
-                               [&](std::int64_t channel, double& beta, double& gamma) {
-                                 beta = own(channel).beta;
-                                 gamma = own(channel).gamma;
-                               });
-      write([&](std::int64_t channel) {
-        ChannelSums all;
-        ranks.each(channel, [&](double beta, double gamma, double count) {
-          all.beta += beta;
-          all.gamma += gamma;
-          all.rows += count;
-        });
-        return all;
-      });
+    const bool skips = a.mode == GradWrite::skip, alone = a.ranks == nullptr;
+    for (std::int64_t channel = 0; channel < channels; ++channel) {
+      const ChannelSums sums_here = own(channel);
+      write_parameters<T>(a, sums_here, channel);
+      if (alone && !skips) write_numbers<T>(a, sums_here, channel, numbers);
     }
+    if (skips) return;
+    if (!alone) write_numbers_of_all<T>(a, own, rows, channels, numbers);
     map_ranges(c, rows, kMapGrain / channels + 1, 1,
                [&](Range range) { write_dx(a, range, numbers); });
   });

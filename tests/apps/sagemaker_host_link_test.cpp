@@ -6,27 +6,19 @@
 #include <sys/socket.h>
 
 #include "apps/sagemaker-train/host_link.h"
-#include "apps/sagemaker-train/network.h"
+#include "engine/comm/sockets.h"
 #include "engine/core/error.h"
+#include "tests/apps/error_of.h"
 
 namespace kiln::sagemaker {
 namespace {
 
 using namespace std::chrono_literals;
+using test::error_of;
 using testing::HasSubstr;
 
 constexpr auto kLong = 100s;
 const std::string kLeader = "127.0.0.1";  // a name that resolves everywhere
-
-template <class Function>
-std::string error_of(const Function& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 bool never() { return false; }
 
@@ -141,7 +133,7 @@ TEST(SageMakerHostLink, StrangersAreTurnedAway) {
   EXPECT_THAT(told(kLeader, "key"), HasSubstr("is no host that is waited for"));
   // Words before a hello, lines without an end, and silence.
   for (const std::string& bytes : {std::string("stop\n"), std::string(9000, 'x'), std::string()}) {
-    const UniqueFd socket = connect_to("127.0.0.1", leader.port(), 2000ms);
+    const UniqueFd socket = comm::connect_to("127.0.0.1", leader.port(), 2000ms);
     ASSERT_TRUE(socket);
     ::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     for (int i = 0; i < 5; ++i) leader.look(10ms);

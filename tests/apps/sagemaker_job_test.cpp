@@ -9,26 +9,18 @@
 #include "apps/sagemaker-train/variables.h"
 #include "engine/core/error.h"
 #include "models/safetensors.h"
+#include "tests/apps/error_of.h"
 #include "tests/support/temp_folder.h"
 
 namespace kiln::sagemaker {
 namespace {
 
+using test::error_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
 const ContainerPaths kPaths("/opt/ml");
-
-template <class Function>
-std::string error_of(const Function& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(SageMakerJob, ValuesAreDecodedOnce) {
   const struct {
@@ -220,7 +212,7 @@ TEST(SageMakerPlan, HostsShareTheRanks) {
   for (const auto& [hyperparameters, ranks, each, hosts] : table) {
     const Plan plan = plan_of(hyperparameters, {}, channel, kTwoHosts);
     EXPECT_EQ(plan.flags.ranks, ranks) << hyperparameters;
-    EXPECT_EQ(plan.ranks_per_host, each) << hyperparameters;
+    EXPECT_EQ(plan.ranks_per_host(), each) << hyperparameters;
     EXPECT_EQ(plan.flags.hosts, hosts) << hyperparameters;
   }
   // One host has all of the pictures, however they are distributed.
