@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <span>
 
 #include "apps/common/app_main.h"
 #include "apps/common/environment.h"
@@ -45,6 +46,16 @@ void refuse_extras(const CLI::App& app) {
   refuse_word(app.get_name(), flags, extras.front());
 }
 
+// For "--data=" CLI11 would take the next word, which may be another flag, as its value.
+void refuse_no_value(const CLI::App& app, std::span<const std::string> words) {
+  for (const std::string& word : words) {
+    if (word == "--") return;
+    if (word.starts_with("--") && word.find('=') == word.size() - 1)
+      throw Error(ErrorKind::usage, word.substr(0, word.size() - 1),
+                  "needs a value behind its =", "see " + app.get_name() + " --help");
+  }
+}
+
 }  // namespace
 
 void add_common_options(CLI::App& app, CommonOptions& options) {
@@ -83,6 +94,7 @@ void add_math_option(CLI::App& app, CommonOptions& options) {
 
 void parse_flags(CLI::App& app, int argc, char** argv) {
   std::vector<std::string> words = normalise_flags(argc, argv);
+  refuse_no_value(app, words);
   // CLI11 takes the words last first.
   std::reverse(words.begin(), words.end());
   app.allow_extras();

@@ -128,6 +128,8 @@ std::string toml_value(const toml::node& node, const std::string& where) {
   if (const auto* text = node.as_string()) {
     if (text->get().find('\0') != std::string::npos)
       throw Error(ErrorKind::usage, where, "holds a NUL character");
+    if (text->get().empty())
+      throw Error(ErrorKind::usage, where, "is empty", "give a value, or leave the line out");
     return text->get();
   }
   if (const auto* number = node.as_integer()) return std::to_string(number->get());

@@ -61,6 +61,9 @@ TEST(Flags, FaultsNameTheFlag) {
   EXPECT_THAT(parse_error({"--data", "x", "--batch-size", "4x"}), HasSubstr("--batch-size: "));
   EXPECT_THAT(parse_error({}), HasSubstr("--data: is required; see kiln train --help"));
   EXPECT_THAT(parse_error({"--data"}), HasSubstr("--data: "));
+  EXPECT_THAT(parse_error({"--data=", "--batch-size=4"}),
+              HasSubstr("--data: needs a value behind its =; see kiln train --help"));
+  EXPECT_EQ(parse_error({"--data", "x="}), "");
   EXPECT_THAT(parse_error({"--data", "x", "more"}), HasSubstr("more: is one argument too many"));
   EXPECT_THAT(parse_error({"--data", "x", "--device", "tpu"}), HasSubstr("--device: tpu not in"));
   EXPECT_THAT(parse_error({"--bach_size", "4"}),

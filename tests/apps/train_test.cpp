@@ -145,6 +145,8 @@ TEST_F(TrainTest, BadFilesAreOneLineAndWriteNothing) {
   EXPECT_TRUE(refused(train("m", {"--config", path("absent.toml")}), 1, {"absent.toml"}));
   write("version.toml", "version = true\n");
   EXPECT_TRUE(refused(train("m", {"--config", path("version.toml")}), 2, {"line 1", "version"}));
+  write("empty.toml", "epochs = 1\nmodel_dir = \"\"\n");
+  EXPECT_TRUE(refused(train("m", {"--config", path("empty.toml")}), 2, {"line 2", "model_dir"}));
   write("flag.toml", "mean = [0.5, \"--help\"]\n");
   EXPECT_TRUE(refused(train("m", {"--config", path("flag.toml")}), 2, {"--mean", "--help"}));
   write("list.toml", "lr = [0.1, 0.2]\n");
