@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <cerrno>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <span>
@@ -25,6 +26,7 @@ constexpr std::uint64_t kListener = 0, kCompletions = 1;  // numbers for epoll; 
 constexpr std::size_t kReadBytes = 1 << 16;
 constexpr std::size_t kFewEvents = 32;  // of a turn, that are taken as they come
 constexpr milliseconds kTurnTime{2};
+constexpr milliseconds kHandshakeTime{100};  // for what a client has begun when the port closes
 
 UniqueFd listen_on(const HttpServerOptions& options) {
   const std::string name = options.address + ":" + std::to_string(options.port);
@@ -50,6 +52,18 @@ std::uint16_t port_of(const UniqueFd& fd) {
   if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
     throw Error(ErrorKind::io, "getsockname", errno_text(errno));
   return ntohs(address.sin_port);
+}
+
+// From now on the kernel drops the first segment (SYN) of every new connection to `listener`, and
+// nothing else: who has begun to connect can finish. The program reads byte 13 of the TCP header,
+// its flags. False where the system does not allow it.
+bool drop_new_connections(const UniqueFd& listener) {
+  constexpr std::uint32_t kFlagsOffset = 13, kSyn = 0x02, kWhole = 0xffffffff;
+  sock_filter program[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlagsOffset),
+                           BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, kSyn, 0, 1),
+                           BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, kWhole)};
+  const sock_fprog filter{.len = std::size(program), .filter = program};
+  return ::setsockopt(listener.get(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
 }
 
 UniqueFd make_epoll() {
@@ -97,6 +111,10 @@ class HttpServer::Loop {
   void sweep();
   void expire(Connection& c);
   void begin_drain();
+  void end_listening();
+  bool is_done() const {
+    return draining_ && !listener_ && (connections_.empty() || now_ >= drain_end_);
+  }
   void close(Connection& c);
   Connection* find(std::uint64_t id) {
     const auto found = connections_.find(id);
@@ -125,7 +143,7 @@ class HttpServer::Loop {
   Clock::time_point next_sweep_ = now_;
   std::string date_ = http_date(std::chrono::system_clock::now());
   Clock::time_point next_date_ = now_;
-  Clock::time_point drain_end_;
+  Clock::time_point drain_end_, listen_end_;
   bool draining_ = false;
   std::atomic<bool> stop_asked_ = false;
 };
@@ -146,6 +164,7 @@ HttpServer::Loop::Loop(const HttpServerOptions& options, HttpHandler handler, Lo
 
 // Deadlines are looked at this often: a quarter of the shortest one.
 milliseconds HttpServer::Loop::tick() const {
+  if (draining_ && listener_) return kHandshakeTime / 4;
   const milliseconds shortest =
       std::min({options_.header_time, options_.body_time, options_.idle_time, options_.linger_time,
                 options_.drain_time, options_.drain_idle_time});
@@ -163,8 +182,8 @@ const std::string& HttpServer::Loop::date() {
 
 bool HttpServer::Loop::run() {
   std::vector<epoll_event> events(std::min<std::size_t>(options_.connection_count, 4096) + 2);
-  while (!draining_ || (!connections_.empty() && now_ < drain_end_)) {
-    const bool timed = !connections_.empty() || !listener_;
+  while (!is_done()) {
+    const bool timed = !connections_.empty() || draining_;
     const auto wait = !ready_.empty() || !deferred_.empty() ? 0
                       : timed                               ? static_cast<int>(tick().count())
                                                             : -1;
@@ -179,6 +198,7 @@ bool HttpServer::Loop::run() {
     if (!deferred_.empty()) end_turn();
     if (now_ >= next_sweep_) sweep();
     if (stop_asked_ && !draining_) begin_drain();
+    if (draining_ && listener_ && now_ >= listen_end_) end_listening();
   }
   const bool finished = connections_.empty();
   for (const std::uint64_t id : ids()) close(*find(id));
@@ -243,7 +263,7 @@ void HttpServer::Loop::open(UniqueFd fd) {
     c->send();
     return;
   }
-  c->deadline = now_ + options_.header_time;
+  c->deadline = now_ + (draining_ ? options_.drain_idle_time : options_.header_time);
   c->interest = EPOLLIN;
   if (control(EPOLL_CTL_ADD, c->fd.get(), id, c->interest) == 0)
     connections_.emplace(id, std::move(c));
@@ -430,15 +450,27 @@ void HttpServer::Loop::expire(Connection& c) {
   flush(c);
 }
 
-// Who has connected already is served. An idle client may be sending its next request at this very
-// moment, so it gets a little time and, where it asks, a reply that tells it to close.
+// Who has connected already is served, and so is who is about to: the kernel completes handshakes
+// by itself, and a connection that it completed is reset with the port, together with the request
+// that the client has sent by then. So nobody new may begin, for a while the last ones arrive, then
+// the port is closed. An idle client may be sending its next request at this very moment, so it
+// gets a little time and, where it asks, a reply that tells it to close.
 void HttpServer::Loop::begin_drain() {
   draining_ = true;
   drain_end_ = now_ + options_.drain_time;
-  accept_all();
-  listener_.reset();
+  listen_end_ = std::min(now_ + kHandshakeTime, drain_end_);
+  if (!drop_new_connections(listener_)) {
+    log_.info("no socket filter (" + errno_text(errno) +
+              "): who connects while the port is closed may be reset");
+    end_listening();
+  }
   for (const auto& [id, c] : connections_)
     if (c->idle()) c->deadline = std::min(c->deadline, now_ + options_.drain_idle_time);
+}
+
+void HttpServer::Loop::end_listening() {
+  accept_all();
+  listener_.reset();
 }
 
 void HttpServer::Loop::close(Connection& c) {

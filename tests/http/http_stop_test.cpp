@@ -1,4 +1,5 @@
-// stop() while clients ask as fast as they can: no request of an open connection goes unanswered.
+// stop() while clients ask as fast as they can: no request of an open connection goes unanswered,
+// nor one of a connection that was being opened.
 #include <atomic>
 #include <gtest/gtest.h>
 #include <memory>
@@ -55,6 +56,41 @@ TEST(HttpStop, UnderLoadFailsNoRequest) {
     EXPECT_EQ(counts.answered, counts.asked);
     EXPECT_EQ(counts.told_to_close, kConnections);
   }
+}
+
+// A connection for each request, until the port refuses.
+void ask_anew(std::uint16_t port, const std::string& request, Counts& counts) {
+  for (;;) {
+    Client client(port);
+    if (!client.connected()) return;
+    ++counts.asked;
+    client.send(request);
+    if (client.read_all().ends_with("done\n")) ++counts.answered;
+  }
+}
+
+TEST(HttpStop, UnderNewConnectionsFailsNoRequest) {
+  constexpr int kStops = 4, kClients = 48, kRequests = 500;
+  const std::string request =
+      post("Content-Length: 64\r\nConnection: close\r\n", std::string(64, 'b'));
+  Counts counts;
+  for (int stop = 1; stop <= kStops; ++stop) {
+    Log log(stderr, LogLevel::quiet);
+    HttpServer server(
+        {.drain_idle_time = std::chrono::seconds(20)},
+        [](HttpRequest&) { return HttpReply{.body = "done\n"}; }, log);
+    bool finished = false;
+    std::thread loop([&] { finished = server.run(); });
+    std::vector<std::thread> clients;
+    for (int i = 0; i < kClients; ++i)
+      clients.emplace_back([&] { ask_anew(server.port(), request, counts); });
+    while (counts.answered < stop * kRequests) std::this_thread::yield();
+    server.stop();
+    for (std::thread& client : clients) client.join();
+    loop.join();
+    EXPECT_TRUE(finished);
+  }
+  EXPECT_EQ(counts.answered, counts.asked);
 }
 
 }  // namespace
