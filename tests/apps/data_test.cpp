@@ -6,6 +6,7 @@
 
 #include "engine/data/write.h"
 #include "tests/apps/app_test.h"
+#include "tests/support/sanitizers.h"
 
 namespace kiln::test {
 namespace {
@@ -20,10 +21,11 @@ bool asks_for_signals(int process) {
 
 class DataStopTest : public AppTest {
  protected:
-  // A data set that takes seconds to write as pictures.
+  // A data set that takes seconds to write as pictures, also for a program that runs ten times
+  // slower.
   std::string source() const {
     ThreadPool pool(2);
-    const SynthOptions options{.train_count = 20'000, .test_count = 1'000};
+    const SynthOptions options{.train_count = kWithSanitizer ? 4'000 : 20'000, .test_count = 1'000};
     write_dataset(
         path("source"), DatasetFormat::cifar10_binary,
         {draw_synthetic(options, Split::train, pool), draw_synthetic(options, Split::test, pool)},

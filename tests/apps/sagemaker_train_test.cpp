@@ -10,6 +10,7 @@
 #include "engine/report/metrics.h"
 #include "models/safetensors.h"
 #include "tests/apps/app_test.h"
+#include "tests/support/sanitizers.h"
 
 namespace kiln::test {
 namespace {
@@ -237,14 +238,16 @@ TEST_F(SageMakerTrainTest, SigtermReachesProcess1) {
 }
 
 TEST_F(SageMakerTrainTest, KillsAtRandomMomentsChangeNoBit) {
+  constexpr int kKills = kWithSanitizer ? 3 : 6;
   const std::string hyperparameters =
-      R"({"epochs": "40", "batch_size": "8", "checkpoint-interval": "5", "crop-padding": "2",
+      std::string(R"({"epochs": ")") + (kWithSanitizer ? "16" : "40") +
+      R"(", "batch_size": "8", "checkpoint-interval": "5", "crop-padding": "2",
           "flip": "random", "log-interval": "5"})";
   const std::string whole = container("whole", hyperparameters);
   ASSERT_EQ(train(whole).code, 0);
   const std::string base = container("job", hyperparameters);
   std::mt19937 random(7);
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < kKills; ++i) {
     // Some way into the run, and then at any moment of a step or of writing.
     std::uint64_t left = 1 + random() % 3;
     std::uint64_t seen = checkpoint_inode(base);

@@ -262,7 +262,7 @@ TEST_F(ServeTest, WhatAModelSaysIsPrintedUnlessTheOperatorSaysOtherwise) {
 TEST_F(ServeTest, SigtermUnderLoadFailsNoRequest) {
   RunningServer server(words(model(), {"--drain-idle-ms", "20000"}));
   const std::uint16_t port = server.wait_until_ready();
-  constexpr int kConnections = 16, kRequests = 10'000;
+  constexpr int kConnections = 16, kRequests = kWithSanitizer ? 2'000 : 10'000;
   Load load;
   {
     std::vector<std::thread> clients;
@@ -282,7 +282,8 @@ TEST_F(ServeTest, ReloadsUnderLoadFailNoRequest) {
   std::filesystem::rename(model(), directory);
   RunningServer server(words(directory, {"--watch-ms", "0"}));
   const std::uint16_t port = server.wait_until_ready();
-  constexpr int kReloads = 100, kRequests = 10'000;
+  constexpr int kReloads = kWithSanitizer ? 20 : 100;
+  constexpr int kRequests = kWithSanitizer ? 2'000 : 10'000;
   Load load;
   {
     const LoadThreads clients(load, port, 16);
