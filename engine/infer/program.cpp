@@ -18,10 +18,6 @@
 namespace kiln::infer {
 namespace {
 
-Activation activation_of(const Step& step) {
-  return step.relu ? Activation::relu : Activation::none;
-}
-
 Shape as_rows(const Shape& shape) { return {shape[0], shape.element_count() / shape[0]}; }
 
 // Appends the nodes of steps and books their memory.
@@ -109,7 +105,7 @@ class Builder {
                                             {.shape = shape,
                                              .w = weights.w,
                                              .bias = weights.bias,
-                                             .activation = activation_of(step),
+                                             .activation = step.activation,
                                              .packed = weights.packed},
                                             x, scratch);
   }
@@ -132,7 +128,7 @@ class Builder {
         step, x, linear_scratch_bytes(context_, rows, x.shape[1], weights.w.shape()[0], DType::f32),
         false);
     nodes_.push_back(std::make_unique<LinearNode>(
-        LinearArgs{.w = weights.w, .bias = weights.bias, .activation = activation_of(step)}, x, y));
+        LinearArgs{.w = weights.w, .bias = weights.bias, .activation = step.activation}, x, y));
     return y;
   }
 
@@ -144,7 +140,7 @@ class Builder {
                                                               .running_mean = weights.running_mean,
                                                               .running_var = weights.running_var,
                                                               .epsilon = step.layer->epsilon,
-                                                              .activation = activation_of(step)},
+                                                              .activation = step.activation},
                                                              x, 0, true);
   }
 

@@ -60,8 +60,11 @@ class ChainBuilder {
   Activation relu_behind() const {
     return next_is(1, LayerKind::relu) ? Activation::relu : Activation::none;
   }
+  Activation activation_behind() const {
+    return next_is(1, LayerKind::gelu) ? Activation::gelu : relu_behind();
+  }
   static std::size_t taken_with(Activation activation) {
-    return activation == Activation::relu ? 2 : 1;
+    return activation == Activation::none ? 1 : 2;
   }
   const Parameter& weight() const { return parameters_.find(spec().name + ".weight"); }
   const Parameter* bias() const {
@@ -116,7 +119,7 @@ class ChainBuilder {
     const auto find = [&](const char* suffix) -> const Parameter& {
       return parameters_.find(spec().name + suffix);
     };
-    const Activation activation = relu_behind();
+    const Activation activation = activation_behind();
     add<BatchNorm>(BatchNorm::Weights{find(".weight"), find(".bias"), find(".running_mean"),
                                       find(".running_var")},
                    spec().momentum, spec().epsilon, activation);

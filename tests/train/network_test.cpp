@@ -230,6 +230,67 @@ TEST(NetworkGradient, ResidualBlocksWithBatchNormalisation) {
     EXPECT_LE(worst_gradient_error(test::mini_resnet(8), 4, fuse, 0.1), 1e-6);
 }
 
+// As in the speedrun: pooling before a normalisation, and gelu behind each of them.
+ModelSpec gelu_network() {
+  using K = LayerKind;
+  const auto conv = [](const char* name, std::int64_t channels) {
+    return LayerSpec{.kind = K::conv2d,
+                     .name = name,
+                     .out_features = channels,
+                     .kernel_h = 3,
+                     .kernel_w = 3,
+                     .padding_h = 1,
+                     .padding_w = 1,
+                     .bias = false};
+  };
+  const LayerSpec pool{.kind = K::max_pool,
+                       .name = "pool",
+                       .kernel_h = 2,
+                       .kernel_w = 2,
+                       .stride_h = 2,
+                       .stride_w = 2};
+  return {.name = "gelus",
+          .height = 9,
+          .width = 9,
+          .layers = {conv("conv1", 6),
+                     pool,
+                     {.kind = K::batch_norm, .name = "bn1"},
+                     {.kind = K::gelu, .name = "gelu1"},
+                     conv("conv2", 9),
+                     {.kind = K::batch_norm, .name = "bn2"},
+                     {.kind = K::gelu, .name = "gelu2"},
+                     {.kind = K::flatten, .name = "flatten"},
+                     {.kind = K::linear, .name = "fc", .out_features = 10}}};
+}
+
+TEST(NetworkGradient, GeluBehindBatchNormalisation) {
+  for (const bool fuse : {true, false})
+    EXPECT_LE(worst_gradient_error(gelu_network(), 4, fuse, 0.1), 1e-6) << fuse;
+}
+
+// Forward the same bits; backward one rounding of the gradient between the passes less, and an
+// argument of gelu out of the saved, rounded statistics: 1e-6 of a parameter's largest.
+TEST(Network, GeluInThePassOfANormalisationAgreesWithAPassOfItsOwn) {
+  double losses[2];
+  std::vector<std::vector<double>> gradients[2];
+  for (const bool fuse : {true, false}) {
+    Workbench bench(2);
+    ParameterStore parameters(gelu_network(), DType::f32, Device{});
+    parameters.initialise(4);
+    Network network(gelu_network(), parameters, bench.context, bench.providers,
+                    {.batch_size = 33, .fuse = fuse});
+    const RandomBatch data(gelu_network(), 33, 9);
+    network.set_input(bench.context, data.images, data.labels, {});
+    losses[fuse] = test::forward_loss(network, bench.context);
+    network.backward(bench.context);
+    for (const Parameter& p : parameters.all())
+      if (p.trainable()) gradients[fuse].push_back(in_file_order(p, p.gradient));
+  }
+  EXPECT_EQ(losses[0], losses[1]);
+  for (std::size_t i = 0; i < gradients[0].size(); ++i)
+    EXPECT_LE(golden::relative_error(gradients[1][i], gradients[0][i]), 1e-6) << i;
+}
+
 // One training step; returns every value, gradient and the loss.
 std::vector<float> one_step(const ModelSpec& spec, const ArenaOptions& arena, int thread_count,
                             bool deterministic) {

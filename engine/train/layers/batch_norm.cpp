@@ -7,6 +7,7 @@
 namespace kiln {
 
 std::string BatchNorm::description() const {
+  if (activation_ == Activation::gelu) return "batch_norm + gelu";
   return activation_ == Activation::relu ? "batch_norm + relu" : "batch_norm";
 }
 
@@ -76,6 +77,7 @@ void BatchNorm::do_backward(Context& c, const Memory& m) {
   batchnorm_grad(c, {.x = m[x_],
                      .y = activation_ == Activation::relu ? m[y_] : Tensor{},
                      .gamma = weights_.scale.value,
+                     .beta = weights_.shift.value,
                      .saved_mean = m[mean_],
                      .saved_inv_std = m[inv_std_],
                      .dy = m[dy_],

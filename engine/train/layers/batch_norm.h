@@ -1,4 +1,4 @@
-// BatchNorm over the channels of [..., C], with an optional relu in the same pass.
+// BatchNorm over the channels of [..., C], with an optional relu or gelu in the same pass.
 #pragma once
 
 #include "engine/train/layer.h"
