@@ -60,13 +60,25 @@ double through_activation(const BatchnormGradArgs& a, const Inner<double>& inner
   return dy * gelu_slope(centred * inner.scale[c] + inner.shift[c]);
 }
 
+// The slope of gelu costs more than to write the gradient behind it once and read it again.
+bool keeps_gradient(const BatchnormGradArgs& a) {
+  return a.activation == Activation::gelu && a.mode == GradWrite::overwrite;
+}
+
 BatchnormSums rows_from(const BatchnormGradArgs& a, const Inner<float>& inner, std::int64_t first) {
   return {a.x.data<float>() + first,
           a.activation == Activation::relu ? a.y.data<float>() + first : nullptr,
           a.dy.data<float>() + first,
           a.saved_mean.data<float>(),
           inner.scale,
-          inner.shift};
+          inner.shift,
+          keeps_gradient(a) ? a.dx.data<float>() + first : nullptr};
+}
+// The same behind the activation, where the sums have left the gradient in dx.
+BatchnormSums kept_rows_from(const BatchnormGradArgs& a, std::int64_t first) {
+  return {.x = a.x.data<float>() + first,
+          .dy = a.dx.data<float>() + first,
+          .mean = a.saved_mean.data<float>()};
 }
 
 // Sums of g and of g (x - mean) over rows [range).
@@ -155,10 +167,11 @@ void write_numbers_of_all(const BatchnormGradArgs& a, const Own& own, std::int64
 void write_dx(const BatchnormGradArgs& a, const Inner<float>& inner, Range range,
               const Numbers<float>& n) {
   const std::int64_t channels = a.x.shape()[-1], first = range.begin * channels;
-  KILN_CALL_ISA(batchnorm_grad_f32(rows_from(a, inner, first), {n.slope, n.offset, n.tilt},
-                                   a.dx.data<float>() + first, range.count(), channels,
-                                   a.mode == GradWrite::accumulate,
-                                   a.dx.size_bytes() >= kStreamedBytes));
+  const bool kept = keeps_gradient(a);
+  KILN_CALL_ISA(batchnorm_grad_f32(kept ? kept_rows_from(a, first) : rows_from(a, inner, first),
+                                   {n.slope, n.offset, n.tilt}, a.dx.data<float>() + first,
+                                   range.count(), channels, a.mode == GradWrite::accumulate,
+                                   !kept && a.dx.size_bytes() >= kStreamedBytes));
 }
 
 void write_dx(const BatchnormGradArgs& a, const Inner<double>& inner, Range range,

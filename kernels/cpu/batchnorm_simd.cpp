@@ -141,6 +141,7 @@ inline BatchnormSums moved_by(BatchnormSums in, std::int64_t elements) {
   in.x += elements;
   if (in.y != nullptr) in.y += elements;
   in.dy += elements;
+  if (in.kept != nullptr) in.kept += elements;
   return in;
 }
 
@@ -162,6 +163,8 @@ template <Activation activation>
         const std::int64_t i = from + row * width;
         const Vec centred = lanes.load(in.x + i) - centre;
         const Vec g = gradient_at(lanes, through, in, i, c, centred);
+        if constexpr (activation == Activation::gelu)
+          if (in.kept != nullptr) lanes.store(in.kept + i, g);
         beta += g;
         gamma = fmadd(g, centred, gamma);
       };

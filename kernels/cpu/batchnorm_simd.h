@@ -21,6 +21,7 @@ struct BatchnormSums {
   // With gelu, whose argument is (x - mean) * scale + shift; else null.
   const float* scale;
   const float* shift;
+  float* kept;  // where the sums leave the gradient behind gelu, or null; may be dy
 };
 
 // dx = slope * g + offset + tilt * (x - mean), per channel.

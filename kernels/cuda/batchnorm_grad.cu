@@ -1,7 +1,8 @@
 // batchnorm_grad on a GPU: x, dy (and y) are read twice and dx is written once: 20 (28) bytes an
 // element in f32, 10 (14) in 16 bits, whose statistics, scale and parameter gradients are f32; 5
-// operations for the sums and 4 for dx. With gelu y is not read, and its slope is formed twice:
-// cheaper than to write the gradient behind it and read it again.
+// operations for the sums and 4 for dx. With gelu y is not read, and its slope is formed twice;
+// whether that is cheaper than to write the gradient behind it and read it again is not yet
+// measured on a GPU.
 #include "kernels/common/batchnorm_check.h"
 #include "kernels/cuda/batchnorm_rows.h"
 #include "kernels/include/batchnorm_grad.h"

@@ -35,6 +35,7 @@ FILES = {
     "schedules": golden_optim.make_schedules,
     "initialisers": golden_optim.make_initialisers,
     "lenet": golden_networks.make_lenet,
+    "views": golden_networks.make_views,
     "mnist": golden_networks.make_mnist,
     "mini_resnet": golden_networks.make_resnet,
 }
