@@ -17,11 +17,6 @@ namespace {
 
 constexpr std::string_view kCheckpointFormat = "kiln-checkpoint";
 
-bool is_trainable(const ParameterLayout& layout) {
-  return layout.role != ParameterRole::running_mean &&
-         layout.role != ParameterRole::running_variance;
-}
-
 // In PyTorch's order: the layers', and the count of batches behind the running statistics.
 std::vector<SafetensorsEntry> weights_of(const SafetensorsFile& file, const ModelSpec& spec) {
   std::vector<SafetensorsEntry> entries;
@@ -97,7 +92,7 @@ std::vector<std::vector<SafetensorsEntry>> states_of(const SafetensorsFile& file
                                                      const float& steps) {
   std::vector<std::vector<SafetensorsEntry>> states;
   for (const ParameterLayout& layout : parameter_layouts(spec)) {
-    if (!is_trainable(layout)) continue;
+    if (!layout.trainable()) continue;
     std::vector<SafetensorsEntry>& state = states.emplace_back();
     for (const std::string& name : state_names(optimizer)) {
       const std::string full = "optimizer." + name + "." + layout.name;

@@ -14,6 +14,7 @@
 #include "kernels/include/log_softmax.h"
 #include "kernels/include/maxpool.h"
 #include "kernels/include/relu.h"
+#include "kernels/include/scale.h"
 
 namespace kiln::infer {
 namespace {
@@ -72,6 +73,8 @@ class Builder {
         return add_op<LogSoftmaxArgs, kiln::log_softmax>(step, {}, x, 0, true);
       case StepKind::residual:
         return add_residual(step, x);
+      case StepKind::scale:
+        return add_op<ScaleArgs, kiln::scale>(step, {.factor = step.layer->factor}, x, 0, true);
     }
     throw std::logic_error("a step of no known kind");
   }

@@ -25,6 +25,8 @@ StepKind plain_kind(LayerKind kind) {
       return StepKind::log_softmax;
     case LayerKind::residual:
       return StepKind::residual;
+    case LayerKind::scale:
+      return StepKind::scale;
     default:
       return StepKind::relu;
   }

@@ -21,6 +21,7 @@ enum class StepKind {
   avg_pool,
   log_softmax,
   residual,
+  scale,
 };
 
 // Whether a step multiplies by weights, into which a normalisation can be folded.

@@ -42,6 +42,7 @@ namespace kiln {
   X(record_loss, RecordLossArgs)                         \
   X(relu, ReluArgs)                                      \
   X(relu_grad, ReluGradArgs)                             \
+  X(scale, ScaleArgs)                                    \
   X(sgd_step, SgdStepArgs)                               \
   X(softmax_xent, SoftmaxXentArgs)                       \
   X(step_advance, StepAdvanceArgs)

@@ -33,6 +33,7 @@
 #include "kernels/include/record_loss.h"
 #include "kernels/include/relu.h"
 #include "kernels/include/relu_grad.h"
+#include "kernels/include/scale.h"
 #include "kernels/include/sgd_step.h"
 #include "kernels/include/softmax_xent.h"
 #include "kernels/include/step_advance.h"
@@ -71,6 +72,7 @@ void normalize_image(Context& c, const NormalizeImageArgs& args);
 void record_loss(Context& c, const RecordLossArgs& args);
 void relu(Context& c, const ReluArgs& args);
 void relu_grad(Context& c, const ReluGradArgs& args);
+void scale(Context& c, const ScaleArgs& args);
 void sgd_step(Context& c, const SgdStepArgs& args);
 void softmax_xent(Context& c, const SoftmaxXentArgs& args);
 void step_advance(Context& c, const StepAdvanceArgs& args);
