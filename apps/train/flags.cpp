@@ -22,7 +22,8 @@ synth DIR` draws a stand-in set. Ctrl-C and SIGTERM write a checkpoint and leave
 Exit codes: 0 done, 1 bad input or I/O, 2 wrong usage, 3 the loss diverged.)";
 
 void add_network_flags(CLI::App& app, TrainFlags& f) {
-  app.add_option("--model", f.model, "lenet, mnist, resnet9, resnet18, speedrun94, or the path of a spec file (.json)");
+  app.add_option("--model", f.model,
+                 "lenet, mnist, resnet9, resnet18, speedrun94, or the path of a spec file (.json)");
   app.add_option("--data", f.data, "folder or archive of the data set (also $KILN_DATA)")
       ->envname("KILN_DATA");
   app.add_option("--model-dir", f.model_dir, "where everything that the run makes is written");
@@ -66,6 +67,9 @@ void add_data_flags(CLI::App& app, TrainFlags& f) {
                  "mean and std 0.5");
   app.add_option("--mean", f.mean, "per channel, on the scale 0 to 1")->expected(1, 3);
   app.add_option("--std", f.std, "per channel")->expected(1, 3);
+  app.add_option("--tta", f.tta,
+                 "views of each test picture whose class scores are averaged, in every evaluation: "
+                 "none, mirror (2) or translate (6)");
   app.add_option("--workers", f.workers,
                  "threads that prepare batches ahead; 0: the training threads do it themselves");
 }
@@ -346,6 +350,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"warmup-start-ratio", number(f.warmup_start_ratio)},
       {"final-lr-ratio", number(f.final_lr_ratio)},
       {"label-smoothing", number(f.label_smoothing)},
+      {"tta", quoted(f.tta)},
       {"crop-padding", whole(f.crop_padding)},
       {"crop-fill", quoted(f.crop_fill)},
       {"flip", quoted(f.flip)},

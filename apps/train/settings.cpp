@@ -129,6 +129,7 @@ TrainOptions train_options(const TrainFlags& f, const Normalisation& normalisati
                        .warmup_start_ratio = f.warmup_start_ratio,
                        .final_ratio = f.final_lr_ratio},
           .label_smoothing = f.label_smoothing,
+          .test_views = parse_test_views(f.tta),
           .augmentation = augmentation_of(f),
           .normalisation = normalisation,
           .worker_count = static_cast<int>(f.workers),

@@ -68,8 +68,9 @@ Trainer::Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainO
   make_exchange();
   plan_steps();
   if (test.size() > 0)
-    evaluator_.emplace(spec, parameters, options_.normalisation, test, context, providers,
-                       EvaluatorOptions{.rank = rank(), .rank_count = ranks});
+    evaluator_.emplace(
+        spec, parameters, options_.normalisation, test, context, providers,
+        EvaluatorOptions{.views = options_.test_views, .rank = rank(), .rank_count = ranks});
   if (!context.device().is_host()) make_resident();
   make_loader(device_step_ != nullptr);
 }

@@ -43,6 +43,7 @@ struct TrainOptions {
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   double label_smoothing = 0.0;
+  TestViews test_views = TestViews::none;  // of every evaluation
   Augmentation augmentation;
   Normalisation normalisation;
   int worker_count = 0;                  // threads that prefetch batches; 0: assembled in the step
