@@ -1,6 +1,7 @@
 #include "apps/speedrun/output.h"
 
 #include "apps/common/text.h"
+#include "engine/core/error.h"
 
 namespace kiln {
 namespace {
