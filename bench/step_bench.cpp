@@ -202,7 +202,8 @@ class StepBench {
 int run(int argc, char** argv) {
   StepFlags flags;
   CLI::App app("Times whole training steps; prints one JSON object.", "kiln-step-bench");
-  app.add_option("--model", flags.model, "lenet, mnist, resnet9, resnet18, speedrun94 or a spec file");
+  app.add_option("--model", flags.model,
+                 "lenet, mnist, resnet9, resnet18, speedrun94 or a spec file");
   app.add_option("--pictures", flags.pictures,
                  "synth, noise or the folder of a data set; synth where it fits the model");
   app.add_option("--batch", flags.batch, "pictures in a step")->check(CLI::Range(1, 1 << 20));

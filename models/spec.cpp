@@ -90,8 +90,7 @@ void check_whitening(const ModelSpec& spec) {
   if (first.initialisation == Initialisation::whitening) {
     const std::int64_t filters = 2 * first.kernel_h * first.kernel_w * spec.channels;
     if (first.kind != LayerKind::conv2d || first.groups != 1 || first.dilation_h != 1 ||
-        first.dilation_w != 1 || first.out_features != filters ||
-        filters > kWhiteningFilterLimit)
+        first.dilation_w != 1 || first.out_features != filters || filters > kWhiteningFilterLimit)
       throw Error(ErrorKind::input, "layer " + first.name,
                   "is initialised by whitening and must be a conv2d of one group, undilated, of " +
                       std::to_string(filters) + " output channels, at most " +

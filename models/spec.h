@@ -54,12 +54,12 @@ struct LayerSpec {
   bool bias = true;                             // conv2d, linear
   bool trained = true;  // conv2d, linear: false: the weight keeps its first values; not the bias
   Initialisation initialisation = Initialisation::uniform;  // conv2d, linear: of the weight
-  bool count_include_pad = true;                // avg_pool
-  double momentum = 0.1, epsilon = 1e-5;        // batch_norm
-  bool scale = true;                            // batch_norm: false: its weight stays 1
-  double factor = 1.0;                          // scale: y = factor x
-  double probability = 0.5;                     // dropout: of dropping
-  bool channel = false;                         // dropout: whole channels, PyTorch's Dropout2d
+  bool count_include_pad = true;                            // avg_pool
+  double momentum = 0.1, epsilon = 1e-5;                    // batch_norm
+  bool scale = true;                                        // batch_norm: false: its weight stays 1
+  double factor = 1.0;                                      // scale: y = factor x
+  double probability = 0.5;                                 // dropout: of dropping
+  bool channel = false;  // dropout: whole channels, PyTorch's Dropout2d
 
   // residual: y = relu(body(x) + shortcut(x)); an empty shortcut is the identity.
   std::vector<LayerSpec> body, shortcut;

@@ -135,8 +135,7 @@ void parse_window(Reader& reader, LayerSpec& layer, bool stride_is_kernel) {
 }
 
 Initialisation parse_initialisation(Reader& reader, std::initializer_list<Initialisation> known) {
-  const std::string name =
-      reader.text("initialisation", name_of(Initialisation::uniform));
+  const std::string name = reader.text("initialisation", name_of(Initialisation::uniform));
   for (const Initialisation initialisation : known)
     if (name == name_of(initialisation)) return initialisation;
   reader.fail("has the unknown initialisation \"" + printable(name, 40) + "\"");

@@ -185,8 +185,9 @@ ModelSpec find_model(std::string_view name_or_path, std::int64_t class_count) {
   if (name_or_path == "speedrun94") return speedrun94(classes);
   const bool path = name_or_path.find('/') != name_or_path.npos || name_or_path.ends_with(".json");
   if (!path)
-    throw Error(ErrorKind::usage, "--model " + printable(name_or_path), "is no known network",
-                "use lenet, mnist, resnet9, resnet18, speedrun94 or the path of a spec file (.json)");
+    throw Error(
+        ErrorKind::usage, "--model " + printable(name_or_path), "is no known network",
+        "use lenet, mnist, resnet9, resnet18, speedrun94 or the path of a spec file (.json)");
   ModelSpec spec =
       parse_spec(read_text_file(Path(name_or_path), std::uint64_t{1} << 22), name_or_path);
   if (class_count != 0 && spec.class_count != class_count)

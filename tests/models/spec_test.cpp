@@ -95,12 +95,12 @@ TEST(Zoo, Speedrun94IsTheRecipesNetwork) {
       trained += layout.shape.element_count();
     else if (layout.role == ParameterRole::weight || layout.role == ParameterRole::norm_scale)
       fixed.push_back(layout.name);
-  EXPECT_EQ(trained, 24 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 2 * 64 + 4 * 256 +
-                         256 * 10);
-  EXPECT_THAT(fixed, testing::ElementsAre("whiten.weight", "layers.1.norm1.weight",
-                                          "layers.1.norm2.weight", "layers.2.norm1.weight",
-                                          "layers.2.norm2.weight", "layers.3.norm1.weight",
-                                          "layers.3.norm2.weight"));
+  EXPECT_EQ(trained,
+            24 + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256) + 2 * 64 + 4 * 256 + 256 * 10);
+  EXPECT_THAT(
+      fixed, testing::ElementsAre("whiten.weight", "layers.1.norm1.weight", "layers.1.norm2.weight",
+                                  "layers.2.norm1.weight", "layers.2.norm2.weight",
+                                  "layers.3.norm1.weight", "layers.3.norm2.weight"));
 }
 
 TEST(Spec, KeysOfWhatIsNotTrainedStandOnlyWhereTheySaySomething) {
@@ -108,9 +108,9 @@ TEST(Spec, KeysOfWhatIsNotTrainedStandOnlyWhereTheySaySomething) {
                                                                testing::HasSubstr("initial"),
                                                                testing::HasSubstr("scale"))));
   const std::string text = to_json(speedrun94());
-  for (const char* key : {"\"trained\": false", "\"initialisation\": \"whitening\"",
-                          "\"initialisation\": \"dirac\"", "\"initialisation\": \"unit_std\"",
-                          "\"scale\": false", "\"factor\": 0.00390625"})
+  for (const char* key :
+       {"\"trained\": false", "\"initialisation\": \"whitening\"", "\"initialisation\": \"dirac\"",
+        "\"initialisation\": \"unit_std\"", "\"scale\": false", "\"factor\": 0.00390625"})
     EXPECT_THAT(text, testing::HasSubstr(key));
 }
 
