@@ -56,6 +56,10 @@ double number(const SafetensorsFile& file, const std::string& key) {
 // The group of torch.optim's class, as its state_dict() has it.
 std::vector<std::pair<std::string, TorchTraining::Setting>> settings_of(
     const SafetensorsFile& file, const std::string& optimizer) {
+  if (find_text(file, "groups") != nullptr)
+    throw Error(ErrorKind::unsupported, file.path().string(),
+                "was trained with --group, for which torch.optim has no class",
+                "use --weights-only");
   const auto option = [&](const char* name) { return number(file, std::string("option:") + name); };
   std::vector<std::pair<std::string, TorchTraining::Setting>> group{{"lr", option("lr")}};
   if (optimizer == "sgd") {

@@ -24,7 +24,7 @@ kept, whatever --runs says.
 
 examples:
   kiln speedrun --runs 5 --data data/cifar10 --epochs 2 --json runs.json --plot runs.svg
-  kiln speedrun --runs 10 --data data/cifar10 --model resnet18 --lr 0.1 --batch-size 128
+  kiln speedrun --runs 10 --data data/cifar10 --recipe speedrun94 --json speedrun94.json
 )";
 
 struct SpeedrunFlags {

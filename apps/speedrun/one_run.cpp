@@ -9,6 +9,7 @@
 #include "apps/common/options.h"
 #include "apps/common/text.h"
 #include "apps/train/settings.h"
+#include "engine/train/whitening.h"
 
 namespace kiln {
 namespace {
@@ -71,6 +72,8 @@ RunResult run_once(Track& track, std::uint64_t seed, const std::function<int()>&
   const auto begin = Clock::now();
   const Normalisation normalisation =
       choose_normalisation(track.flags, track.data.train, track.context.pool());
+  if (wants_whitening(track.spec))
+    whiten(track.spec, track.data.train, normalisation, track.context, parameters);
   result.preparation_seconds = seconds_since(begin);
 
   TrainOptions options = train_options(track.flags, normalisation);

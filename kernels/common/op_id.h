@@ -38,6 +38,7 @@ namespace kiln {
   X(loss_scale_update, LossScaleUpdateArgs)              \
   X(maxpool, MaxpoolArgs)                                \
   X(maxpool_grad, MaxpoolGradArgs)                       \
+  X(muon_step, MuonStepArgs)                             \
   X(normalize_image, NormalizeImageArgs)                 \
   X(record_loss, RecordLossArgs)                         \
   X(relu, ReluArgs)                                      \

@@ -29,6 +29,7 @@
 #include "kernels/include/loss_scale_update.h"
 #include "kernels/include/maxpool.h"
 #include "kernels/include/maxpool_grad.h"
+#include "kernels/include/muon_step.h"
 #include "kernels/include/normalize_image.h"
 #include "kernels/include/record_loss.h"
 #include "kernels/include/relu.h"
@@ -68,6 +69,7 @@ void log_softmax_grad(Context& c, const LogSoftmaxGradArgs& args);
 void loss_scale_update(Context& c, const LossScaleUpdateArgs& args);
 void maxpool(Context& c, const MaxpoolArgs& args);
 void maxpool_grad(Context& c, const MaxpoolGradArgs& args);
+void muon_step(Context& c, const MuonStepArgs& args);
 void normalize_image(Context& c, const NormalizeImageArgs& args);
 void record_loss(Context& c, const RecordLossArgs& args);
 void relu(Context& c, const ReluArgs& args);
