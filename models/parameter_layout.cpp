@@ -61,6 +61,8 @@ class Walk {
 
   void weight_and_bias(const LayerSpec& layer, ParameterLayout weight) {
     weight.outer = layer.out_features;
+    weight.initialisation = layer.initialisation;
+    weight.trained = layer.trained;
     weight.fan_in = weight.pixels * weight.channels;
     const std::int64_t fan_in = weight.fan_in;
     add(std::move(weight));
@@ -69,6 +71,7 @@ class Walk {
 
   void norm(const LayerSpec& layer, std::int64_t channels) {
     vector(layer.name + ".weight", ParameterRole::norm_scale, channels);
+    layouts_.back().trained = layer.scale;
     vector(layer.name + ".bias", ParameterRole::norm_shift, channels);
     vector(layer.name + ".running_mean", ParameterRole::running_mean, channels);
     vector(layer.name + ".running_var", ParameterRole::running_variance, channels);

@@ -28,6 +28,14 @@ struct ParameterLayout {
   // the picture, because PyTorch flattens [C, H, W] and kiln [H, W, C]. Elsewhere pixels = 1.
   std::int64_t outer = 1, pixels = 1, channels = 1;
   std::int64_t fan_in = 1;  // inputs that one output sums over; sets the initialiser's bound
+  Initialisation initialisation = Initialisation::uniform;  // of a weight
+  bool trained = true;  // false: the spec keeps it as it begins; running statistics: true
+
+  // Whether there is a gradient for it.
+  bool trainable() const {
+    return trained && role != ParameterRole::running_mean &&
+           role != ParameterRole::running_variance;
+  }
 };
 
 // Everything that `spec` needs, in the order of its layers. Throws Error (input) for a spec that

@@ -19,6 +19,8 @@ namespace {
 // and below them every product of extents fits into 64 bits.
 constexpr std::int64_t kValueLimit = std::int64_t{1} << 31;
 constexpr std::int64_t kWeightLimit = std::int64_t{1} << 33;
+// An eigenproblem of half as many rows is solved at the start.
+constexpr std::int64_t kWhiteningFilterLimit = 1024;
 
 Shape bounded(const LayerSpec& layer, const Shape& input, const Shape& output,
               std::int64_t weights_per_output) {
@@ -63,8 +65,40 @@ Shape pool_shape(const LayerSpec& layer, const Shape& input) {
 Shape conv_shape(const LayerSpec& layer, const Shape& input) {
   if (input.rank() == 4 && (input[3] % layer.groups != 0 || layer.out_features % layer.groups != 0))
     misfit(layer, input, "has channels that do not divide into its groups");
+  if (layer.initialisation == Initialisation::dirac &&
+      (layer.groups != 1 || layer.kernel_h % 2 == 0 || layer.kernel_w % 2 == 0))
+    misfit(layer, input, "cannot pass a channel: dirac wants odd kernels and one group");
   const Shape output = slid_shape(layer, input, layer.out_features);
   return bounded(layer, input, output, layer.kernel_h * layer.kernel_w * (input[3] / layer.groups));
+}
+
+void refuse_whitening(const std::vector<LayerSpec>& layers) {
+  for (const LayerSpec& layer : layers) {
+    if (layer.initialisation == Initialisation::whitening)
+      throw Error(ErrorKind::input, "layer " + layer.name,
+                  "is initialised by whitening but does not read the network's input",
+                  "put it first");
+    refuse_whitening(layer.body);
+    refuse_whitening(layer.shortcut);
+  }
+}
+
+// Filters come in pairs of opposite sign, two for every value that a window reads.
+void check_whitening(const ModelSpec& spec) {
+  if (spec.layers.empty()) return;
+  const LayerSpec& first = spec.layers.front();
+  if (first.initialisation == Initialisation::whitening) {
+    const std::int64_t filters = 2 * first.kernel_h * first.kernel_w * spec.channels;
+    if (first.kind != LayerKind::conv2d || first.groups != 1 || first.dilation_h != 1 ||
+        first.dilation_w != 1 || first.out_features != filters || filters > kWhiteningFilterLimit)
+      throw Error(ErrorKind::input, "layer " + first.name,
+                  "is initialised by whitening and must be a conv2d of one group, undilated, of " +
+                      std::to_string(filters) + " output channels, at most " +
+                      std::to_string(kWhiteningFilterLimit));
+  }
+  refuse_whitening({spec.layers.begin() + 1, spec.layers.end()});
+  refuse_whitening(first.body);
+  refuse_whitening(first.shortcut);
 }
 
 Shape residual_shape(const LayerSpec& layer, const Shape& input) {
@@ -79,11 +113,16 @@ Shape residual_shape(const LayerSpec& layer, const Shape& input) {
 }  // namespace
 
 std::string_view name_of(LayerKind kind) {
-  constexpr std::array<std::string_view, 11> kNames = {
+  constexpr std::array<std::string_view, 12> kNames = {
       "conv2d",     "linear",  "relu",    "gelu",        "max_pool", "avg_pool",
-      "batch_norm", "dropout", "flatten", "log_softmax", "residual",
+      "batch_norm", "dropout", "flatten", "log_softmax", "residual", "scale",
   };
   return kNames.at(static_cast<std::size_t>(kind));
+}
+
+std::string_view name_of(Initialisation initialisation) {
+  constexpr std::array<std::string_view, 4> kNames = {"uniform", "dirac", "whitening", "unit_std"};
+  return kNames.at(static_cast<std::size_t>(initialisation));
 }
 
 Shape output_shape(const LayerSpec& layer, const Shape& input) {
@@ -106,6 +145,7 @@ Shape output_shape(const LayerSpec& layer, const Shape& input) {
     case LayerKind::gelu:
     case LayerKind::batch_norm:
     case LayerKind::dropout:
+    case LayerKind::scale:
       return input;
   }
   return input;
@@ -116,6 +156,7 @@ std::vector<Shape> check_spec(const ModelSpec& spec) {
   if (shape[3] > kValueLimit / shape[1] / shape[2])
     throw Error(ErrorKind::input, "model " + spec.name, "has an input of too many values");
   std::vector<Shape> shapes;
+  check_whitening(spec);
   for (const LayerSpec& layer : spec.layers) shapes.push_back(shape = output_shape(layer, shape));
   if (shape != Shape{1, spec.class_count})
     throw Error(

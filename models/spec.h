@@ -23,10 +23,22 @@ enum class LayerKind {
   flatten,
   log_softmax,
   residual,
+  scale,
 };
 
 // The name of a kind in a spec file: "conv2d", "max_pool" and so on.
 std::string_view name_of(LayerKind kind);
+
+// What a weight is before the first step; docs/math.md, "Initialisers".
+enum class Initialisation {
+  uniform,    // PyTorch's default
+  dirac,      // conv2d: uniform, then the first filters pass one channel each
+  whitening,  // conv2d on the network's input: from the covariance of training pictures
+  unit_std,   // conv2d, linear: uniform, divided by its own standard deviation
+};
+
+// The name in a spec file: "uniform", "dirac" and so on.
+std::string_view name_of(Initialisation initialisation);
 
 // One layer. Only the fields of its kind mean anything; the others keep their defaults.
 struct LayerSpec {
@@ -40,10 +52,14 @@ struct LayerSpec {
   std::int64_t dilation_h = 1, dilation_w = 1;  // conv2d
   std::int64_t groups = 1;                      // conv2d
   bool bias = true;                             // conv2d, linear
-  bool count_include_pad = true;                // avg_pool
-  double momentum = 0.1, epsilon = 1e-5;        // batch_norm
-  double probability = 0.5;                     // dropout: of dropping
-  bool channel = false;                         // dropout: whole channels, PyTorch's Dropout2d
+  bool trained = true;  // conv2d, linear: false: the weight keeps its first values; not the bias
+  Initialisation initialisation = Initialisation::uniform;  // conv2d, linear: of the weight
+  bool count_include_pad = true;                            // avg_pool
+  double momentum = 0.1, epsilon = 1e-5;                    // batch_norm
+  bool scale = true;                                        // batch_norm: false: its weight stays 1
+  double factor = 1.0;                                      // scale: y = factor x
+  double probability = 0.5;                                 // dropout: of dropping
+  bool channel = false;  // dropout: whole channels, PyTorch's Dropout2d
 
   // residual: y = relu(body(x) + shortcut(x)); an empty shortcut is the identity.
   std::vector<LayerSpec> body, shortcut;

@@ -30,6 +30,7 @@ constexpr std::pair<std::string_view, LayerKind> kKinds[] = {
     {"flatten", LayerKind::flatten},
     {"log_softmax", LayerKind::log_softmax},
     {"residual", LayerKind::residual},
+    {"scale", LayerKind::scale},
 };
 
 // Reads the keys of one JSON object and complains about every key that nobody asked for.
@@ -133,6 +134,13 @@ void parse_window(Reader& reader, LayerSpec& layer, bool stride_is_kernel) {
   reader.pair("padding", 0, layer.padding_h, layer.padding_w);
 }
 
+Initialisation parse_initialisation(Reader& reader, std::initializer_list<Initialisation> known) {
+  const std::string name = reader.text("initialisation", name_of(Initialisation::uniform));
+  for (const Initialisation initialisation : known)
+    if (name == name_of(initialisation)) return initialisation;
+  reader.fail("has the unknown initialisation \"" + printable(name, 40) + "\"");
+}
+
 void parse_fields(Reader& reader, LayerSpec& layer, int depth, std::size_t& budget) {
   switch (layer.kind) {
     case LayerKind::conv2d:
@@ -141,10 +149,17 @@ void parse_fields(Reader& reader, LayerSpec& layer, int depth, std::size_t& budg
       reader.pair("dilation", 1, layer.dilation_h, layer.dilation_w);
       layer.groups = reader.integer("groups", 1, 1);
       layer.bias = reader.boolean("bias", true);
+      layer.trained = reader.boolean("trained", true);
+      layer.initialisation =
+          parse_initialisation(reader, {Initialisation::uniform, Initialisation::dirac,
+                                        Initialisation::whitening, Initialisation::unit_std});
       break;
     case LayerKind::linear:
       layer.out_features = reader.required("out_features");
       layer.bias = reader.boolean("bias", true);
+      layer.trained = reader.boolean("trained", true);
+      layer.initialisation =
+          parse_initialisation(reader, {Initialisation::uniform, Initialisation::unit_std});
       break;
     case LayerKind::avg_pool:
       layer.count_include_pad = reader.boolean("count_include_pad", true);
@@ -156,6 +171,11 @@ void parse_fields(Reader& reader, LayerSpec& layer, int depth, std::size_t& budg
     case LayerKind::batch_norm:
       layer.momentum = reader.number("momentum", 0.1, 0, 1);
       layer.epsilon = reader.number("epsilon", 1e-5, 1e-12, 1);
+      layer.scale = reader.boolean("scale", true);
+      break;
+    case LayerKind::scale:
+      if (reader.find("factor") == nullptr) reader.fail("lacks \"factor\"");
+      layer.factor = reader.number("factor", 1, -1e6, 1e6);
       break;
     case LayerKind::dropout:
       layer.probability = reader.number("probability", 0.5, 0, 0.999999);
@@ -234,15 +254,21 @@ Ordered to_json(const LayerSpec& layer) {
     json["groups"] = layer.groups;
   }
   if (conv || layer.kind == LayerKind::linear) json["bias"] = layer.bias;
+  // Keys of later versions stand only where they say something: specs keep their text.
+  if (!layer.trained) json["trained"] = false;
+  if (layer.initialisation != Initialisation::uniform)
+    json["initialisation"] = std::string(name_of(layer.initialisation));
   if (layer.kind == LayerKind::avg_pool) json["count_include_pad"] = layer.count_include_pad;
   if (layer.kind == LayerKind::batch_norm) {
     json["momentum"] = layer.momentum;
     json["epsilon"] = layer.epsilon;
+    if (!layer.scale) json["scale"] = false;
   }
   if (layer.kind == LayerKind::dropout) {
     json["probability"] = layer.probability;
     json["channel"] = layer.channel;
   }
+  if (layer.kind == LayerKind::scale) json["factor"] = layer.factor;
   if (layer.kind == LayerKind::residual) {
     json["body"] = list_of(layer.body);
     json["shortcut"] = list_of(layer.shortcut);

@@ -55,6 +55,36 @@ LayerSpec basic_block(const std::string& name, std::int64_t in_channels, std::in
   return block;
 }
 
+// relu(bn(conv(x))), a 3x3 convolution that keeps the extents.
+void add_conv_bn_relu(std::vector<LayerSpec>& layers, const std::string& name,
+                      std::int64_t channels) {
+  layers.push_back(conv(name + ".conv", channels, 3, 1, 1, false));
+  layers.push_back(plain(LayerKind::batch_norm, name + ".bn"));
+  layers.push_back(plain(LayerKind::relu, name + ".relu"));
+}
+
+// x + body(x): what body ends in and x are both positive, so the residual's relu changes nothing.
+LayerSpec positive_residual(const std::string& name, std::int64_t channels) {
+  LayerSpec block = plain(LayerKind::residual, name);
+  for (const char* half : {".res1", ".res2"}) add_conv_bn_relu(block.body, name + half, channels);
+  return block;
+}
+
+// Pooling comes before normalisation, whose weight stays 1.
+void add_speedrun_half(std::vector<LayerSpec>& layers, const std::string& name, int half,
+                       std::int64_t channels) {
+  const std::string number = std::to_string(half);
+  layers.push_back(conv(name + ".conv" + number, channels, 3, 1, 1, false));
+  layers.back().initialisation = Initialisation::dirac;
+  if (half == 1) layers.push_back(pool(LayerKind::max_pool, name + ".pool", 2));
+  layers.push_back({.kind = LayerKind::batch_norm,
+                    .name = name + ".norm" + number,
+                    .momentum = 0.4,
+                    .epsilon = 1e-12,
+                    .scale = false});
+  layers.push_back(plain(LayerKind::gelu, name + ".activ" + number));
+}
+
 }  // namespace
 
 ModelSpec lenet(std::int64_t class_count) {
@@ -102,17 +132,62 @@ ModelSpec resnet18(std::int64_t class_count) {
   return spec;
 }
 
-std::vector<std::string> model_names() { return {"lenet", "mnist", "resnet18"}; }
+ModelSpec resnet9(std::int64_t class_count) {
+  ModelSpec spec{.name = "resnet9", .class_count = class_count};
+  add_conv_bn_relu(spec.layers, "prep", 64);
+  std::int64_t channels = 64;
+  for (int stage = 1; stage <= 3; ++stage) {
+    const std::string name = "layer" + std::to_string(stage);
+    channels *= 2;
+    add_conv_bn_relu(spec.layers, name, channels);
+    spec.layers.push_back(pool(LayerKind::max_pool, name + ".pool", 2));
+    if (stage != 2) spec.layers.push_back(positive_residual(name + ".residual", channels));
+  }
+  spec.layers.push_back(pool(LayerKind::max_pool, "pool", 4));
+  spec.layers.push_back(plain(LayerKind::flatten, "flatten"));
+  spec.layers.push_back(linear("linear", class_count));
+  spec.layers.back().bias = false;
+  spec.layers.push_back({.kind = LayerKind::scale, .name = "logits", .factor = 0.125});
+  return spec;
+}
+
+ModelSpec speedrun94(std::int64_t class_count, const SpeedrunWidths& widths) {
+  ModelSpec spec{.name = "speedrun94", .class_count = class_count};
+  LayerSpec whiten = conv("whiten", 24, 2);
+  whiten.trained = false;
+  whiten.initialisation = Initialisation::whitening;
+  spec.layers = {std::move(whiten), plain(LayerKind::gelu, "layers.0")};
+  int block = 1;
+  for (const std::int64_t channels : {widths.block1, widths.block2, widths.block3}) {
+    const std::string name = "layers." + std::to_string(block++);
+    for (int half = 1; half <= 2; ++half) add_speedrun_half(spec.layers, name, half, channels);
+  }
+  spec.layers.push_back(pool(LayerKind::max_pool, "layers.4", 3));
+  spec.layers.push_back(plain(LayerKind::flatten, "flatten"));
+  LayerSpec head = linear("head", class_count);
+  head.bias = false;
+  head.initialisation = Initialisation::unit_std;
+  spec.layers.push_back(std::move(head));
+  spec.layers.push_back({.kind = LayerKind::scale, .name = "logits", .factor = 1.0 / 256});
+  return spec;
+}
+
+std::vector<std::string> model_names() {
+  return {"lenet", "mnist", "resnet9", "resnet18", "speedrun94"};
+}
 
 ModelSpec find_model(std::string_view name_or_path, std::int64_t class_count) {
   const std::int64_t classes = class_count == 0 ? 10 : class_count;
   if (name_or_path == "lenet") return lenet(classes);
   if (name_or_path == "mnist") return mnist(classes);
+  if (name_or_path == "resnet9") return resnet9(classes);
   if (name_or_path == "resnet18") return resnet18(classes);
+  if (name_or_path == "speedrun94") return speedrun94(classes);
   const bool path = name_or_path.find('/') != name_or_path.npos || name_or_path.ends_with(".json");
   if (!path)
-    throw Error(ErrorKind::usage, "--model " + printable(name_or_path), "is no known network",
-                "use lenet, mnist, resnet18 or the path of a spec file (.json)");
+    throw Error(
+        ErrorKind::usage, "--model " + printable(name_or_path), "is no known network",
+        "use lenet, mnist, resnet9, resnet18, speedrun94 or the path of a spec file (.json)");
   ModelSpec spec =
       parse_spec(read_text_file(Path(name_or_path), std::uint64_t{1} << 22), name_or_path);
   if (class_count != 0 && spec.class_count != class_count)

@@ -21,6 +21,18 @@ ModelSpec mnist(std::int64_t class_count = 10);
 // 11,173,962 parameters for ten classes.
 ModelSpec resnet18(std::int64_t class_count = 10);
 
+// ResNet-9 for 32x32 pictures (D. Page, "How to train your ResNet", 2018, the network of the
+// DAWNBench entries): 6,573,120 parameters for ten classes.
+ModelSpec resnet9(std::int64_t class_count = 10);
+
+// The network of airbench94_muon (K. Jordan, "94% on CIFAR-10 in 3.29 seconds", 2024): whitening,
+// three blocks of two convolutions, GELU, pooling before batch normalisation. `widths` of its
+// blocks; narrower ones are for tests.
+struct SpeedrunWidths {
+  std::int64_t block1 = 64, block2 = 256, block3 = 256;
+};
+ModelSpec speedrun94(std::int64_t class_count = 10, const SpeedrunWidths& widths = {});
+
 std::vector<std::string> model_names();
 
 // A network by name, or by the path of a spec file. Throws Error (usage) naming the known ones.

@@ -10,8 +10,12 @@
 namespace kiln {
 
 BatchRunner::BatchRunner(const Model& model, Context& context, Conv2dProviders& providers,
-                         std::int64_t batch_size)
-    : model_(model), context_(context), providers_(providers), full_(network_for(batch_size)) {
+                         std::int64_t batch_size, TestViews views)
+    : model_(model),
+      context_(context),
+      providers_(providers),
+      full_(network_for(batch_size)),
+      forward_(views, model.spec, batch_size) {
   context_.mode = Mode::eval;
   refresh_copies(context_, model_.parameters);
 }
@@ -28,8 +32,7 @@ Network& BatchRunner::run(std::span<const std::uint8_t> images,
   if (count != full_->batch_size() && (!rest_ || rest_->batch_size() != count))
     rest_ = network_for(count);
   Network& network = count == full_->batch_size() ? *full_ : *rest_;
-  network.set_input(context_, images, labels, model_.normalisation);
-  network.forward(context_);
+  forward_.run(context_, network, images, labels, model_.normalisation);
   return network;
 }
 

@@ -8,7 +8,7 @@
 
 #include "engine/core/context.h"
 #include "engine/train/model_io.h"
-#include "engine/train/network.h"
+#include "engine/train/test_views.h"
 
 namespace kiln {
 
@@ -16,9 +16,9 @@ namespace kiln {
 // a smaller last batch gets a network of its own, which shares the weights.
 class BatchRunner {
  public:
-  // All three must outlive the runner. The context's mode becomes eval.
+  // The first three must outlive the runner. The context's mode becomes eval.
   BatchRunner(const Model& model, Context& context, Conv2dProviders& providers,
-              std::int64_t batch_size);
+              std::int64_t batch_size, TestViews views = TestViews::none);
 
   // images: u8 [count, H, W, C] of the model's input, labels: [count], 1 <= count <= batch_size.
   // The network's logits are ready; its loss is not computed.
@@ -33,6 +33,7 @@ class BatchRunner {
   Context& context_;
   Conv2dProviders& providers_;
   std::unique_ptr<Network> full_, rest_;
+  ViewForward forward_;
 };
 
 // softmax of row `row` of the logits [N, K] (of log-probabilities: their exponentials).

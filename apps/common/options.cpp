@@ -92,7 +92,11 @@ void add_math_option(CLI::App& app, CommonOptions& options) {
       ->capture_default_str();
 }
 
-void parse_flags(CLI::App& app, int argc, char** argv) {
+namespace {
+
+// `refuse(app)`: what is done about words that nobody asked for.
+template <class Refuse>
+void parse_words(CLI::App& app, int argc, char** argv, const Refuse& refuse) {
   std::vector<std::string> words = normalise_flags(argc, argv);
   refuse_no_value(app, words);
   // CLI11 takes the words last first.
@@ -107,11 +111,21 @@ void parse_flags(CLI::App& app, int argc, char** argv) {
     std::puts(text.what());
     throw ExitEarly{0};
   } catch (const CLI::ParseError& error) {
-    // A word that nobody asked for often explains what is missing.
-    refuse_extras(app);
+    // Such a word often explains what is missing.
+    refuse(app);
     refuse_value(app, error);
   }
-  refuse_extras(app);
+  refuse(app);
+}
+
+}  // namespace
+
+void parse_flags(CLI::App& app, int argc, char** argv) {
+  parse_words(app, argc, argv, refuse_extras);
+}
+
+void parse_known_flags(CLI::App& app, int argc, char** argv) {
+  parse_words(app, argc, argv, [](const CLI::App&) {});
 }
 
 }  // namespace kiln

@@ -42,6 +42,9 @@ void add_math_option(CLI::App& app, CommonOptions& options);
 // one it names the nearest that there is.
 void parse_flags(CLI::App& app, int argc, char** argv);
 
+// The same, but words that `app` does not know stay in app.remaining(), in their order.
+void parse_known_flags(CLI::App& app, int argc, char** argv);
+
 int thread_count(const CommonOptions& options);
 LogLevel log_level(const CommonOptions& options);
 

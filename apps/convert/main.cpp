@@ -34,7 +34,8 @@ ConvertOptions parse(int argc, char** argv) {
   app.add_option("SRC", o.source, "What to read")->required();
   app.add_option("DST", o.target, "What to write")->required();
   app.add_option("--model", o.model,
-                 "Network: lenet, mnist, resnet18 or a spec file (.json); default: the one whose "
+                 "Network: lenet, mnist, resnet9, resnet18, speedrun94 or a spec file (.json); "
+                 "default: the one whose "
                  "tensors the file has");
   app.add_option("--classes", o.classes, "Names of the classes, with commas between them")
       ->delimiter(',');

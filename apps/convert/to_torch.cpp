@@ -17,11 +17,6 @@ namespace {
 
 constexpr std::string_view kCheckpointFormat = "kiln-checkpoint";
 
-bool is_trainable(const ParameterLayout& layout) {
-  return layout.role != ParameterRole::running_mean &&
-         layout.role != ParameterRole::running_variance;
-}
-
 // In PyTorch's order: the layers', and the count of batches behind the running statistics.
 std::vector<SafetensorsEntry> weights_of(const SafetensorsFile& file, const ModelSpec& spec) {
   std::vector<SafetensorsEntry> entries;
@@ -61,6 +56,10 @@ double number(const SafetensorsFile& file, const std::string& key) {
 // The group of torch.optim's class, as its state_dict() has it.
 std::vector<std::pair<std::string, TorchTraining::Setting>> settings_of(
     const SafetensorsFile& file, const std::string& optimizer) {
+  if (find_text(file, "groups") != nullptr)
+    throw Error(ErrorKind::unsupported, file.path().string(),
+                "was trained with --group, for which torch.optim has no class",
+                "use --weights-only");
   const auto option = [&](const char* name) { return number(file, std::string("option:") + name); };
   std::vector<std::pair<std::string, TorchTraining::Setting>> group{{"lr", option("lr")}};
   if (optimizer == "sgd") {
@@ -97,7 +96,7 @@ std::vector<std::vector<SafetensorsEntry>> states_of(const SafetensorsFile& file
                                                      const float& steps) {
   std::vector<std::vector<SafetensorsEntry>> states;
   for (const ParameterLayout& layout : parameter_layouts(spec)) {
-    if (!is_trainable(layout)) continue;
+    if (!layout.trainable()) continue;
     std::vector<SafetensorsEntry>& state = states.emplace_back();
     for (const std::string& name : state_names(optimizer)) {
       const std::string full = "optimizer." + name + "." + layout.name;

@@ -52,7 +52,7 @@ void check_subject(const Model& model, const std::string& model_name, const Data
 }
 
 Scores score(const Model& model, const std::string& model_name, const Dataset& data,
-             Context& context, Conv2dProviders& providers, std::int64_t batch_size) {
+             Context& context, Conv2dProviders& providers, const EvaluatorOptions& options) {
   Scores scores;
   scores.predicted.resize(static_cast<std::size_t>(data.size()));
   const auto refuse = [&](const std::string& where) {
@@ -60,7 +60,7 @@ Scores score(const Model& model, const std::string& model_name, const Dataset& d
                 "train it again with a smaller learning rate");
   };
   Evaluator evaluator(model.spec, model.parameters, model.normalisation, data, context, providers,
-                      {.batch_size = batch_size});
+                      options);
   scores.total = evaluator.run(context, [&](std::int64_t i, std::span<const float> probabilities) {
     const int predicted = first_largest(probabilities);
     if (predicted < 0) refuse(" to picture " + std::to_string(i));

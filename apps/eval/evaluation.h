@@ -27,7 +27,7 @@ void check_subject(const Model& model, const std::string& model_name, const Data
 
 // Throws Error (input) when the model's answer to a picture is not a number.
 Scores score(const Model& model, const std::string& model_name, const Dataset& data,
-             Context& context, Conv2dProviders& providers, std::int64_t batch_size);
+             Context& context, Conv2dProviders& providers, const EvaluatorOptions& options);
 
 // Pictures to show: up to `count` that were right, then up to `count` that were wrong, spread
 // evenly over the set.

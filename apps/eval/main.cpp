@@ -11,7 +11,7 @@ namespace kiln {
 namespace {
 
 struct EvalOptions {
-  std::string model, data, report, split = "test";
+  std::string model, data, report, split = "test", tta = "none";
   std::int64_t batch_size = 256;
   bool json = false, resize = false;
   CommonOptions common;
@@ -28,6 +28,11 @@ EvalOptions parse(int argc, char** argv) {
   app.add_option("--batch-size", o.batch_size, "Pictures computed at once")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
+  app.add_option("--tta", o.tta,
+                 "Views of each picture whose class scores are averaged: none, mirror (2) or "
+                 "translate (6)")
+      ->check(CLI::IsMember({"none", "mirror", "translate"}))
+      ->capture_default_str();
   app.add_flag("--resize", o.resize, "Resize the data's pictures to the model's input");
   app.add_flag("--json", o.json, "Print one JSON object instead of tables");
   app.add_option("--report", o.report, "Also write a page with pictures to this HTML file");
@@ -39,7 +44,7 @@ EvalOptions parse(int argc, char** argv) {
 
 void write_report(const EvalOptions& o, const EvaluationSubject& subject, const Scores& scores,
                   Context& context, Conv2dProviders& providers) {
-  BatchRunner runner(subject.model, context, providers, 1);
+  BatchRunner runner(subject.model, context, providers, 1, subject.views);
   ReportData report = to_report(subject, scores, runner);
   report.device = to_string(context.device());
   report.thread_count = context.pool().thread_count();
@@ -62,8 +67,9 @@ int run(int argc, char** argv) {
   const Dataset data = load_dataset(o.data, split, log, pool, load);
   check_subject(*model, o.model, data, log);
   Conv2dProviders providers = make_conv2d_providers(o.common, context.device(), log);
-  const Scores scores = score(*model, o.model, data, context, providers, o.batch_size);
-  const EvaluationSubject subject{o.model, *model, data, split};
+  const Scores scores = score(*model, o.model, data, context, providers,
+                              {.batch_size = o.batch_size, .views = parse_test_views(o.tta)});
+  const EvaluationSubject subject{o.model, *model, data, split, parse_test_views(o.tta)};
   if (!o.report.empty()) write_report(o, subject, scores, context, providers);
   const std::string text = o.json ? to_json(subject, scores) : to_table(subject, scores);
   std::fwrite(text.data(), 1, text.size(), stdout);

@@ -36,6 +36,9 @@ std::string head_lines(const EvaluationSubject& subject, const Scores& scores) {
           grouped_text(scores.total.image_count) + " pictures of " + std::to_string(info.width) +
           "x" + std::to_string(info.height) + "x" + std::to_string(info.channels) + "\n";
   if (info.synthetic) text += "          SYNTHETIC: drawn stand-in pictures, not photographs\n";
+  if (subject.views != TestViews::none)
+    text += "views     " + std::to_string(views_of(subject.views).size()) + " of each picture (" +
+            std::string(name_of(subject.views)) + ")\n";
   text += "loss      " + fixed_text(scores.total.loss, 4) + "\n";
   text += "accuracy  " + percent_text(scores.total.accuracy()) + " (" +
           grouped_text(scores.total.hit_count) + " of " + grouped_text(scores.total.image_count) +
@@ -82,6 +85,7 @@ std::string to_json(const EvaluationSubject& subject, const Scores& scores) {
                   {"origin", subject.data.info().origin},
                   {"split", subject.split == Split::train ? "train" : "test"},
                   {"synthetic", subject.data.info().synthetic}};
+  json["tta"] = name_of(subject.views);
   json["images"] = scores.total.image_count;
   json["loss"] = scores.total.loss;
   json["accuracy"] = scores.total.accuracy();
@@ -116,6 +120,7 @@ ReportData to_report(const EvaluationSubject& subject, const Scores& scores, Bat
   report.configuration = {{"model", subject.model_name},
                           {"data", info.origin},
                           {"split", subject.split == Split::train ? "train" : "test"},
+                          {"tta", std::string(name_of(subject.views))},
                           {"pictures", grouped_text(scores.total.image_count)},
                           {"loss", fixed_text(scores.total.loss, 4)},
                           {"accuracy", percent_text(scores.total.accuracy())},

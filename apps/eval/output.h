@@ -13,6 +13,7 @@ struct EvaluationSubject {
   const Model& model;
   const Dataset& data;
   Split split;
+  TestViews views = TestViews::none;
 };
 
 std::string to_table(const EvaluationSubject& subject, const Scores& scores);

@@ -18,6 +18,7 @@ struct Verb {
 constexpr Verb kVerbs[] = {
     {"train", "train a network on a data set"},
     {"eval", "loss, accuracy and confusion matrix of a model on a data set"},
+    {"speedrun", "how fast a recipe trains, and how well, over many runs"},
     {"predict", "what a model sees in pictures"},
     {"inspect", "layers, shapes, parameters, work and memory of a network"},
     {"data", "import, draw, describe and verify data sets"},

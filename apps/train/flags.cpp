@@ -3,9 +3,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <set>
 #include <toml++/toml.h>
 
+#include "apps/train/recipes.h"
 #include "engine/core/error.h"
+#include "engine/train/optimizer.h"
 
 namespace kiln {
 namespace {
@@ -14,6 +17,7 @@ constexpr const char* kFooter = R"(Examples:
   kiln train --data DIR --epochs 10                 the workshop's LeNet on CIFAR-10
   kiln train --model resnet18 --data DIR --lr 0.1 --batch-size 128 --weight-decay 5e-4 \
       --schedule cosine --flip random --crop-padding 4
+  kiln train --recipe speedrun94 --data DIR         a network with settings that suit it
   kiln train --config run.toml --resume             go on after a stop, bit for bit
   kiln train --model my_net.json --data DIR         a network of your own (docs/models.md)
 
@@ -22,7 +26,8 @@ synth DIR` draws a stand-in set. Ctrl-C and SIGTERM write a checkpoint and leave
 Exit codes: 0 done, 1 bad input or I/O, 2 wrong usage, 3 the loss diverged.)";
 
 void add_network_flags(CLI::App& app, TrainFlags& f) {
-  app.add_option("--model", f.model, "lenet, mnist, resnet18, or the path of a spec file (.json)");
+  app.add_option("--model", f.model,
+                 "lenet, mnist, resnet9, resnet18, speedrun94, or the path of a spec file (.json)");
   app.add_option("--data", f.data, "folder or archive of the data set (also $KILN_DATA)")
       ->envname("KILN_DATA");
   app.add_option("--model-dir", f.model_dir, "where everything that the run makes is written");
@@ -31,6 +36,7 @@ void add_network_flags(CLI::App& app, TrainFlags& f) {
                  "directory");
   app.add_option("--epochs", f.epochs, "passes over the training set");
   app.add_option("--batch-size", f.batch_size, "pictures in a step");
+  app.add_flag("--drop-last", f.drop_last, "leave out an epoch's last step if it is not full");
   app.add_option("--accumulate", f.accumulate,
                  "micro-batches of --batch-size pictures whose gradients make one step");
   app.add_option("--seed", f.seed, "of weights, order, augmentation and dropout");
@@ -54,6 +60,15 @@ void add_optimizer_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--warmup-start-ratio", f.warmup_start_ratio, "first rate over base rate");
   app.add_option("--final-lr-ratio", f.final_lr_ratio, "last rate over base rate: cosine, linear");
   app.add_option("--label-smoothing", f.label_smoothing, "0 to 1");
+  app.add_option("--lookahead", f.lookahead,
+                 "steps after which weights are set to their average; 0: never");
+  app.add_option("--lookahead-decay", f.lookahead_decay,
+                 "what the average keeps of itself over a step, at the end of the run");
+  app.add_option("--group", f.groups,
+                 "parameters with an optimizer of their own, once for each group: "
+                 "\"match=NAMES lr=X [optimizer=sgd|muon] [momentum=X] [nesterov=true] "
+                 "[weight-decay=X] [until-epochs=X]\"; NAMES with * for any text")
+      ->expected(1, kMostGroups);
 }
 
 void add_data_flags(CLI::App& app, TrainFlags& f) {
@@ -66,6 +81,9 @@ void add_data_flags(CLI::App& app, TrainFlags& f) {
                  "mean and std 0.5");
   app.add_option("--mean", f.mean, "per channel, on the scale 0 to 1")->expected(1, 3);
   app.add_option("--std", f.std, "per channel")->expected(1, 3);
+  app.add_option("--tta", f.tta,
+                 "views of each test picture whose class scores are averaged, in every evaluation: "
+                 "none, mirror (2) or translate (6)");
   app.add_option("--workers", f.workers,
                  "threads that prepare batches ahead; 0: the training threads do it themselves");
 }
@@ -112,7 +130,12 @@ void add_rank_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--remote-shell", f.remote_shell, "with mpi: reaches a host; default: ssh");
 }
 
-void declare(CLI::App& app, TrainFlags& f, std::string& config) {
+// Files of settings that a command line names.
+struct SettingsFiles {
+  std::string recipe, config;
+};
+
+void declare(CLI::App& app, TrainFlags& f, SettingsFiles& files) {
   app.footer(kFooter);
   add_network_flags(app, f);
   add_optimizer_flags(app, f);
@@ -121,7 +144,9 @@ void declare(CLI::App& app, TrainFlags& f, std::string& config) {
   add_rank_flags(app, f);
   for (CLI::Option* option : app.get_options())
     if (option->get_items_expected_max() <= 1) option->take_last();
-  app.add_option("--config", config, "TOML file of these settings; flags win over it");
+  app.add_option("--recipe", files.recipe,
+                 "settings by name: " + recipe_names() + "; --config and flags win over it");
+  app.add_option("--config", files.config, "TOML file of these settings; flags win over it");
 }
 
 std::string toml_value(const toml::node& node, const std::string& where) {
@@ -159,9 +184,10 @@ void add_setting(std::vector<std::string>& words, const CLI::Option& option,
 }
 
 // The file as arguments that stand before those of the command line, which therefore win. `app` has
-// read the command line: a list that it names replaces the file's, where one would be added to it.
+// read the command line: a list that it names replaces the file's, where one would be added to it;
+// so do lists that are in `taken` by name, where this file's are noted.
 std::vector<std::string> read_config(std::string_view text, const std::string& path,
-                                     const CLI::App& app) {
+                                     const CLI::App& app, std::set<std::string>& taken) {
   toml::table table;
   try {
     table = toml::parse(text, path);
@@ -176,9 +202,11 @@ std::vector<std::string> read_config(std::string_view text, const std::string& p
     const std::string where =
         path + ", line " + std::to_string(node.source().begin.line) + ": " + printable(key.str());
     const CLI::Option* option = app.get_option_no_throw(name);
-    if (option == nullptr || name == "--config" || name == "--help" || name == "--version")
+    if (option == nullptr || name == "--config" || name == "--recipe" || name == "--help" ||
+        name == "--version")
       throw Error(ErrorKind::usage, where, "is no setting", "see kiln train --help");
-    if (option->get_items_expected_max() > 1 && option->count() > 0) continue;
+    if (option->get_items_expected_max() > 1 && (option->count() > 0 || !taken.insert(name).second))
+      continue;
     add_setting(arguments, *option, name, node, where);
   }
   return arguments;
@@ -211,6 +239,9 @@ void check(const TrainFlags& f) {
   require(f.gamma >= 0.0 && f.gamma <= 1e6, "--gamma", "must be 0 to 1e6");
   require(f.label_smoothing >= 0.0 && f.label_smoothing < 1.0, "--label-smoothing",
           "must be 0 to 1, 1 excluded");
+  require(f.lookahead >= 0 && f.lookahead <= 1000000, "--lookahead", "must be 0 to 1000000");
+  require(f.lookahead_decay >= 0.0 && f.lookahead_decay <= 1.0, "--lookahead-decay",
+          "must be 0 to 1");
   require(f.workers >= 0 && f.workers <= 256, "--workers", "must be 0 to 256");
   require(f.log_interval >= 0, "--log-interval", "must be 0 or more");
   require(f.checkpoint_interval >= 0, "--checkpoint-interval", "must be 0 or more");
@@ -261,6 +292,12 @@ std::string quoted(const std::string& value) {
   return text + "\"";
 }
 
+std::string list_of_texts(const std::vector<std::string>& texts) {
+  std::string list;
+  for (const std::string& text : texts) list += (list.empty() ? "" : ", ") + quoted(text);
+  return "[" + list + "]";
+}
+
 // TOML's integers end at 2^63 - 1; above, the number is written as text, which --config takes too.
 std::string large(std::uint64_t value) {
   const std::string text = std::to_string(value);
@@ -275,11 +312,14 @@ TrainFlags parse_train_flags(int argc, char** argv) {
   const std::vector<std::string> line(argv, argv + argc);
   TrainFlags flags;
   CLI::App app("Trains a network and writes a model directory.", "kiln train");
-  std::string config;
-  declare(app, flags, config);
+  SettingsFiles files;
+  declare(app, flags, files);
   parse(app, line);
-  if (!config.empty())
-    return parse_train_config(line, read_text_file(config, std::uint64_t{1} << 20), config);
+  if (!files.recipe.empty() || !files.config.empty())
+    return parse_train_config(
+        line,
+        files.config.empty() ? std::string() : read_text_file(files.config, std::uint64_t{1} << 20),
+        files.config);
   check(flags);
   return flags;
 }
@@ -287,8 +327,8 @@ TrainFlags parse_train_flags(int argc, char** argv) {
 TrainFlags parse_train_flags(const TrainFlags& defaults, const std::vector<std::string>& words) {
   TrainFlags flags = defaults;
   CLI::App app("Trains a network and writes a model directory.", "kiln train");
-  std::string config;
-  declare(app, flags, config);
+  SettingsFiles files;
+  declare(app, flags, files);
   std::vector<std::string> line = {"kiln train"};
   line.insert(line.end(), words.begin(), words.end());
   parse(app, line);
@@ -299,9 +339,9 @@ TrainFlags parse_train_flags(const TrainFlags& defaults, const std::vector<std::
 bool is_train_flag(std::string_view name) {
   TrainFlags flags;
   CLI::App app;
-  std::string config;
-  declare(app, flags, config);
-  constexpr std::string_view kNone[] = {"help", "version", "config"};
+  SettingsFiles files;
+  declare(app, flags, files);
+  constexpr std::string_view kNone[] = {"help", "version", "config", "recipe"};
   return std::ranges::find(kNone, name) == std::end(kNone) &&
          app.get_option_no_throw("--" + std::string(name)) != nullptr;
 }
@@ -310,10 +350,17 @@ TrainFlags parse_train_config(const std::vector<std::string>& line, std::string_
                               const std::string& name) {
   TrainFlags flags;
   CLI::App app("Trains a network and writes a model directory.", "kiln train");
-  std::string config;
-  declare(app, flags, config);
+  SettingsFiles files;
+  declare(app, flags, files);
   parse(app, line);
-  std::vector<std::string> all = read_config(text, name, app);
+  std::set<std::string> taken;
+  std::vector<std::string> all = read_config(text, name, app, taken);
+  if (!files.recipe.empty()) {
+    const Recipe& recipe = find_recipe(files.recipe);
+    const std::vector<std::string> first =
+        read_config(recipe.text, "recipe " + files.recipe, app, taken);
+    all.insert(all.begin(), first.begin(), first.end());
+  }
   all.insert(all.begin(), line.front());
   all.insert(all.end(), line.begin() + 1, line.end());
   flags = TrainFlags{};
@@ -330,6 +377,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"model-dir", quoted(f.model_dir)},
       {"epochs", whole(f.epochs)},
       {"batch-size", whole(f.batch_size)},
+      {"drop-last", truth(f.drop_last)},
       {"accumulate", whole(f.accumulate)},
       {"seed", large(f.seed)},
       {"optimizer", quoted(f.optimizer)},
@@ -348,6 +396,9 @@ KeyValues resolved(const TrainFlags& f) {
       {"warmup-start-ratio", number(f.warmup_start_ratio)},
       {"final-lr-ratio", number(f.final_lr_ratio)},
       {"label-smoothing", number(f.label_smoothing)},
+      {"tta", quoted(f.tta)},
+      {"lookahead", whole(f.lookahead)},
+      {"lookahead-decay", number(f.lookahead_decay)},
       {"crop-padding", whole(f.crop_padding)},
       {"crop-fill", quoted(f.crop_fill)},
       {"flip", quoted(f.flip)},
@@ -374,6 +425,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"log-ranks", truth(f.log_ranks)},
   };
   if (f.epsilon) values.emplace_back("epsilon", number(*f.epsilon));
+  if (!f.groups.empty()) values.emplace_back("group", list_of_texts(f.groups));
   if (!f.mean.empty()) values.emplace_back("mean", list(f.mean));
   if (!f.std.empty()) values.emplace_back("std", list(f.std));
   if (!f.output_dir.empty()) values.emplace_back("output-dir", quoted(f.output_dir));

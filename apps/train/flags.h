@@ -28,6 +28,11 @@ struct TrainFlags {
   std::int64_t step_epochs = 1;
   double warmup_epochs = 0.0, warmup_start_ratio = 0.0, final_lr_ratio = 0.0;
   double label_smoothing = 0.0;
+  std::string tta = "none";         // views of a test picture, in every evaluation
+  std::vector<std::string> groups;  // as parse_group takes them
+  bool drop_last = false;
+  std::int64_t lookahead = 0;
+  double lookahead_decay = 0.95;
   std::uint64_t seed = 1;
   std::int64_t workers = 0, log_interval = 100;
   CommonOptions common;

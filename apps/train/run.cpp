@@ -21,6 +21,7 @@
 #include "engine/infer/golden.h"
 #include "engine/report/png.h"
 #include "engine/train/model_io.h"
+#include "engine/train/whitening.h"
 #include "models/zoo.h"
 
 namespace kiln {
@@ -95,6 +96,11 @@ int threads_of(const TrainFlags& flags, int local_ranks) {
   return flags.common.thread_count > 0 ? all : std::max(1, all / local_ranks);
 }
 
+void scale_rates(TrainOptions& options, int ranks) {
+  options.schedule.base *= ranks;
+  for (ParameterGroup& group : options.optimizer.groups) group.learning_rate *= ranks;
+}
+
 // An observer of a rank that is not the first: its files are the first one's business.
 class RankObserver final : public TrainObserver {
  public:
@@ -145,9 +151,10 @@ void Run::make_trainer() {
   if (communicator_.size() > 1) {
     check_agreement(communicator_, agreed_values(flags_, options.settings, data_.test));
     options.communicator = &communicator_;
-    if (flags_.lr_scaling == "linear") options.schedule.base *= communicator_.size();
+    if (flags_.lr_scaling == "linear") scale_rates(options, communicator_.size());
   }
   parameters_.initialise(flags_.seed);
+  if (wants_whitening(spec_)) whiten(spec_, data_.train, normalisation_, context_, parameters_);
   trainer_.emplace(spec_, parameters_, options, data_.train, data_.test, context_, providers_);
 }
 

@@ -33,6 +33,8 @@ Augmentation augmentation_of(const TrainFlags& f) {
 
 OptimizerOptions optimizer_of(const TrainFlags& f) {
   const OptimizerKind kind = parse_optimizer(f.optimizer);
+  std::vector<ParameterGroup> groups;
+  for (const std::string& text : f.groups) groups.push_back(parse_group(text));
   return {.kind = kind,
           .momentum = f.momentum,
           .dampening = f.dampening,
@@ -41,7 +43,8 @@ OptimizerOptions optimizer_of(const TrainFlags& f) {
           .rho = f.rho,
           .beta1 = f.beta1,
           .beta2 = f.beta2,
-          .epsilon = f.epsilon.value_or(kind == OptimizerKind::adadelta ? 1e-6 : 1e-8)};
+          .epsilon = f.epsilon.value_or(kind == OptimizerKind::adadelta ? 1e-6 : 1e-8),
+          .groups = std::move(groups)};
 }
 
 std::string hex(unsigned long value) {
@@ -128,7 +131,10 @@ TrainOptions train_options(const TrainFlags& f, const Normalisation& normalisati
                        .warmup_epochs = f.warmup_epochs,
                        .warmup_start_ratio = f.warmup_start_ratio,
                        .final_ratio = f.final_lr_ratio},
+          .lookahead = {.interval = f.lookahead, .decay = f.lookahead_decay},
           .label_smoothing = f.label_smoothing,
+          .test_views = parse_test_views(f.tta),
+          .drop_last = f.drop_last,
           .augmentation = augmentation_of(f),
           .normalisation = normalisation,
           .worker_count = static_cast<int>(f.workers),
@@ -160,6 +166,21 @@ Normalisation choose_normalisation(const TrainFlags& f, const Dataset& train, Th
   return n;
 }
 
+namespace {
+
+// Which parameters are updated how; rates may change from run to run.
+std::string groups_of(const TrainFlags& f) {
+  std::string text;
+  for (const std::string& group : f.groups) {
+    const ParameterGroup g = parse_group(group);
+    text += (text.empty() ? "" : "; ") + g.match +
+            (g.kind == ParameterGroup::Kind::muon ? " muon" : " sgd");
+  }
+  return text;
+}
+
+}  // namespace
+
 TrainSettings shared_settings(const TrainFlags& f, const ModelSpec& spec, const Dataset& train,
                               const Normalisation& normalisation) {
   const std::string text = to_json(spec);
@@ -172,6 +193,9 @@ TrainSettings shared_settings(const TrainFlags& f, const ModelSpec& spec, const 
       {"sync-bn", f.sync_bn ? "true" : "false"},
       {"seed", std::to_string(f.seed)},
       {"optimizer", f.optimizer},
+      {"group", groups_of(f)},
+      {"drop-last", f.drop_last ? "true" : "false"},
+      {"lookahead", std::to_string(f.lookahead)},
       {"crop-padding", std::to_string(f.crop_padding)},
       {"crop-fill", f.crop_fill},
       {"flip", f.flip},

@@ -6,6 +6,8 @@
 #include "bench/kernels/verify.h"
 #include "kernels/include/batchnorm_grad.h"
 #include "kernels/include/batchnorm_train.h"
+#include "tests/reference/gelu.h"
+#include "tests/reference/relu.h"
 
 namespace kiln::bench {
 
@@ -30,6 +32,22 @@ struct Channels {
 };
 
 constexpr double kEpsilon = 1e-5;
+constexpr double kGeluFlops = 78;  // of one element: bench/kernels/gelu_bench.cpp
+
+// A case for every activation and every shape. `make(context, shape, activation)`.
+template <class Make>
+void add_batchnorm_cases(const char* op, const Make& make) {
+  for (const auto& [name, shape] : activations())
+    for (const Activation activation : {Activation::relu, Activation::gelu})
+      add_case(op, name + (activation == Activation::gelu ? "/gelu" : ""), shape[0],
+               [=, s = shape](Context& c, std::int64_t n) {
+                 return make(c, with_count(s, n), activation);
+               });
+}
+
+inline Values activated_values(const Values& x, Activation activation) {
+  return activation == Activation::gelu ? reference::gelu(x) : reference::relu(x);
+}
 
 inline void run_batchnorm_train(Context& c, const OwnedTensor& x, const OwnedTensor& y,
                                 const Channels& k, Activation activation) {

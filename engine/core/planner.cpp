@@ -110,9 +110,12 @@ void Planner::touch(Slot slot, bool is_write) {
 
 void Planner::op(const OpSpec& spec) {
   op_names_.emplace_back(spec.name);
-  for (const Slot slot : spec.reads) touch(slot, false);
-  for (const Slot slot : spec.updates) touch(slot, false);
-  for (const Slot slot : spec.writes) touch(slot, true);
+  for (const Slot slot : spec.reads)
+    if (slot) touch(slot, false);
+  for (const Slot slot : spec.updates)
+    if (slot) touch(slot, false);
+  for (const Slot slot : spec.writes)
+    if (slot) touch(slot, true);
   scratch_bytes_ = std::max(scratch_bytes_, aligned(spec.scratch_bytes));
   if (spec.may_alias && spec.reads.size() > 0 && spec.writes.size() > 0)
     alias_requests_.push_back({*spec.writes.begin(), *spec.reads.begin(), op_count() - 1});

@@ -25,7 +25,8 @@ struct Slot {
   bool operator==(const Slot&) const = default;
 };
 
-// One step of the fixed program. `writes` replace, `updates` read and add.
+// One step of the fixed program. `writes` replace, `updates` read and add; empty slots count for
+// nothing.
 struct OpSpec {
   std::string_view name;
   std::initializer_list<Slot> reads = {};

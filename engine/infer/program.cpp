@@ -14,13 +14,10 @@
 #include "kernels/include/log_softmax.h"
 #include "kernels/include/maxpool.h"
 #include "kernels/include/relu.h"
+#include "kernels/include/scale.h"
 
 namespace kiln::infer {
 namespace {
-
-Activation activation_of(const Step& step) {
-  return step.relu ? Activation::relu : Activation::none;
-}
 
 Shape as_rows(const Shape& shape) { return {shape[0], shape.element_count() / shape[0]}; }
 
@@ -76,6 +73,8 @@ class Builder {
         return add_op<LogSoftmaxArgs, kiln::log_softmax>(step, {}, x, 0, true);
       case StepKind::residual:
         return add_residual(step, x);
+      case StepKind::scale:
+        return add_op<ScaleArgs, kiln::scale>(step, {.factor = step.layer->factor}, x, 0, true);
     }
     throw std::logic_error("a step of no known kind");
   }
@@ -109,7 +108,7 @@ class Builder {
                                             {.shape = shape,
                                              .w = weights.w,
                                              .bias = weights.bias,
-                                             .activation = activation_of(step),
+                                             .activation = step.activation,
                                              .packed = weights.packed},
                                             x, scratch);
   }
@@ -132,7 +131,7 @@ class Builder {
         step, x, linear_scratch_bytes(context_, rows, x.shape[1], weights.w.shape()[0], DType::f32),
         false);
     nodes_.push_back(std::make_unique<LinearNode>(
-        LinearArgs{.w = weights.w, .bias = weights.bias, .activation = activation_of(step)}, x, y));
+        LinearArgs{.w = weights.w, .bias = weights.bias, .activation = step.activation}, x, y));
     return y;
   }
 
@@ -144,7 +143,7 @@ class Builder {
                                                               .running_mean = weights.running_mean,
                                                               .running_var = weights.running_var,
                                                               .epsilon = step.layer->epsilon,
-                                                              .activation = activation_of(step)},
+                                                              .activation = step.activation},
                                                              x, 0, true);
   }
 

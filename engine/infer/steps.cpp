@@ -25,6 +25,8 @@ StepKind plain_kind(LayerKind kind) {
       return StepKind::log_softmax;
     case LayerKind::residual:
       return StepKind::residual;
+    case LayerKind::scale:
+      return StepKind::scale;
     default:
       return StepKind::relu;
   }
@@ -63,7 +65,7 @@ class Lowering {
     step.layer = &pass();
     if (weighted && next_is(LayerKind::batch_norm)) step.norm = &pass();
     if (step.kind == StepKind::conv2d) take_pool(step);
-    if (weighted || step.kind == StepKind::batch_norm) take_relu(step);
+    if (weighted || step.kind == StepKind::batch_norm) take_activation(step);
     if (step.kind == StepKind::residual) {
       step.body = Lowering(step.layer->body, step.input, on_host_).steps();
       step.shortcut = Lowering(step.layer->shortcut, step.input, on_host_).steps();
@@ -72,9 +74,15 @@ class Lowering {
     steps_.push_back(std::move(step));
   }
 
-  void take_relu(Step& step) {
-    if (step.relu || !next_is(LayerKind::relu)) return;
-    step.relu = true;
+  // The kernels of all these know relu, that of batch normalisation gelu too.
+  void take_activation(Step& step) {
+    if (step.activation != Activation::none) return;
+    if (next_is(LayerKind::relu))
+      step.activation = Activation::relu;
+    else if (step.kind == StepKind::batch_norm && next_is(LayerKind::gelu))
+      step.activation = Activation::gelu;
+    else
+      return;
     pass();
   }
 
@@ -88,7 +96,7 @@ class Lowering {
     if (!conv2d_relu_maxpool_supported(convolution, pool_shape(pool, shape_))) return;
     step.kind = StepKind::conv2d_relu_maxpool;
     step.pool = &pool;
-    step.relu = true;
+    step.activation = Activation::relu;
     pass();
     pass();
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/core/shape.h"
+#include "kernels/include/activation.h"
 #include "models/spec.h"
 
 namespace kiln::infer {
@@ -20,6 +21,7 @@ enum class StepKind {
   avg_pool,
   log_softmax,
   residual,
+  scale,
 };
 
 // Whether a step multiplies by weights, into which a normalisation can be folded.
@@ -32,11 +34,11 @@ constexpr bool is_weighted(StepKind kind) {
 struct Step {
   StepKind kind = StepKind::relu;
   const LayerSpec* layer = nullptr;
-  const LayerSpec* norm = nullptr;   // batch normalisation folded into the layer's weights
-  const LayerSpec* pool = nullptr;   // conv2d_relu_maxpool: the pooling
-  bool relu = false;                 // applied at the end, by the same kernel
-  Shape input, output;               // of one picture: [1, H, W, C] or [1, K]
-  std::vector<Step> body, shortcut;  // residual
+  const LayerSpec* norm = nullptr;           // batch normalisation folded into the layer's weights
+  const LayerSpec* pool = nullptr;           // conv2d_relu_maxpool: the pooling
+  Activation activation = Activation::none;  // applied at the end, by the same kernel
+  Shape input, output;                       // of one picture: [1, H, W, C] or [1, K]
+  std::vector<Step> body, shortcut;          // residual
 };
 
 // `on_host`: the CPU's fused kernels may be used. `spec` must outlive the result. Throws Error

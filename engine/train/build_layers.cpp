@@ -1,5 +1,7 @@
 #include "engine/train/build_layers.h"
 
+#include <algorithm>
+
 #include "engine/train/layers/batch_norm.h"
 #include "engine/train/layers/conv2d.h"
 #include "engine/train/layers/linear.h"
@@ -60,16 +62,25 @@ class ChainBuilder {
   Activation relu_behind() const {
     return next_is(1, LayerKind::relu) ? Activation::relu : Activation::none;
   }
+  Activation activation_behind() const {
+    return next_is(1, LayerKind::gelu) ? Activation::gelu : relu_behind();
+  }
   static std::size_t taken_with(Activation activation) {
-    return activation == Activation::relu ? 2 : 1;
+    return activation == Activation::none ? 1 : 2;
   }
   const Parameter& weight() const { return parameters_.find(spec().name + ".weight"); }
   const Parameter* bias() const {
     return spec().bias ? &parameters_.find(spec().name + ".bias") : nullptr;
   }
+  bool trains(const char* suffix) const {
+    const std::string name = spec().name + suffix;
+    return parameters_.contains(name) && parameters_.find(name).trainable() &&
+           std::ranges::find(options_.paused, name) == options_.paused.end();
+  }
   template <class L, class... Args>
   void add(Args&&... args) {
     layers_.push_back(std::make_unique<L>(spec().name, std::forward<Args>(args)...));
+    layers_.back()->set_trains(trains(".weight") || trains(".bias"));
   }
 
   // Adds the layer that begins here and returns how many entries of the spec it covers.
@@ -116,7 +127,7 @@ class ChainBuilder {
     const auto find = [&](const char* suffix) -> const Parameter& {
       return parameters_.find(spec().name + suffix);
     };
-    const Activation activation = relu_behind();
+    const Activation activation = activation_behind();
     add<BatchNorm>(BatchNorm::Weights{find(".weight"), find(".bias"), find(".running_mean"),
                                       find(".running_var")},
                    spec().momentum, spec().epsilon, activation);
@@ -142,6 +153,8 @@ class ChainBuilder {
         return add<AvgPool>(pool_geometry(spec()), spec().count_include_pad);
       case LayerKind::dropout:
         return add<Dropout>(spec().probability, spec().channel, dropout_id(spec().name));
+      case LayerKind::scale:
+        return add<Scale>(spec().factor);
       case LayerKind::log_softmax:
         return add<LogSoftmax>();
       default:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/train/chain.h"
@@ -15,6 +16,9 @@ struct BuildOptions {
   bool fuse = true;
   bool on_host = true;  // elsewhere there is no kernel for conv2d + relu + max_pool in one
   std::int64_t batch_size = 1;
+  // Names of parameters whose gradients nobody wants; backward ends above layers that have no
+  // other.
+  std::span<const std::string> paused = {};
 };
 
 // The layers of `specs` on an input of shape [N, H, W, C]. Flatten disappears: a linear layer reads

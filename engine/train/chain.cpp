@@ -1,5 +1,7 @@
 #include "engine/train/chain.h"
 
+#include <algorithm>
+
 #include "kernels/include/accumulate.h"
 #include "kernels/include/add_relu.h"
 #include "kernels/include/add_relu_grad.h"
@@ -19,11 +21,19 @@ Slot Chain::do_plan_forward(Planner& p, Slot x) {
   return x;
 }
 
+bool Chain::trains() const {
+  return std::ranges::any_of(layers_, [](const auto& layer) { return layer->trains(); });
+}
+
 // Only the first layer writes the chain's own dx; all others replace a gradient that lives until
-// the layer before has used it.
+// the layer before has used it. Where nobody wants that dx, backward ends at the first layer that
+// has parameters to train.
 void Chain::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
-  for (std::size_t i = layers_.size(); i-- > 0;) {
-    const bool first = i == 0;
+  first_ = 0;
+  if (mode == GradWrite::skip)
+    while (first_ < layers_.size() && !layers_[first_]->trains()) ++first_;
+  for (std::size_t i = layers_.size(); i-- > first_;) {
+    const bool first = i == first_;
     const Slot dx_i = first ? dx : p.define(layers_[i]->name() + ".dx", p.shape(inputs_[i]));
     layers_[i]->plan_backward(p, dy, dx_i, first ? mode : GradWrite::overwrite);
     dy = dx_i;
@@ -35,7 +45,7 @@ void Chain::do_forward(Context& c, const Memory& m) {
 }
 
 void Chain::do_backward(Context& c, const Memory& m) {
-  for (std::size_t i = layers_.size(); i-- > 0;) layers_[i]->backward(c, m);
+  for (std::size_t i = layers_.size(); i-- > first_;) layers_[i]->backward(c, m);
 }
 
 std::string Residual::description() const {

@@ -14,6 +14,7 @@ class Chain final : public Layer {
       : Layer(std::move(name)), layers_(std::move(layers)) {}
 
   std::string description() const override;
+  bool trains() const override;
   const std::vector<std::unique_ptr<Layer>>& layers() const { return layers_; }
   bool empty() const { return layers_.empty(); }
 
@@ -26,6 +27,7 @@ class Chain final : public Layer {
  private:
   std::vector<std::unique_ptr<Layer>> layers_;
   std::vector<Slot> inputs_;  // x of every layer
+  std::size_t first_ = 0;     // where backward ends: nobody needs a gradient below it
 };
 
 // y = relu(body(x) + shortcut(x)); an empty shortcut is the identity.
@@ -35,6 +37,7 @@ class Residual final : public Layer {
       : Layer(std::move(name)), body_(std::move(body)), shortcut_(std::move(shortcut)) {}
 
   std::string description() const override;
+  bool trains() const override { return body_->trains() || shortcut_->trains(); }
   const Chain& body() const { return *body_; }
   const Chain& shortcut() const { return *shortcut_; }
 

@@ -18,12 +18,16 @@ namespace {
 constexpr std::string_view kFormat = "kiln-checkpoint";
 constexpr std::string_view kVersion = "1";
 constexpr std::string_view kStatePrefix = "optimizer.";
+constexpr std::string_view kAveragePrefix = "lookahead.";
 constexpr std::string_view kSettingPrefix = "setting:";
 constexpr std::string_view kOptionPrefix = "option:";
 
 // Settings that checkpoints of earlier builds do not name, with what those did.
 constexpr std::pair<std::string_view, std::string_view> kLaterSettings[] = {{"accumulate", "1"},
-                                                                            {"sync-bn", "false"}};
+                                                                            {"sync-bn", "false"},
+                                                                            {"group", ""},
+                                                                            {"drop-last", "false"},
+                                                                            {"lookahead", "0"}};
 
 // Doubles travel as hexadecimal text, which is exact.
 std::string exact(double value) {
@@ -110,6 +114,7 @@ void add_options(const OptimizerOptions& options, const LastStep& last,
     if (std::isfinite(value)) metadata.emplace(std::string(kOptionPrefix) + name, exact(value));
   };
   metadata.emplace("optimizer", name_of(options.kind));
+  if (!options.groups.empty()) metadata.emplace("groups", std::to_string(options.groups.size()));
   put("lr", last.learning_rate);
   put("momentum", options.momentum);
   put("dampening", options.dampening);
@@ -126,7 +131,7 @@ void add_options(const OptimizerOptions& options, const LastStep& last,
 
 void save_checkpoint(const Path& path, const ParameterStore& parameters, const Optimizer& optimizer,
                      const TrainPosition& position, const TrainSettings& settings,
-                     const LastStep& last) {
+                     const LastStep& last, const Lookahead* lookahead) {
   if (!all_finite(parameters.flat_values()))
     throw Error(ErrorKind::diverged, "step " + std::to_string(position.step),
                 "left a weight that is not finite", "lower the learning rate");
@@ -136,6 +141,10 @@ void save_checkpoint(const Path& path, const ParameterStore& parameters, const O
     for (const Parameter& p : parameters.all())
       if (p.trainable())
         bundle.add_parameter(state_name(state, p), p, state_of(state, p, parameters));
+  if (lookahead != nullptr)
+    for (const Parameter& p : parameters.all())
+      if (const Tensor average = lookahead->average(p); !average.empty())
+        bundle.add_parameter(std::string(kAveragePrefix) + p.name, p, average);
   SafetensorsMetadata metadata{{"format", std::string(kFormat)},
                                {"version", std::string(kVersion)},
                                {"optimizer_steps", std::to_string(optimizer.step_count())}};
@@ -153,7 +162,7 @@ void save_checkpoint(const Path& path, const ParameterStore& parameters, const O
 }
 
 TrainPosition load_checkpoint(const Path& path, ParameterStore& parameters, Optimizer& optimizer,
-                              const TrainSettings& settings) {
+                              const TrainSettings& settings, const Lookahead* lookahead) {
   const SafetensorsFile file(path);
   if (metadata_at(file, "format") != kFormat || metadata_at(file, "version") != kVersion)
     throw Error(ErrorKind::input, path.string(), "is no kiln checkpoint of version 1",
@@ -169,15 +178,18 @@ TrainPosition load_checkpoint(const Path& path, ParameterStore& parameters, Opti
   read("optimizer_steps", optimizer_steps);
   if (position.epoch_hit_count > position.epoch_image_count || position.epoch > UINT32_MAX)
     throw Error(ErrorKind::input, path.string(), "stands at a place that no run comes to");
-  read_parameters(file, parameters, {{kStatePrefix}});
-  for (const Optimizer::State& state : optimizer.states())
-    for (const Parameter& p : parameters.all()) {
-      if (!p.trainable()) continue;
-      const SafetensorsEntry& entry =
-          file.at(state_name(state, p), parameters.dtype(), p.file_shape);
-      to_memory_order(p, Tensor(const_cast<std::byte*>(entry.bytes.data()), p.shape, entry.dtype),
-                      state_of(state, p, parameters));
-    }
+  read_parameters(file, parameters, {{kStatePrefix, kAveragePrefix}});
+  const auto read_tensor = [&](const std::string& name, const Parameter& p, const Tensor& to) {
+    const SafetensorsEntry& entry = file.at(name, parameters.dtype(), p.file_shape);
+    to_memory_order(p, Tensor(const_cast<std::byte*>(entry.bytes.data()), p.shape, entry.dtype),
+                    to);
+  };
+  for (const Parameter& p : parameters.all()) {
+    for (const Optimizer::State& state : optimizer.states())
+      if (p.trainable()) read_tensor(state_name(state, p), p, state_of(state, p, parameters));
+    const Tensor average = lookahead == nullptr ? Tensor{} : lookahead->average(p);
+    if (!average.empty()) read_tensor(std::string(kAveragePrefix) + p.name, p, average);
+  }
   optimizer.set_step_count(optimizer_steps);
   if (!parameters.loss_scale().empty()) {
     LossScaling scaling;

@@ -1,9 +1,9 @@
 // Checkpoint: everything that a run needs to go on as if it had never stopped, in one file.
 //
 // The file is safetensors: weights and running statistics under PyTorch's names, optimizer state
-// under "optimizer.<state>.<name>", counters and settings in the metadata. It is written to a
-// temporary name, synced and renamed, so the last whole checkpoint survives a kill at any moment
-// and a full disk.
+// under "optimizer.<state>.<name>", averages under "lookahead.<name>", counters and settings in the
+// metadata. It is written to a temporary name, synced and renamed, so the last whole checkpoint
+// survives a kill at any moment and a full disk.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 #include <string>
 
 #include "engine/core/file.h"
+#include "engine/train/lookahead.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/parameters.h"
 
@@ -46,11 +47,11 @@ using TrainSettings = std::map<std::string, std::string, std::less<>>;
 // `last` and the optimizer's options are for readers of the file: a resumed run has its own.
 void save_checkpoint(const Path& path, const ParameterStore& parameters, const Optimizer& optimizer,
                      const TrainPosition& position, const TrainSettings& settings,
-                     const LastStep& last = {});
+                     const LastStep& last = {}, const Lookahead* lookahead = nullptr);
 
-// Fills parameters and optimizer and returns the position. Throws Error (input) naming the file and
-// the fault, or the first setting that differs.
+// Fills parameters, optimizer and averages, and returns the position. Throws Error (input) naming
+// the file and the fault, or the first setting that differs.
 TrainPosition load_checkpoint(const Path& path, ParameterStore& parameters, Optimizer& optimizer,
-                              const TrainSettings& settings);
+                              const TrainSettings& settings, const Lookahead* lookahead = nullptr);
 
 }  // namespace kiln

@@ -76,14 +76,15 @@ void DeviceStep::start_epoch(const StepState& place, std::span<const std::int64_
   queued_ = fetched_to_ = told_ = place.step;
 }
 
-void DeviceStep::queue(TrainPass& pass) {
+void DeviceStep::queue(TrainPass& pass, std::span<const GroupStep> groups) {
   KILN_CHECK(!full());
   Program& program = programs_[&pass];
   if (options_.graph && program.ran) {
-    if (!program.graph) program.graph = Graph::capture(context_.device(), [&] { run(pass); });
+    if (!program.graph)
+      program.graph = Graph::capture(context_.device(), [&] { run(pass, groups); });
     program.graph->launch();
   } else {
-    run(pass);
+    run(pass, groups);
     program.ran = true;
   }
   ++queued_;
@@ -92,7 +93,7 @@ void DeviceStep::queue(TrainPass& pass) {
 }
 
 // Queues a step op by op. Its arguments are the same in every step.
-void DeviceStep::run(TrainPass& pass) {
+void DeviceStep::run(TrainPass& pass, std::span<const GroupStep> groups) {
   const StateInContext reading(context_, at<StepState>(state_));
   load(pass);
   pass.run_loaded(context_);
@@ -101,7 +102,7 @@ void DeviceStep::run(TrainPass& pass) {
                          .state = at<StepState>(state_),
                          .log = at<StepLoss>(log_),
                          .log_size = static_cast<std::int64_t>(kLag)});
-  optimizer_.step(context_, 0);  // the rate is the state's
+  optimizer_.step(context_, 0, {}, groups);  // the rates are the state's
   step_advance(context_, {.state = at<StepState>(state_),
                           .table = at<StepRates>(rates_),
                           .count = options_.batch_count});

@@ -60,7 +60,9 @@ class DeviceStep {
 
   // Queues the next step; not when full(). A pass's first step is queued op by op, since libraries
   // may load code then; from the second on it is a graph.
-  void queue(TrainPass& pass);
+  // `groups`: as Optimizer::step takes them; the rates are those of the epoch, and a pass has the
+  // same active groups in all of its steps.
+  void queue(TrainPass& pass, std::span<const GroupStep> groups = {});
   bool full() const { return queued_ - told_ >= kLag; }
 
   // What the oldest step scored that was not told of, if it is known by now; waits only when full.
@@ -76,7 +78,7 @@ class DeviceStep {
     std::optional<Graph> graph;
   };
 
-  void run(TrainPass& pass);
+  void run(TrainPass& pass, std::span<const GroupStep> groups);
   void load(TrainPass& pass);
   void fetch_log();
   Event& event_of(std::uint64_t step) { return events_[step / kPage % 2]; }

@@ -69,7 +69,8 @@ Evaluator::Evaluator(const ModelSpec& spec, const ParameterStore& parameters,
       loader_(dataset, {.batch_size = batch_size_of(options, dataset.size()),
                         .shuffle = false,
                         .rank = options.rank,
-                        .rank_count = options.rank_count}) {
+                        .rank_count = options.rank_count}),
+      forward_(options.views, spec, batch_size_of(options, dataset.size())) {
   check_fit(spec, dataset);
   const auto plan = [&](std::int64_t count) {
     return std::make_unique<Network>(spec, parameters, context, providers,
@@ -99,8 +100,7 @@ Evaluation Evaluator::run(Context& c, const Visitor& visitor) {
     while (const Batch* batch = loader_.next()) {
       if (batch->count == 0) continue;
       Network& network = network_for(batch->count);
-      network.set_input(c, batch->images, batch->labels, normalisation_);
-      network.forward(c);
+      forward_.run(c, network, batch->images, batch->labels, normalisation_);
       const BatchResult scored = network.loss(c);
       result.loss += scored.loss_sum;
       result.hit_count += scored.hit_count;

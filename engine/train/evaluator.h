@@ -9,7 +9,7 @@
 
 #include "engine/data/dataset.h"
 #include "engine/data/loader.h"
-#include "engine/train/network.h"
+#include "engine/train/test_views.h"
 
 namespace kiln {
 
@@ -28,6 +28,7 @@ struct Evaluation {
 
 struct EvaluatorOptions {
   std::int64_t batch_size = 256;
+  TestViews views = TestViews::none;
   int rank = 0, rank_count = 1;  // of the data set this rank's part alone is evaluated
 };
 
@@ -54,6 +55,7 @@ class Evaluator {
   std::int64_t class_count_;
   Loader loader_;
   std::unique_ptr<Network> whole_, rest_;
+  ViewForward forward_;
 };
 
 // Throws Error (input) naming the sizes when the data set is not what the network takes.

@@ -35,6 +35,10 @@ class Layer {
   void forward(Context& c, const Memory& m);
   void backward(Context& c, const Memory& m);
 
+  // Whether backward has gradients of parameters to write that somebody wants.
+  virtual bool trains() const { return trains_; }
+  void set_trains(bool trains) { trains_ = trains; }
+
   // Where forward leaves its result; valid after plan_forward.
   Slot output() const { return output_; }
 
@@ -50,6 +54,7 @@ class Layer {
   };
 
   std::string name_;
+  bool trains_ = false;
   Slot output_;
   OpRange forward_ops_, backward_ops_;
 };

@@ -21,7 +21,8 @@ Network::Network(const ModelSpec& spec, const ParameterStore& parameters, const 
   chain_ = build_chain(spec.name, spec.layers, input, parameters, providers,
                        {.fuse = options.fuse,
                         .on_host = context.device().is_host(),
-                        .batch_size = options.batch_size});
+                        .batch_size = options.batch_size,
+                        .paused = options_.paused});
   loss_scale_ = parameters.loss_scale();
   const DType storage = parameters.storage(), wide = accumulation_type(storage);
   Planner p(storage, &context);

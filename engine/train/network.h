@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/core/context.h"
@@ -26,6 +27,7 @@ struct NetworkOptions {
   bool fuse = true;             // false: one layer per spec entry, for tests
   bool input_gradient = false;  // also compute dL/dx of the input, for tests
   double label_smoothing = 0.0;
+  std::vector<std::string> paused = {};  // parameters whose gradients nobody wants
   ArenaOptions arena = {};
 };
 
@@ -63,7 +65,7 @@ class Network {
   BatchResult loss(Context& c);
   // The same; losses() and hits() are left where they lie, so on a device nothing waits.
   void score(Context& c);
-  // Overwrites every parameter gradient. After loss() or score().
+  // Overwrites every parameter gradient that is wanted. After loss() or score().
   void backward(Context& c);
 
   // Runs forward once more, layer by layer, and names the first layer whose output holds a NaN or

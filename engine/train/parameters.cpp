@@ -38,6 +38,45 @@ void fill_uniform(const Tensor& tensor, float bound, std::uint64_t seed, std::ui
   fill(tensor, [&] { return numbers.next_uniform(-bound, bound); });
 }
 
+// The first filters of w [K, R, S, C] become identities: filter i passes channel i.
+template <class T>
+void set_dirac(const Shape& shape, std::vector<T>& w) {
+  const std::int64_t window = shape[1] * shape[2], channels = shape[3];
+  for (std::int64_t k = 0; k < std::min(shape[0], channels); ++k) {
+    const auto filter = w.begin() + k * window * channels;
+    std::fill_n(filter, window * channels, T(0));
+    filter[window / 2 * channels + k] = T(1);  // odd extents: the middle
+  }
+}
+
+// Divided by the unbiased standard deviation, which is summed in double.
+template <class T>
+void set_unit_std(std::vector<T>& w) {
+  const auto count = static_cast<double>(w.size());
+  double sum = 0, squares = 0;
+  for (const T value : w) sum += static_cast<double>(value);
+  for (const T value : w) {
+    const double deviation = static_cast<double>(value) - sum / count;
+    squares += deviation * deviation;
+  }
+  const double inverse = 1 / std::sqrt(squares / std::max(count - 1, 1.0));
+  for (T& value : w) value = static_cast<T>(static_cast<double>(value) * inverse);
+}
+
+void finish_initialisation(const Parameter& p) {
+  if (p.initialisation != Initialisation::dirac && p.initialisation != Initialisation::unit_std)
+    return;
+  visit_float(p.value.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    std::vector<T> w = elements_of<T>(p.value);
+    if (p.initialisation == Initialisation::dirac)
+      set_dirac(p.shape, w);
+    else
+      set_unit_std(w);
+    set_elements<T>(p.value, w);
+  });
+}
+
 std::vector<std::byte> host_bytes(const Tensor& tensor) {
   std::vector<std::byte> bytes(tensor.size_bytes());
   copy_to_host(tensor.device(), bytes.data(), tensor.raw(), bytes.size());
@@ -91,6 +130,7 @@ void ParameterStore::allocate() {
   const std::size_t narrow_bytes = trainable_at;
   for (auto p = parameters_.rbegin(); p != parameters_.rend(); ++p)
     if (mixed() && !p->narrow()) place(*p);
+  if (mixed()) allocate_fixed_copies();
   const Shape flat{static_cast<std::int64_t>(trainable_bytes / size_of(dtype_))};
   flat_values_ = Tensor(values_.data(), flat, dtype_, device_);
   flat_gradients_ = Tensor(gradients_.data(), flat, dtype_, device_);
@@ -98,6 +138,14 @@ void ParameterStore::allocate() {
     allocate_mixed(narrow_bytes);
   else
     spans_ = {{flat_values_, flat_gradients_, {}, 0}};
+}
+
+void ParameterStore::allocate_fixed_copies() {
+  for (Parameter& p : parameters_) {
+    if (p.trainable() || !p.narrow()) continue;
+    const Buffer& home = fixed_copies_.emplace_back(device_, size_bytes(p, storage_));
+    p.working = Tensor(home.data(), p.shape, storage_, device_);
+  }
 }
 
 // The f32 gradients keep the offsets of the values; those of the first `narrow_bytes` are not used
@@ -167,6 +215,7 @@ void ParameterStore::initialise(std::uint64_t seed) {
       case ParameterRole::bias:
         fill_uniform(p.value, static_cast<float>(1.0 / std::sqrt(static_cast<double>(p.fan_in))),
                      seed, place);
+        finish_initialisation(p);
         break;
       case ParameterRole::norm_scale:
       case ParameterRole::running_variance:

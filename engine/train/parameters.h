@@ -19,14 +19,11 @@
 namespace kiln {
 
 struct Parameter : ParameterLayout {
-  Tensor value, gradient;  // gradient is empty for running statistics
+  Tensor value, gradient;  // gradient is empty where trainable() is false
   Tensor working;          // what layers read: value, or its 16-bit copy
 
   // Trained with 16-bit gradients and a 16-bit copy in mixed precision.
   bool narrow() const { return role == ParameterRole::weight || role == ParameterRole::bias; }
-  bool trainable() const {
-    return role != ParameterRole::running_mean && role != ParameterRole::running_variance;
-  }
 };
 
 // Trainable parameters side by side that one call of an optimizer updates. `offset_bytes`: where
@@ -75,13 +72,15 @@ class ParameterStore {
 
   // PyTorch's defaults: weights and biases of conv2d and linear uniform in
   // [-1/sqrt(fan_in), 1/sqrt(fan_in)) (kaiming_uniform with a = sqrt(5)), norm scale 1, shift 0,
-  // running mean 0, running variance 1. The numbers of a parameter depend on the seed and its
-  // place in the network only.
+  // running mean 0, running variance 1; then what the spec asks for (Initialisation). Whitening
+  // wants pictures, and is left to engine/train/whitening.h. The numbers of a parameter depend on
+  // the seed and its place in the network only.
   void initialise(std::uint64_t seed);
 
  private:
   ParameterStore(DType dtype, Device device) : dtype_(dtype), device_(device), storage_(dtype) {}
   void allocate();
+  void allocate_fixed_copies();
   void allocate_mixed(std::size_t narrow_bytes);
 
   DType dtype_;
@@ -92,6 +91,7 @@ class ParameterStore {
   Buffer values_, gradients_, statistics_;
   Tensor flat_values_, flat_gradients_;
   Buffer copies_, narrow_gradients_, loss_scale_home_;
+  std::deque<Buffer> fixed_copies_;  // of weights that are not trained
   std::vector<ParameterSpan> spans_;
   Tensor loss_scale_;
 };

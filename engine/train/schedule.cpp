@@ -30,9 +30,14 @@ ScheduleKind parse_schedule(std::string_view name) {
               "use constant, step, cosine or linear");
 }
 
+std::int64_t steps_in(double epochs, std::int64_t steps_per_epoch) {
+  return std::max<std::int64_t>(1, std::llround(epochs * static_cast<double>(steps_per_epoch)));
+}
+
 double learning_rate(const ScheduleOptions& o, std::int64_t step, std::int64_t steps_per_epoch,
-                     std::int64_t epoch_count) {
-  const auto total = static_cast<double>(steps_per_epoch * epoch_count);
+                     std::int64_t epoch_count, double until_epochs) {
+  const auto total = static_cast<double>(until_epochs > 0 ? steps_in(until_epochs, steps_per_epoch)
+                                                          : steps_per_epoch * epoch_count);
   const double warmup = std::round(o.warmup_epochs * static_cast<double>(steps_per_epoch));
   const auto at = static_cast<double>(step);
   if (at < warmup)

@@ -28,8 +28,13 @@ struct ScheduleOptions {
   double final_ratio = 0.0;  // cosine, linear
 };
 
+// Steps of a part of the run that is `epochs` long: at least one.
+std::int64_t steps_in(double epochs, std::int64_t steps_per_epoch);
+
 // The rate of optimizer step `step` (counted from 0). `steps_per_epoch` >= 1, `epoch_count` >= 1.
+// `until_epochs`: where a linear schedule ends instead; 0: with the epochs.
 double learning_rate(const ScheduleOptions& options, std::int64_t step,
-                     std::int64_t steps_per_epoch, std::int64_t epoch_count);
+                     std::int64_t steps_per_epoch, std::int64_t epoch_count,
+                     double until_epochs = 0.0);
 
 }  // namespace kiln

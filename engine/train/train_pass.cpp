@@ -126,7 +126,8 @@ TrainPass::TrainPass(const ModelSpec& spec, const ParameterStore& parameters,
         spec, store, c, providers,
         NetworkOptions{.batch_size = count,
                        .mean_over = options.mean_over == 0 ? batch_size_ : options.mean_over,
-                       .label_smoothing = options.label_smoothing});
+                       .label_smoothing = options.label_smoothing,
+                       .paused = options.paused});
   };
   const int threads = context.pool().thread_count();
   gradients_ = parameters.flat_gradients();

@@ -34,6 +34,7 @@ struct TrainPassOptions {
   std::int64_t batch_size = 64;
   std::int64_t mean_over = 0;  // pictures that the loss is the mean of; 0: those of the batch
   double label_smoothing = 0.0;
+  std::vector<std::string> paused = {};  // as in NetworkOptions
   // Of exact slices alone: where they are added to, for a caller that has more to add; the store's
   // gradients are then scratch memory. Null: a run starts a sum of its own and writes the store's.
   ExactSum* exact = nullptr;

@@ -10,6 +10,7 @@
 
 #include "engine/core/check.h"
 #include "engine/core/error.h"
+#include "engine/core/transfer.h"
 #include "engine/train/mixed_precision.h"
 
 namespace kiln {
@@ -58,6 +59,7 @@ Trainer::Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainO
     throw Error(ErrorKind::unsupported, to_string(context.device()),
                 "cannot accumulate gradients over micro-batches yet",
                 "use --device cpu, or --accumulate 1");
+  if (options.lookahead.interval != 0) lookahead_.emplace(options.lookahead, parameters);
   const std::int64_t slice = exact_slice_size(spec, parameters, context);
   unit_ = std::max<std::int64_t>(1, slice);
   gradients_.emplace(parameters, context,
@@ -66,18 +68,23 @@ Trainer::Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainO
                                           .accumulates = options.accumulate > 1,
                                           .exact = slice > 0});
   make_exchange();
+  make_loader(false);  // the number of steps, by which groups go, is the loader's to say
+  groups_ = groups_at(0);
   plan_steps();
   if (test.size() > 0)
-    evaluator_.emplace(spec, parameters, options_.normalisation, test, context, providers,
-                       EvaluatorOptions{.rank = rank(), .rank_count = ranks});
-  if (!context.device().is_host()) make_resident();
-  make_loader(device_step_ != nullptr);
+    evaluator_.emplace(
+        spec, parameters, options_.normalisation, test, context, providers,
+        EvaluatorOptions{.views = options_.test_views, .rank = rank(), .rank_count = ranks});
+  if (context.device().is_host()) return;
+  make_resident();
+  if (device_step_) make_loader(true);
 }
 
 void Trainer::make_exchange() {
   std::int64_t channels = 0;
   for (const Parameter& p : parameters_.all())
-    if (!p.trainable()) channels = std::max(channels, p.value.element_count());
+    if (p.role == ParameterRole::running_mean)
+      channels = std::max(channels, p.value.element_count());
   if (options_.sync_batch_norm && rank_count() > 1 && channels > 0)
     exchange_.emplace(*options_.communicator, channels);
 }
@@ -105,7 +112,8 @@ void Trainer::plan_steps() {
                     (unit_ > 1 ? " in slices of " + std::to_string(unit_) : ""),
                 unit_ > 1 ? "use a larger --batch-size, fewer ranks, or no --deterministic"
                           : "use a larger --batch-size, or fewer ranks");
-  for (const std::int64_t count : {step, train_.size() % step}) {
+  const std::int64_t last = options_.drop_last ? 0 : train_.size() % step;
+  for (const std::int64_t count : {step, last}) {
     check_everyone_has_pictures(count);
     const std::int64_t mine = share_of(count, rank(), ranks, unit_);
     for (int i = 0; i < micro_batches; ++i)
@@ -123,6 +131,7 @@ void Trainer::make_loader(bool resident) {
                                         .shuffle = true,
                                         .augmentation = options_.augmentation,
                                         .workers = resident ? 0 : options_.worker_count,
+                                        .drop_last = options_.drop_last,
                                         .rank = rank(),
                                         .rank_count = rank_count(),
                                         .step_size = options_.global_batch
@@ -138,13 +147,13 @@ void Trainer::make_resident() {
   if (!options_.resident) return context_.log().info(streamed + "as asked for");
   const std::int64_t batch_size = whole_->batch_size();
   try {
-    device_step_ = std::make_unique<DeviceStep>(
-        train_, optimizer_, context_,
-        DeviceStepOptions{.batch_size = batch_size,
-                          .batch_count = (train_.size() + batch_size - 1) / batch_size,
-                          .augmentation = options_.augmentation,
-                          .normalisation = options_.normalisation,
-                          .graph = options_.graph});
+    device_step_ =
+        std::make_unique<DeviceStep>(train_, optimizer_, context_,
+                                     DeviceStepOptions{.batch_size = batch_size,
+                                                       .batch_count = loader_->batch_count(),
+                                                       .augmentation = options_.augmentation,
+                                                       .normalisation = options_.normalisation,
+                                                       .graph = options_.graph});
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::io) throw;
     return context_.log().info(streamed + "since the data set does not fit: " + error.what());
@@ -153,7 +162,7 @@ void Trainer::make_resident() {
 }
 
 void Trainer::resume(const Path& checkpoint) {
-  position_ = load_checkpoint(checkpoint, parameters_, optimizer_, options_.settings);
+  position_ = load_checkpoint(checkpoint, parameters_, optimizer_, options_.settings, lookahead());
   if (position_.epoch_image_count >= train_.size() ||
       position_.epoch_step > position_.epoch_image_count)
     throw Error(ErrorKind::input, checkpoint.string(),
@@ -182,6 +191,10 @@ void Trainer::share_state() {
   comm.broadcast(elements_of(parameters_.flat_values()));
   share_statistics();
   for (const Optimizer::State& state : optimizer_.states()) comm.broadcast(elements_of(state.flat));
+  if (lookahead_)
+    for (const Parameter& p : parameters_.all())
+      if (const Tensor average = lookahead_->average(p); !average.empty())
+        comm.broadcast(elements_of(average));
   std::int64_t counts[] = {optimizer_.step_count(), parameters_.batches_tracked(), seen_};
   comm.broadcast<std::int64_t>(counts);
   optimizer_.set_step_count(counts[0]);
@@ -210,6 +223,7 @@ void Trainer::check_equal_weights() {
 }
 
 TrainEnd Trainer::run(TrainObserver& observer, const std::function<bool()>& stop_requested) {
+  if (lookahead_ && position_.step == 0) lookahead_->start();
   share_state();
   // Ranks draw masks of their own.
   context_.counter.seed = options_.seed + 0x9E3779B97F4A7C15u * static_cast<std::uint64_t>(rank());
@@ -220,6 +234,25 @@ TrainEnd Trainer::run(TrainObserver& observer, const std::function<bool()>& stop
       return TrainEnd::stopped;
     }
   return TrainEnd::finished;
+}
+
+// What the step at position_ does to the groups. Where one of them stops, passes that leave its
+// gradients out take the place of those before; it happens once a group.
+void Trainer::enter_step() {
+  groups_ = groups_at(position_.step);
+  std::vector<std::string> paused = optimizer_.paused(groups_);
+  if (paused == paused_) return;
+  paused_ = std::move(paused);
+  for (const std::string& name : paused_) {
+    const Tensor gradient = parameters_.find(name).gradient;
+    const std::vector<std::byte> zeros(gradient.size_bytes());
+    copy_to_device(gradient.device(), gradient.raw(), zeros.data(), zeros.size());
+  }
+  context_.log().debug("step " + std::to_string(position_.step) + ": " +
+                       std::to_string(paused_.size()) + " parameters are left alone from now on");
+  whole_ = nullptr;
+  if (!device_step_) passes_.clear();  // a device's graphs know theirs by address
+  plan_steps();
 }
 
 // Says whether the epoch was finished.
@@ -254,6 +287,7 @@ bool Trainer::take_steps(TrainObserver& observer, const StopAsked& stop_requeste
 void Trainer::take_step(const Batch& batch, TrainObserver& observer,
                         const StopAsked& stop_requested) {
   check_everyone_has_pictures(batch.step_count);
+  enter_step();
   last_rate_ = rate_of(position_.step);
   gradients_->begin(context_);
   const BatchResult own = run_micro_batches(batch);
@@ -263,7 +297,10 @@ void Trainer::take_step(const Batch& batch, TrainObserver& observer,
   if (!std::isfinite(sums[0]))
     diverged(std::isfinite(own.loss_sum) ? std::string("another rank's") : not_finite_);
   stop_agreed_ = sums[2] > 0;
-  optimizer_.step(context_, last_rate_, gradients_->rest());
+  optimizer_.step(context_, last_rate_, gradients_->rest(), groups_);
+  if (lookahead_)
+    lookahead_->after_step(context_, position_.step + 1,
+                           loader_->batch_count() * options_.epoch_count);
   account({.loss_sum = sums[0], .hit_count = static_cast<std::int64_t>(sums[1])}, batch.step_count,
           observer);
 }
@@ -304,7 +341,7 @@ bool Trainer::queue_steps(TrainObserver& observer, const StopAsked& stop_request
   const std::int64_t first_step = position_.step - position_.epoch_step;
   const std::int64_t count = loader_->batch_count();
   for (std::int64_t batch = position_.epoch_step; batch < count;) {
-    device_step_->queue(pass_for(picture_count(batch), picture_count(batch)));
+    queue_step(first_step + batch, picture_count(batch));
     while (const auto loss = device_step_->finished()) tell(*loss, observer);
     if (++batch == count) break;
     const bool stop = stop_requested(), due = checkpoint_due(first_step + batch);
@@ -316,6 +353,14 @@ bool Trainer::queue_steps(TrainObserver& observer, const StopAsked& stop_request
   return true;
 }
 
+// What is queued runs ahead of position_.
+void Trainer::queue_step(std::int64_t step, std::int64_t pictures) {
+  const std::int64_t told = std::exchange(position_.step, step);
+  enter_step();
+  position_.step = told;
+  device_step_->queue(pass_for(pictures, pictures), groups_);
+}
+
 void Trainer::start_resident_epoch() {
   const std::int64_t first_step = position_.step - position_.epoch_step;
   std::vector<StepRates> rates;
@@ -323,6 +368,9 @@ void Trainer::start_resident_epoch() {
     const std::int64_t step = first_step + batch;
     rates.push_back(
         step_rates(rate_of(step), options_.optimizer.beta1, options_.optimizer.beta2, step + 1));
+    const std::vector<GroupStep> groups = groups_at(step);
+    for (std::size_t g = 0; g < groups.size(); ++g)
+      rates.back().group_rates[g] = groups[g].learning_rate;
   }
   device_step_->start_epoch({.seed = options_.seed,
                              .step = static_cast<std::uint64_t>(position_.step),
@@ -341,8 +389,10 @@ void Trainer::tell(const StepLoss& loss, TrainObserver& observer) {
   context_.counter.step = loss.step;
   last_rate_ = rate_of(position_.step);
   // The device stands still at this step, its batch in the network's input.
-  if (!std::isfinite(loss.loss_sum))
+  if (!std::isfinite(loss.loss_sum)) {
+    enter_step();  // what is queued may be of other groups
     diverged(pass_for(pictures, pictures).first_layer_not_finite(context_));
+  }
   account({.loss_sum = loss.loss_sum, .hit_count = loss.hit_count}, pictures, observer);
   report_step(observer);
 }
@@ -414,7 +464,7 @@ void Trainer::save(TrainObserver& observer) {
   observer.checkpoint_begins();
   const std::int64_t step = std::max<std::int64_t>(position_.step - 1, 0);
   save_checkpoint(options_.checkpoint, parameters_, optimizer_, position_, options_.settings,
-                  {.learning_rate = rate_of(step), .loss = last_loss_});
+                  {.learning_rate = rate_of(step), .loss = last_loss_}, lookahead());
   observer.checkpoint_saved(options_.checkpoint, position_);
 }
 
@@ -453,12 +503,13 @@ void Trainer::diverged(const std::string& layer) {
 
 // Planned before the first step, but for the rest of a step after a resume.
 TrainPass& Trainer::pass_for(std::int64_t count, std::int64_t step_count) {
-  std::unique_ptr<TrainPass>& pass = passes_[{count, step_count}];
+  std::unique_ptr<TrainPass>& pass = passes_[{count, step_count, paused_}];
   if (!pass)
     pass = std::make_unique<TrainPass>(spec_, parameters_, context_, providers_,
                                        TrainPassOptions{.batch_size = count,
                                                         .mean_over = step_count,
                                                         .label_smoothing = options_.label_smoothing,
+                                                        .paused = paused_,
                                                         .exact = gradients_->exact()});
   return *pass;
 }
@@ -466,6 +517,21 @@ TrainPass& Trainer::pass_for(std::int64_t count, std::int64_t step_count) {
 // Pictures of batch `batch` of an epoch.
 std::int64_t Trainer::picture_count(std::int64_t batch) const {
   return std::min(whole_->batch_size(), train_.size() - batch * whole_->batch_size());
+}
+
+std::vector<GroupStep> Trainer::groups_at(std::int64_t step) const {
+  std::vector<GroupStep> steps;
+  for (const ParameterGroup& group : options_.optimizer.groups) {
+    ScheduleOptions schedule = options_.schedule;
+    schedule.base = group.learning_rate;
+    const bool over =
+        group.until_epochs > 0 && step >= steps_in(group.until_epochs, loader_->batch_count());
+    steps.push_back({over ? 0.0
+                          : learning_rate(schedule, step, loader_->batch_count(),
+                                          options_.epoch_count, group.until_epochs),
+                     !over});
+  }
+  return steps;
 }
 
 double Trainer::rate_of(std::int64_t step) const {

@@ -9,7 +9,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "engine/comm/communicator.h"
 #include "engine/data/augment.h"
@@ -18,6 +20,7 @@
 #include "engine/train/checkpoint.h"
 #include "engine/train/device_step.h"
 #include "engine/train/evaluator.h"
+#include "engine/train/lookahead.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/rank_exchange.h"
 #include "engine/train/schedule.h"
@@ -42,7 +45,10 @@ struct TrainOptions {
   std::uint64_t seed = 1;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
+  LookaheadOptions lookahead;
   double label_smoothing = 0.0;
+  TestViews test_views = TestViews::none;  // of every evaluation
+  bool drop_last = false;                  // leave out an epoch's last step if it is not full
   Augmentation augmentation;
   Normalisation normalisation;
   int worker_count = 0;                  // threads that prefetch batches; 0: assembled in the step
@@ -121,6 +127,7 @@ class Trainer {
   int rank() const { return options_.communicator ? options_.communicator->rank() : 0; }
   int rank_count() const { return options_.communicator ? options_.communicator->size() : 1; }
   void plan_steps();
+  void enter_step();
   void make_exchange();
   void check_everyone_has_pictures(std::int64_t step_count) const;
   void make_loader(bool resident);
@@ -133,6 +140,7 @@ class Trainer {
   // The rest of an epoch, batches from the loader or resident steps. Say whether it was finished.
   bool take_steps(TrainObserver& observer, const StopAsked& stop_requested);
   bool queue_steps(TrainObserver& observer, const StopAsked& stop_requested);
+  void queue_step(std::int64_t step, std::int64_t pictures);
   void start_resident_epoch();
   void tell_all(TrainObserver& observer);
   void tell(const StepLoss& loss, TrainObserver& observer);
@@ -150,6 +158,9 @@ class Trainer {
   TrainPass& pass_for(std::int64_t count, std::int64_t step_count);
   std::int64_t picture_count(std::int64_t batch) const;
   double rate_of(std::int64_t step) const;
+  const Lookahead* lookahead() const { return lookahead_ ? &*lookahead_ : nullptr; }
+  // Of every group of the optimizer.
+  std::vector<GroupStep> groups_at(std::int64_t step) const;
 
   const TrainOptions options_;
   const ModelSpec& spec_;
@@ -159,13 +170,17 @@ class Trainer {
   Context& context_;
   Conv2dProviders& providers_;
   Optimizer optimizer_;
+  std::optional<Lookahead> lookahead_;
   std::optional<StepGradients> gradients_;
   std::optional<RankExchange> exchange_;  // of batch normalisation over all ranks
   std::int64_t unit_ = 1;                 // parts of a step end on multiples of so many pictures
-  // By the pictures of a micro-batch and of the whole step.
-  std::map<std::pair<std::int64_t, std::int64_t>, std::unique_ptr<TrainPass>> passes_;
-  TrainPass* whole_ = nullptr;  // of the first micro-batch of a full step
-  std::string not_finite_;      // the layer of this rank to blame for the step's loss
+  // By the pictures of a micro-batch and of the whole step, and by what is paused.
+  using PassKey = std::tuple<std::int64_t, std::int64_t, std::vector<std::string>>;
+  std::map<PassKey, std::unique_ptr<TrainPass>> passes_;
+  std::vector<GroupStep> groups_;    // of the step under way
+  std::vector<std::string> paused_;  // parameters that the step leaves alone
+  TrainPass* whole_ = nullptr;       // of the first micro-batch of a full step
+  std::string not_finite_;           // the layer of this rank to blame for the step's loss
   bool stop_agreed_ = false;
   std::int64_t seen_ = 0;  // pictures of the epoch's next step that the run has seen
   std::unique_ptr<DeviceStep> device_step_;  // null: batches come from the loader

@@ -14,6 +14,7 @@ KILN_HOST_DEVICE constexpr T relu_of(T x) {
   return x < T(0) ? T(0) : x;
 }
 
+// Of ops that know relu only.
 template <class T>
 KILN_HOST_DEVICE constexpr T activated(T x, Activation activation) {
   return activation == Activation::relu ? relu_of(x) : x;
@@ -29,5 +30,10 @@ KILN_HOST_DEVICE inline double normal_pdf(double x) {
 }
 KILN_HOST_DEVICE inline double gelu_of(double x) { return x * normal_cdf(x); }
 KILN_HOST_DEVICE inline double gelu_slope(double x) { return normal_cdf(x) + x * normal_pdf(x); }
+
+// Of ops that know gelu too: erfc would take registers of every kernel that calls the one above.
+inline double activated_or_gelu(double x, Activation activation) {
+  return activation == Activation::gelu ? gelu_of(x) : activated(x, activation);
+}
 
 }  // namespace kiln

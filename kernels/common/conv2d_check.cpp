@@ -49,6 +49,7 @@ void check(const Conv2dArgs& a) {
   check_filters(a);
   check_tensor(a.y, a.shape.output(), a.x);
   if (!a.bias.empty()) check_tensor(a.bias, {a.shape.k}, a.x);
+  KILN_CHECK(a.activation != Activation::gelu);
 }
 
 void check(const Conv2dGradArgs& a) {

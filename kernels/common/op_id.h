@@ -38,10 +38,12 @@ namespace kiln {
   X(loss_scale_update, LossScaleUpdateArgs)              \
   X(maxpool, MaxpoolArgs)                                \
   X(maxpool_grad, MaxpoolGradArgs)                       \
+  X(muon_step, MuonStepArgs)                             \
   X(normalize_image, NormalizeImageArgs)                 \
   X(record_loss, RecordLossArgs)                         \
   X(relu, ReluArgs)                                      \
   X(relu_grad, ReluGradArgs)                             \
+  X(scale, ScaleArgs)                                    \
   X(sgd_step, SgdStepArgs)                               \
   X(softmax_xent, SoftmaxXentArgs)                       \
   X(step_advance, StepAdvanceArgs)

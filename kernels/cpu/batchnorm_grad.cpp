@@ -1,5 +1,6 @@
 #include "kernels/include/batchnorm_grad.h"
 
+#include "kernels/common/activation_math.h"
 #include "kernels/common/batchnorm_check.h"
 #include "kernels/common/ranges.h"
 #include "kernels/common/rank_channels.h"
@@ -14,52 +15,88 @@ void check(const BatchnormGradArgs& a) {
   if (a.activation == Activation::relu) require_alike(kOp, {"x", a.x}, {{"y", a.y}});
   if (a.mode != GradWrite::skip) require_alike(kOp, {"x", a.x}, {{"dx", a.dx}});
   require_channels(kOp, a.x, {{"saved_mean", a.saved_mean}, {"saved_inv_std", a.saved_inv_std}});
-  require_optional_channels(kOp, a.x,
-                            {{"gamma", a.gamma}, {"dgamma", a.dgamma}, {"dbeta", a.dbeta}});
+  require_optional_channels(
+      kOp, a.x, {{"gamma", a.gamma}, {"beta", a.beta}, {"dgamma", a.dgamma}, {"dbeta", a.dbeta}});
   require(a.dgamma.empty() == a.dbeta.empty(), kOp, "dgamma and dbeta come together");
   require(a.scratch != nullptr, kOp, "scratch is missing");
   require(a.ranks == nullptr || a.x.device().is_host(), kOp, "ranks are of the CPU only");
 }
 
-// Per part and channel the two sums, then the three numbers of dx.
+// Per part and channel the two sums, then the three numbers of dx and the two of gelu's argument.
 std::size_t batchnorm_grad_scratch_bytes(const Context& c, const Shape& x, DType) {
   const auto parts = static_cast<std::size_t>(c.reduction_parts(row_count_of(x)));
-  return (2 * parts + 3) * static_cast<std::size_t>(x[-1]) * sizeof(double);
+  return (2 * parts + 5) * static_cast<std::size_t>(x[-1]) * sizeof(double);
 }
 
 namespace cpu {
 namespace {
 
-// dy through the activation.
-double masked(const double* y, const double* dy, std::int64_t i) {
-  return y == nullptr || y[i] > 0 ? dy[i] : 0.0;
+// Of gelu's argument, per channel: (x - mean) * scale + shift. Null with another activation.
+template <class T>
+struct Inner {
+  T *scale, *shift;
+};
+
+// Fills `free`, of 2 * channels.
+template <class T>
+Inner<T> inner_numbers(const BatchnormGradArgs& a, std::int64_t channels, T* free) {
+  if (a.activation != Activation::gelu) return {nullptr, nullptr};
+  const Inner<T> inner{free, free + channels};
+  for (std::int64_t c = 0; c < channels; ++c) {
+    inner.scale[c] =
+        static_cast<T>(channel_value<T>(a.gamma, c, 1) * channel_value<T>(a.saved_inv_std, c, 1));
+    inner.shift[c] = static_cast<T>(channel_value<T>(a.beta, c, 0));
+  }
+  return inner;
 }
 
-const double* result_of(const BatchnormGradArgs& a) {
-  return a.activation == Activation::relu ? a.y.data<double>() : nullptr;
+// dy through the activation, at element i of channel c.
+double through_activation(const BatchnormGradArgs& a, const Inner<double>& inner, std::int64_t i,
+                          std::int64_t c) {
+  const double dy = a.dy.data<double>()[i];
+  if (a.activation == Activation::none) return dy;
+  if (a.activation == Activation::relu) return a.y.data<double>()[i] > 0 ? dy : 0.0;
+  const double centred = a.x.data<double>()[i] - a.saved_mean.data<double>()[c];
+  return dy * gelu_slope(centred * inner.scale[c] + inner.shift[c]);
 }
 
-BatchnormSums rows_from(const BatchnormGradArgs& a, std::int64_t first) {
+// The slope of gelu costs more than to write the gradient behind it once and read it again.
+bool keeps_gradient(const BatchnormGradArgs& a) {
+  return a.activation == Activation::gelu && a.mode == GradWrite::overwrite;
+}
+
+BatchnormSums rows_from(const BatchnormGradArgs& a, const Inner<float>& inner, std::int64_t first) {
   return {a.x.data<float>() + first,
           a.activation == Activation::relu ? a.y.data<float>() + first : nullptr,
-          a.dy.data<float>() + first, a.saved_mean.data<float>()};
+          a.dy.data<float>() + first,
+          a.saved_mean.data<float>(),
+          inner.scale,
+          inner.shift,
+          keeps_gradient(a) ? a.dx.data<float>() + first : nullptr};
+}
+// The same behind the activation, where the sums have left the gradient in dx.
+BatchnormSums kept_rows_from(const BatchnormGradArgs& a, std::int64_t first) {
+  return {.x = a.x.data<float>() + first,
+          .dy = a.dx.data<float>() + first,
+          .mean = a.saved_mean.data<float>()};
 }
 
 // Sums of g and of g (x - mean) over rows [range).
-void part_sums(const BatchnormGradArgs& a, Range range, std::int64_t channels, double* dbeta,
-               double* dgamma) {
-  if (a.x.dtype() == DType::f32) {
-    KILN_CALL_ISA(batchnorm_sums_f32(rows_from(a, range.begin * channels), range.count(), channels,
-                                     dbeta, dgamma));
-    return;
-  }
+void part_sums(const BatchnormGradArgs& a, const Inner<float>& inner, Range range,
+               std::int64_t channels, double* dbeta, double* dgamma) {
+  KILN_CALL_ISA(batchnorm_sums_f32(rows_from(a, inner, range.begin * channels), range.count(),
+                                   channels, dbeta, dgamma));
+}
+void part_sums(const BatchnormGradArgs& a, const Inner<double>& inner, Range range,
+               std::int64_t channels, double* dbeta, double* dgamma) {
   const double* x = a.x.data<double>();
   const double* mean = a.saved_mean.data<double>();
   for (std::int64_t c = 0; c < channels; ++c) dbeta[c] = dgamma[c] = 0;
   for (std::int64_t i = range.begin * channels; i < range.end * channels; ++i) {
-    const double g = masked(result_of(a), a.dy.data<double>(), i);
-    dbeta[i % channels] += g;
-    dgamma[i % channels] += g * (x[i] - mean[i % channels]);
+    const std::int64_t c = i % channels;
+    const double g = through_activation(a, inner, i, c);
+    dbeta[c] += g;
+    dgamma[c] += g * (x[i] - mean[c]);
   }
 }
 
@@ -127,22 +164,26 @@ void write_numbers_of_all(const BatchnormGradArgs& a, const Own& own, std::int64
   }
 }
 
-void write_dx(const BatchnormGradArgs& a, Range range, const Numbers<float>& n) {
+void write_dx(const BatchnormGradArgs& a, const Inner<float>& inner, Range range,
+              const Numbers<float>& n) {
   const std::int64_t channels = a.x.shape()[-1], first = range.begin * channels;
-  KILN_CALL_ISA(batchnorm_grad_f32(
-      rows_from(a, first), {n.slope, n.offset, n.tilt}, a.dx.data<float>() + first, range.count(),
-      channels, a.mode == GradWrite::accumulate, a.dx.size_bytes() >= kStreamedBytes));
+  const bool kept = keeps_gradient(a);
+  KILN_CALL_ISA(batchnorm_grad_f32(kept ? kept_rows_from(a, first) : rows_from(a, inner, first),
+                                   {n.slope, n.offset, n.tilt}, a.dx.data<float>() + first,
+                                   range.count(), channels, a.mode == GradWrite::accumulate,
+                                   !kept && a.dx.size_bytes() >= kStreamedBytes));
 }
 
-void write_dx(const BatchnormGradArgs& a, Range range, const Numbers<double>& n) {
+void write_dx(const BatchnormGradArgs& a, const Inner<double>& inner, Range range,
+              const Numbers<double>& n) {
   const std::int64_t channels = a.x.shape()[-1];
   const double* x = a.x.data<double>();
   const double* mean = a.saved_mean.data<double>();
   double* dx = a.dx.data<double>();
   for (std::int64_t i = range.begin * channels; i < range.end * channels; ++i) {
     const std::int64_t c = i % channels;
-    const double gradient = n.slope[c] * masked(result_of(a), a.dy.data<double>(), i) +
-                            n.offset[c] + n.tilt[c] * (x[i] - mean[c]);
+    const double gradient = n.slope[c] * through_activation(a, inner, i, c) + n.offset[c] +
+                            n.tilt[c] * (x[i] - mean[c]);
     dx[i] = (a.mode == GradWrite::accumulate ? dx[i] : 0.0) + gradient;
   }
 }
@@ -153,14 +194,15 @@ void batchnorm_grad(Context& c, const BatchnormGradArgs& a) {
   const std::int64_t channels = a.x.shape()[-1], rows = row_count_of(a.x.shape());
   const int parts = c.reduction_parts(rows);
   auto* sums = reinterpret_cast<double*>(a.scratch);
-  c.pool().parallel_for(parts, [&](std::int64_t part) {
-    double* dbeta = sums + 2 * part * channels;
-    part_sums(a, part_of(rows, parts, part), channels, dbeta, dbeta + channels);
-  });
   visit_float(a.x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     T* free = reinterpret_cast<T*>(sums + 2 * parts * channels);
     const Numbers<T> numbers{free, free + channels, free + 2 * channels};
+    const Inner<T> inner = inner_numbers(a, channels, free + 3 * channels);
+    c.pool().parallel_for(parts, [&](std::int64_t part) {
+      double* dbeta = sums + 2 * part * channels;
+      part_sums(a, inner, part_of(rows, parts, part), channels, dbeta, dbeta + channels);
+    });
     const auto own = [&](std::int64_t channel) {
       return sums_of(sums, parts, rows, channels, channel);
     };
@@ -173,7 +215,7 @@ void batchnorm_grad(Context& c, const BatchnormGradArgs& a) {
     if (skips) return;
     if (!alone) write_numbers_of_all<T>(a, own, rows, channels, numbers);
     map_ranges(c, rows, kMapGrain / channels + 1, 1,
-               [&](Range range) { write_dx(a, range, numbers); });
+               [&](Range range) { write_dx(a, inner, range, numbers); });
   });
 }
 

@@ -44,7 +44,7 @@ void apply_f64(const BatchnormInferArgs& a, Range range, std::int64_t channels) 
   for (std::int64_t c = 0; c < channels; ++c) {
     const ScaleShift s = scale_shift<double>(a, c);
     for (std::int64_t i = range.begin * channels + c; i < range.end * channels; i += channels)
-      y[i] = activated(x[i] * s.scale + s.shift, a.activation);
+      y[i] = activated_or_gelu(x[i] * s.scale + s.shift, a.activation);
   }
 }
 
@@ -58,7 +58,7 @@ void apply_f32(const BatchnormInferArgs& a, Range range, std::int64_t channels) 
   }
   KILN_CALL_ISA(batchnorm_apply_f32(a.x.data<float>() + range.begin * channels,
                                     a.y.data<float>() + range.begin * channels, range.count(),
-                                    channels, zero, scale, shift, a.activation == Activation::relu,
+                                    channels, zero, scale, shift, a.activation,
                                     a.y.size_bytes() >= kStreamedBytes));
 }
 

@@ -1,6 +1,8 @@
 #include "kernels/cpu/batchnorm_simd.h"
 
-#include "kernels/cpu/simd_map.h"
+#include <type_traits>
+
+#include "kernels/cpu/simd_gelu.h"
 
 // Narrow rows whose length is no multiple of the vector are read `group` at a time as one wide row
 // (group * channels is a multiple of kLanes), with the channels' constants repeated and sums folded
@@ -96,30 +98,75 @@ void map_rows(float* to, std::int64_t count, std::int64_t width, bool stream, co
   fence_streams();
 }
 
-// g = dy through the relu whose result is y.
-template <class Lanes>
-inline Vec masked(Lanes lanes, const BatchnormSums& in, std::int64_t i) {
+template <Activation activation>
+using Through = std::integral_constant<Activation, activation>;
+
+// g = dy through the activation: the relu whose result is y, or the gelu of (x - mean) scale +
+// shift. `in` holds a row's constants, c is the element's place in the row.
+template <class Lanes, Activation activation>
+[[gnu::always_inline]] inline Vec gradient_at(Lanes lanes, Through<activation>,
+                                              const BatchnormSums& in, std::int64_t i,
+                                              std::int64_t c, Vec centred) {
   const Vec dy = lanes.load(in.dy + i);
-  return in.y == nullptr ? dy : lanes.load(in.y + i) > Vec{} ? dy : Vec{};
+  if constexpr (activation == Activation::relu) return lanes.load(in.y + i) > Vec{} ? dy : Vec{};
+  if constexpr (activation == Activation::gelu)
+    return dy * gelu_slope(fmadd(centred, lanes.load(in.scale + c), lanes.load(in.shift + c)));
+  return dy;
 }
 
-// `mean` is as wide as a row.
-void wide_sums(const BatchnormSums& in, const float* mean, std::int64_t rows, std::int64_t width,
-               double* dbeta, double* dgamma) {
+template <class Use>
+inline void with_activation(const BatchnormSums& in, const Use& use) {
+  if (in.scale != nullptr) return use(Through<Activation::gelu>{});
+  if (in.y != nullptr) return use(Through<Activation::relu>{});
+  use(Through<Activation::none>{});
+}
+
+// The constants of `group` rows in one.
+struct Repeated {
+  float mean[kWidest], scale[kWidest], shift[kWidest];
+  BatchnormSums sums;
+
+  Repeated(const BatchnormSums& in, std::int64_t channels, std::int64_t group) : sums(in) {
+    repeat(in.mean, channels, group, mean);
+    sums.mean = mean;
+    if (in.scale == nullptr) return;
+    repeat(in.scale, channels, group, scale);
+    repeat(in.shift, channels, group, shift);
+    sums.scale = scale;
+    sums.shift = shift;
+  }
+};
+
+inline BatchnormSums moved_by(BatchnormSums in, std::int64_t elements) {
+  in.x += elements;
+  if (in.y != nullptr) in.y += elements;
+  in.dy += elements;
+  if (in.kept != nullptr) in.kept += elements;
+  return in;
+}
+
+// The constants of `in` are as wide as a row.
+template <Activation activation>
+[[gnu::flatten]] void wide_sums_through(Through<activation> through, const BatchnormSums& in,
+                                        std::int64_t rows, std::int64_t width, double* dbeta,
+                                        double* dgamma) {
   for (std::int64_t c = 0; c < width; ++c) dbeta[c] = dgamma[c] = 0;
   const std::int64_t step = block_rows(width) / 2;
   for (std::int64_t first = 0; first < rows; first += step) {
     const std::int64_t count = rows - first < step ? rows - first : step;
     map_vectors(width, [&](auto lanes, std::int64_t c) {
       const std::int64_t from = first * width + c;
-      const Vec centre = lanes.load(mean + c);
+      const Vec centre = lanes.load(in.mean + c);
       // Two chains of each sum; even rows go to the first.
       Vec even_beta{}, odd_beta{}, even_gamma{}, odd_gamma{};
       const auto take = [&](std::int64_t row, Vec& beta, Vec& gamma) {
         const std::int64_t i = from + row * width;
-        const Vec g = masked(lanes, in, i);
+        const Vec centred = lanes.load(in.x + i) - centre;
+        const Vec g = gradient_at(lanes, through, in, i, c, centred);
+        if constexpr (activation == Activation::gelu)
+          if (in.kept != nullptr) lanes.store(in.kept + i, g);
         beta += g;
-        gamma = fmadd(g, lanes.load(in.x + i) - centre, gamma);
+        gamma = fmadd(g, centred, gamma);
       };
       std::int64_t row = 0;
       for (; row + 2 <= count; row += 2) {
@@ -135,6 +182,43 @@ void wide_sums(const BatchnormSums& in, const float* mean, std::int64_t rows, st
       }
     });
   }
+}
+
+void wide_sums(const BatchnormSums& in, std::int64_t rows, std::int64_t width, double* dbeta,
+               double* dgamma) {
+  with_activation(
+      in, [&](auto through) { wide_sums_through(through, in, rows, width, dbeta, dgamma); });
+}
+
+// The constants are as wide as a row.
+template <Activation activation>
+[[gnu::flatten]] void wide_grad(Through<activation> through, const BatchnormSums& in,
+                                const BatchnormTilt& t, float* dx, std::int64_t rows,
+                                std::int64_t width, bool add, bool stream) {
+  map_rows(dx, rows, width, stream && !add, [&](auto lanes, std::int64_t row, std::int64_t c) {
+    const std::int64_t i = row * width + c;
+    const Vec centred = lanes.load(in.x + i) - lanes.load(in.mean + c);
+    const Vec g = gradient_at(lanes, through, in, i, c, centred);
+    const Vec v = fmadd(lanes.load(t.tilt + c), centred,
+                        fmadd(lanes.load(t.slope + c), g, lanes.load(t.offset + c)));
+    lanes.store(dx + i, add ? lanes.load(dx + i) + v : v);
+  });
+}
+
+// y = act((x - mean) scale + beta); the constants are as wide as a row.
+template <Activation activation>
+[[gnu::flatten]] void wide_apply(Through<activation>, const float* x, float* y, std::int64_t rows,
+                                 std::int64_t width, const float* mean, const float* scale,
+                                 const float* beta, bool stream) {
+  map_rows(y, rows, width, stream, [=](auto lanes, std::int64_t row, std::int64_t c) {
+    const Vec v = fmadd(lanes.load(x + row * width + c) - lanes.load(mean + c),
+                        lanes.load(scale + c), lanes.load(beta + c));
+    if constexpr (activation == Activation::gelu)
+      lanes.store(y + row * width + c, gelu_of(v));
+    else
+      lanes.store(y + row * width + c,
+                  activation == Activation::relu ? (v < Vec{} ? Vec{} : v) : v);
+  });
 }
 
 }  // namespace
@@ -161,17 +245,16 @@ void batchnorm_moments_f32(const float* x, std::int64_t rows, std::int64_t chann
 }
 
 void batchnorm_apply_f32(const float* x, float* y, std::int64_t rows, std::int64_t channels,
-                         const float* mean, const float* scale, const float* beta, bool relu,
-                         bool stream) {
-  const auto apply = [relu, stream](const float* from, float* to, std::int64_t count,
-                                    std::int64_t width, const float* m, const float* s,
-                                    const float* b) {
-    const auto body = [=](auto lanes, std::int64_t row, std::int64_t c) {
-      const Vec v = fmadd(lanes.load(from + row * width + c) - lanes.load(m + c), lanes.load(s + c),
-                          lanes.load(b + c));
-      lanes.store(to + row * width + c, relu ? (v < Vec{} ? Vec{} : v) : v);
+                         const float* mean, const float* scale, const float* beta,
+                         Activation activation, bool stream) {
+  const auto apply = [=](const float* from, float* to, std::int64_t count, std::int64_t width,
+                         const float* m, const float* s, const float* b) {
+    const auto run = [=](auto through) {
+      wide_apply(through, from, to, count, width, m, s, b, stream);
     };
-    map_rows(to, count, width, stream, body);
+    if (activation == Activation::gelu) return run(Through<Activation::gelu>{});
+    if (activation == Activation::relu) return run(Through<Activation::relu>{});
+    run(Through<Activation::none>{});
   };
   const std::int64_t group = group_of(channels), wide_rows = rows / group;
   if (group == 1) return apply(x, y, rows, channels, mean, scale, beta);
@@ -187,15 +270,11 @@ void batchnorm_apply_f32(const float* x, float* y, std::int64_t rows, std::int64
 void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t channels,
                         double* dbeta, double* dgamma) {
   const std::int64_t group = group_of(channels), wide_rows = rows / group;
-  if (group == 1) return wide_sums(in, in.mean, rows, channels, dbeta, dgamma);
-  float wide_mean[kWidest];
+  if (group == 1) return wide_sums(in, rows, channels, dbeta, dgamma);
   double wide_beta[kWidest], wide_gamma[kWidest];
-  repeat(in.mean, channels, group, wide_mean);
-  wide_sums(in, wide_mean, wide_rows, group * channels, wide_beta, wide_gamma);
-  const std::int64_t done = wide_rows * group * channels;
-  const BatchnormSums rest{in.x + done, in.y == nullptr ? nullptr : in.y + done, in.dy + done,
-                           in.mean};
-  wide_sums(rest, in.mean, rows - wide_rows * group, channels, dbeta, dgamma);
+  wide_sums(Repeated(in, channels, group).sums, wide_rows, group * channels, wide_beta, wide_gamma);
+  wide_sums(moved_by(in, wide_rows * group * channels), rows - wide_rows * group, channels, dbeta,
+            dgamma);
   for (std::int64_t i = 0; i < group * channels; ++i) {
     dbeta[i % channels] += wide_beta[i];
     dgamma[i % channels] += wide_gamma[i];
@@ -204,28 +283,21 @@ void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t
 
 void batchnorm_grad_f32(const BatchnormSums& in, const BatchnormTilt& tilt, float* dx,
                         std::int64_t rows, std::int64_t channels, bool add, bool stream) {
-  const auto apply = [&in, dx, add, stream](std::int64_t begin, std::int64_t count,
-                                            std::int64_t width, const float* mean,
-                                            const BatchnormTilt& t) {
-    const auto body = [&](auto lanes, std::int64_t row, std::int64_t c) {
-      const std::int64_t i = begin + row * width + c;
-      const Vec centred = lanes.load(in.x + i) - lanes.load(mean + c);
-      const Vec v =
-          fmadd(lanes.load(t.tilt + c), centred,
-                fmadd(lanes.load(t.slope + c), masked(lanes, in, i), lanes.load(t.offset + c)));
-      lanes.store(dx + i, add ? lanes.load(dx + i) + v : v);
-    };
-    map_rows(dx + begin, count, width, stream && !add, body);
+  const auto apply = [=](const BatchnormSums& from, float* to, std::int64_t count,
+                         std::int64_t width, const BatchnormTilt& t) {
+    with_activation(
+        from, [&](auto through) { wide_grad(through, from, t, to, count, width, add, stream); });
   };
   const std::int64_t group = group_of(channels), wide_rows = rows / group;
-  if (group == 1) return apply(0, rows, channels, in.mean, tilt);
-  float mean[kWidest], slope[kWidest], offset[kWidest], slant[kWidest];
-  repeat(in.mean, channels, group, mean);
+  if (group == 1) return apply(in, dx, rows, channels, tilt);
+  float slope[kWidest], offset[kWidest], slant[kWidest];
   repeat(tilt.slope, channels, group, slope);
   repeat(tilt.offset, channels, group, offset);
   repeat(tilt.tilt, channels, group, slant);
-  apply(0, wide_rows, group * channels, mean, {slope, offset, slant});
-  apply(wide_rows * group * channels, rows - wide_rows * group, channels, in.mean, tilt);
+  const std::int64_t done = wide_rows * group;
+  apply(Repeated(in, channels, group).sums, dx, wide_rows, group * channels,
+        {slope, offset, slant});
+  apply(moved_by(in, done * channels), dx + done * channels, rows - done, channels, tilt);
 }
 
 }  // namespace kiln::cpu::KILN_ISA

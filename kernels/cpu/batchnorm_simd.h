@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/isa.h"
+#include "kernels/include/activation.h"
 
 namespace kiln::cpu {
 
@@ -17,6 +18,10 @@ struct BatchnormSums {
   const float* y;  // null without relu
   const float* dy;
   const float* mean;
+  // With gelu, whose argument is (x - mean) * scale + shift; else null.
+  const float* scale;
+  const float* shift;
+  float* kept;  // where the sums leave the gradient behind gelu, or null; may be dy
 };
 
 // dx = slope * g + offset + tilt * (x - mean), per channel.
@@ -32,12 +37,12 @@ KILN_DECLARE_ISA(
     // Per channel the mean and the sum of squared differences from it.
     void batchnorm_moments_f32(const float* x, std::int64_t rows, std::int64_t channels,
                                double* mean, double* m2);
-    // y = (x - mean) * scale + beta, through relu where asked. `stream`, here and below: the result
-    // goes past the caches where its rows are whole vectors.
+    // y = act((x - mean) * scale + beta). `stream`, here and below: the result goes past the caches
+    // where its rows are whole vectors.
     void batchnorm_apply_f32(const float* x, float* y, std::int64_t rows, std::int64_t channels,
-                             const float* mean, const float* scale, const float* beta, bool relu,
-                             bool stream);
-    // dbeta = sum g and dgamma = sum g (x - mean), g = dy where y > 0.
+                             const float* mean, const float* scale, const float* beta,
+                             Activation activation, bool stream);
+    // dbeta = sum g and dgamma = sum g (x - mean), g = dy through the activation.
     void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t channels,
                             double* dbeta, double* dgamma);
     void batchnorm_grad_f32(const BatchnormSums& in, const BatchnormTilt& tilt, float* dx,

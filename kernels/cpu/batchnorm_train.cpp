@@ -113,12 +113,13 @@ void apply(const BatchnormTrainArgs& a, Range range, std::int64_t channels,
   T* y = a.y.data<T>() + range.begin * channels;
   if constexpr (std::is_same_v<T, float>) {
     KILN_CALL_ISA(batchnorm_apply_f32(x, y, range.count(), channels, numbers.mean, numbers.scale,
-                                      numbers.beta, a.activation == Activation::relu,
+                                      numbers.beta, a.activation,
                                       a.y.size_bytes() >= kStreamedBytes));
   } else {
     for (std::int64_t i = 0; i < range.count() * channels; ++i) {
       const std::int64_t c = i % channels;
-      y[i] = activated((x[i] - numbers.mean[c]) * numbers.scale[c] + numbers.beta[c], a.activation);
+      y[i] = activated_or_gelu((x[i] - numbers.mean[c]) * numbers.scale[c] + numbers.beta[c],
+                               a.activation);
     }
   }
 }

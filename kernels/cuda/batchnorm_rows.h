@@ -19,6 +19,7 @@
 
 #include "kernels/common/activation_math.h"
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/gelu_math.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/softmax_row.h"
 
@@ -40,7 +41,9 @@ __device__ Pack<T, count> normalised(Pack<T, count> x, const A (&mean)[count],
                                      const Line<A> (&line)[count], Activation activation) {
   for (int k = 0; k < count; ++k) {
     const A centred = widened(x.at[k]) - mean[k];
-    x.at[k] = stored<T>(activated(centred * line[k].scale + line[k].shift, activation));
+    const A value = centred * line[k].scale + line[k].shift;
+    x.at[k] = stored<T>(activation == Activation::gelu ? gelu_value<T>(value)
+                                                       : activated(value, activation));
   }
   return x;
 }

@@ -29,10 +29,12 @@
 #include "kernels/include/loss_scale_update.h"
 #include "kernels/include/maxpool.h"
 #include "kernels/include/maxpool_grad.h"
+#include "kernels/include/muon_step.h"
 #include "kernels/include/normalize_image.h"
 #include "kernels/include/record_loss.h"
 #include "kernels/include/relu.h"
 #include "kernels/include/relu_grad.h"
+#include "kernels/include/scale.h"
 #include "kernels/include/sgd_step.h"
 #include "kernels/include/softmax_xent.h"
 #include "kernels/include/step_advance.h"
@@ -67,10 +69,12 @@ void log_softmax_grad(Context& c, const LogSoftmaxGradArgs& args);
 void loss_scale_update(Context& c, const LossScaleUpdateArgs& args);
 void maxpool(Context& c, const MaxpoolArgs& args);
 void maxpool_grad(Context& c, const MaxpoolGradArgs& args);
+void muon_step(Context& c, const MuonStepArgs& args);
 void normalize_image(Context& c, const NormalizeImageArgs& args);
 void record_loss(Context& c, const RecordLossArgs& args);
 void relu(Context& c, const ReluArgs& args);
 void relu_grad(Context& c, const ReluGradArgs& args);
+void scale(Context& c, const ScaleArgs& args);
 void sgd_step(Context& c, const SgdStepArgs& args);
 void softmax_xent(Context& c, const SoftmaxXentArgs& args);
 void step_advance(Context& c, const StepAdvanceArgs& args);

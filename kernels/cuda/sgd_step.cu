@@ -19,12 +19,13 @@ struct SgdStep {
   T minus_lr, momentum, undamped, decay;
   bool use_decay, nesterov, first_step;
   const StepState* state;  // or null
+  int rate;
 
   template <int count>
   __device__ void update(std::int64_t first) const {
     const T unscale = unscale_of<T>(loss_scale);
     const bool first_update = state == nullptr ? first_step : state->step == 0;
-    const T minus_rate = state == nullptr ? minus_lr : static_cast<T>(-state->rates.learning_rate);
+    const T minus_rate = state == nullptr ? minus_lr : static_cast<T>(-rate_of(state->rates, rate));
     const Pack<G, count> gradients = load_pack<count>(grad + first);
     Pack<T, count> weights = load_pack<count>(w + first), buffers{};
     if (buffer != nullptr && !first_update) buffers = load_pack<count>(buffer + first);
@@ -61,7 +62,8 @@ void sgd_step(Context& c, const SgdStepArgs& a) {
                              .use_decay = a.weight_decay != 0,
                              .nesterov = a.nesterov,
                              .first_step = a.first_step,
-                             .state = a.state};
+                             .state = a.state,
+                             .rate = a.rate};
     map_weights<T>(c, "sgd_step", a.w.element_count(), body, body.w, body.grad, body.buffer,
                    body.copy);
   });

@@ -5,7 +5,7 @@ set(KILN_KERNEL_SOURCES
   conv2d_grad.cu conv2d_implicit_gemm.cu conv2d_implicit_gemm_grad.cu dropout.cu dropout_grad.cu
   find_nonfinite.cu gelu.cu gelu_grad.cu gemm.cu linear.cu linear_grad.cu load_batch.cu
   log_softmax.cu log_softmax_grad.cu loss_scale_update.cu maxpool.cu maxpool_grad.cu
-  normalize_image.cu record_loss.cu relu.cu relu_grad.cu sgd_step.cu softmax_xent.cu
+  muon_step.cu normalize_image.cu record_loss.cu relu.cu relu_grad.cu scale.cu sgd_step.cu softmax_xent.cu
   step_advance.cu)
 # Their multiply-adds are PyTorch's, no more and no fewer: never contracted by the compiler.
 set(KILN_UNCONTRACTED_SOURCES adadelta_step.cu adam_step.cu sgd_step.cu)

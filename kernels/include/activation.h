@@ -3,6 +3,7 @@
 
 namespace kiln {
 
-enum class Activation { none, relu };
+// gelu is exact, by erf (kernels/include/gelu.h); the ops of batch normalisation alone know it.
+enum class Activation { none, relu, gelu };
 
 }  // namespace kiln

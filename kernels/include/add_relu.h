@@ -17,6 +17,7 @@ struct AddReluArgs {
 
 inline void check(const AddReluArgs& a) {
   require_alike("add_relu", {"a", a.a}, {{"b", a.b}, {"y", a.y}});
+  require(a.activation != Activation::gelu, "add_relu", "knows relu only");
 }
 
 namespace cpu {

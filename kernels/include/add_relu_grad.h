@@ -21,6 +21,7 @@ struct AddReluGradArgs {
 
 inline void check(const AddReluGradArgs& a) {
   require_alike("add_relu_grad", {"dy", a.dy}, {{"dsum", a.dsum}});
+  require(a.activation != Activation::gelu, "add_relu_grad", "knows relu only");
   if (a.activation == Activation::relu) require_alike("add_relu_grad", {"dy", a.dy}, {{"y", a.y}});
 }
 

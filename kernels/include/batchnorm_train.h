@@ -2,7 +2,7 @@
 //
 //   mean[c] = 1/M sum_m x[m,c]       var[c] = 1/M sum_m (x[m,c] - mean[c])^2      M = rows
 //   y[m,c]  = act(gamma[c] * (x[m,c] - mean[c]) * inv_std[c] + beta[c])
-//   inv_std[c] = 1 / sqrt(var[c] + epsilon)
+//   inv_std[c] = 1 / sqrt(var[c] + epsilon)          act: none, relu, gelu
 //   running_mean = (1 - momentum) running_mean + momentum mean
 //   running_var  = (1 - momentum) running_var  + momentum var M / (M - 1)
 //

@@ -44,6 +44,7 @@ struct SgdStepArgs {
   bool nesterov = false;
   bool first_step = false;
   const StepState* state = nullptr;
+  int rate = kBaseRate;  // which of the state's rates
 };
 
 void check(const SgdStepArgs& a);

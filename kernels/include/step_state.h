@@ -7,7 +7,14 @@
 #include <cmath>
 #include <cstdint>
 
+#include "engine/core/rng.h"
+
 namespace kiln {
+
+// Groups of parameters with rates of their own.
+inline constexpr int kMostGroups = 8;
+// Which rate an op takes: that of a group, or the base rate.
+inline constexpr int kBaseRate = -1;
 
 // What the schedule and the optimizer want in one step. Computed on the host in double, so that
 // every device gets the same bits.
@@ -15,7 +22,12 @@ struct StepRates {
   double learning_rate = 0;
   double adam_scale = 0;  // lr / (1 - beta1^t), t counting this step from 1
   double adam_root = 1;   // sqrt(1 - beta2^t)
+  double group_rates[kMostGroups] = {};
 };
+
+KILN_HOST_DEVICE inline double rate_of(const StepRates& rates, int which) {
+  return which == kBaseRate ? rates.learning_rate : rates.group_rates[which];
+}
 
 inline StepRates step_rates(double learning_rate, double beta1, double beta2, std::int64_t t) {
   return {.learning_rate = learning_rate,

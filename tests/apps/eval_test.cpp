@@ -54,6 +54,33 @@ TEST_F(Eval, ScoresEveryPictureOnce) {
   EXPECT_EQ(images, kCount);
 }
 
+TEST_F(Eval, ScoresAreThoseOfTheMeanOverTheViews) {
+  constexpr std::int64_t kCount = 9;
+  const std::string model = save_random_model(lenet()), data = save_cifar(kCount);
+  json answers[3];
+  const char* const names[] = {"none", "mirror", "translate"};
+  for (int i = 0; i < 3; ++i) {
+    const ProcessResult result =
+        run_process({"kiln", "eval", model, "--data", data, "--tta", names[i], "--batch-size", "4",
+                     "--json", "--report", path("page.html")});
+    ASSERT_EQ(result.code, 0) << result.err;
+    answers[i] = json::parse(result.out);
+    EXPECT_EQ(answers[i]["tta"], names[i]);
+    EXPECT_EQ(answers[i]["images"], kCount);
+    std::int64_t counted = 0;
+    for (const json& row : answers[i]["confusion"])
+      for (const json& count : row) counted += count.get<std::int64_t>();
+    EXPECT_EQ(counted, kCount);
+  }
+  EXPECT_NE(answers[0]["loss"], answers[1]["loss"]);
+  EXPECT_NE(answers[1]["loss"], answers[2]["loss"]);
+  const ProcessResult table =
+      run_process({"kiln", "eval", model, "--data", data, "--tta", "mirror"});
+  EXPECT_THAT(table.out, HasSubstr("\nviews     2 of each picture (mirror)\n"));
+  EXPECT_TRUE(refused(run_process({"kiln", "eval", model, "--data", data, "--tta", "all"}), 2,
+                      {"--tta: "}));
+}
+
 TEST_F(Eval, TableNamesLossAccuracyAndClasses) {
   const std::string model = save_random_model(lenet()), data = save_cifar(5);
   const ProcessResult result =

@@ -7,6 +7,7 @@
 
 #include "engine/report/metrics.h"
 #include "models/safetensors.h"
+#include "models/zoo.h"
 #include "tests/apps/app_test.h"
 
 namespace kiln::test {
@@ -108,6 +109,59 @@ TEST_F(TrainTest, FlagsWinOverTheFile) {
   EXPECT_EQ(metrics.epochs[0].learning_rate, 0.01);
 }
 
+// The recipe's settings on a narrow network of the same names, whose groups it therefore fits.
+TEST_F(TrainTest, ARecipeIsWrittenOutWholeAndWhatIsGivenWins) {
+  ModelSpec narrow = speedrun94(10, {4, 4, 4});
+  narrow.name = "narrow";
+  write("narrow.json", to_json(narrow));
+  const auto recipe = [&](const std::string& dir, const std::vector<std::string>& more) {
+    return run_process(
+        with({"kiln-train", "--recipe", "speedrun94-smoke", "--data", data_, "--model",
+              path("narrow.json"), "--model-dir", path(dir), "--threads", "2", "--no-report"},
+             more));
+  };
+  const ProcessResult result = recipe("a", {});
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(read_metrics(path("a/metrics.jsonl")).epochs.at(0).step, 2);  // 120 pictures, 50 each
+  const std::string settings = read_text_file(path("a/config.toml"), 1 << 16);
+  for (const char* line : {"batch-size = 50\n", "drop-last = true\n", "label-smoothing = 0.2\n",
+                           "flip = \"alternating\"\n",
+                           "group = [\"match=layers.*.conv*.weight optimizer=muon lr=0.24"})
+    EXPECT_THAT(settings, HasSubstr(line));
+  const ProcessResult again =
+      run_process({"kiln-train", "--config", path("a/config.toml"), "--model-dir", path("b")});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(weights("a"), weights("b"));
+
+  write("run.toml", "lr = 0.5\nbatch-size = 40\ngroup = [\"match=head.* lr=2\"]\n");
+  ASSERT_EQ(recipe("c", {"--config", path("run.toml"), "--batch-size", "30"}).code, 0);
+  const std::string mixed = read_text_file(path("c/config.toml"), 1 << 16);
+  for (const char* line : {"batch-size = 30\n", "lr = 0.5\n", "momentum = 0.85\n",
+                           "group = [\"match=head.* lr=2\"]\n"})
+    EXPECT_THAT(mixed, HasSubstr(line));
+}
+
+TEST_F(TrainTest, EveryRecipeIsRead) {
+  for (const char* name : {"lenet", "resnet18", "resnet9", "speedrun94", "speedrun94-smoke"}) {
+    // Read and resolved; what is missing comes behind it.
+    EXPECT_TRUE(refused(run_process({"kiln-train", "--recipe", name, "--data", path("none"),
+                                     "--model-dir", path("m")}),
+                        1, {"none"}))
+        << name;
+    EXPECT_THAT(run_process({"kiln-train", "--help"}).out, HasSubstr(name));
+  }
+  EXPECT_TRUE(refused(train("m", {"--recipe", "fast"}), 2, {"fast", "speedrun94"}));
+  write("loop.toml", "recipe = \"lenet\"\n");
+  EXPECT_TRUE(refused(train("m", {"--config", path("loop.toml")}), 2, {"recipe", "no setting"}));
+}
+
+TEST_F(TrainTest, ACheckpointBelongsToItsGroups) {
+  ASSERT_EQ(train("m", {"--epochs", "1", "--group", "match=fc*.weight lr=0.1"}).code, 0);
+  EXPECT_TRUE(refused(train("m", {"--epochs", "2", "--resume"}), 1, {"--group"}));
+  ASSERT_EQ(train("m", {"--epochs", "2", "--resume", "--group", "match=fc*.weight lr=0.2"}).code,
+            0);
+}
+
 TEST_F(TrainTest, DeterministicBitsDoNotDependOnTheThreads) {
   for (const char* threads : {"1", "2", "3"})
     ASSERT_EQ(train(std::string("t") + threads,
@@ -129,6 +183,8 @@ TEST_F(TrainTest, BadFlagsAreOneLineAndWriteNothing) {
   EXPECT_TRUE(refused(train("m", {"--schedule", "cos"}), 2, {"cosine"}));
   EXPECT_TRUE(refused(train("m", {"--flip", "up"}), 2, {"alternating"}));
   EXPECT_TRUE(refused(train("m", {"--mean", "0.5"}), 2, {"--std"}));
+  EXPECT_TRUE(refused(train("m", {"--group", "match=fc1.* rate=1"}), 2, {"--group", "rate=1"}));
+  EXPECT_TRUE(refused(train("m", {"--drop-last", "--batch-size", "121"}), 2, {"batch"}));
   EXPECT_TRUE(refused(train("m", {"--nesterov", "--momentum", "0"}), 2, {"--nesterov"}));
   EXPECT_TRUE(refused(train("m", {"--model", "lenett"}), 2, {"lenett", "resnet18"}));
   EXPECT_FALSE(std::filesystem::exists(path("m")));

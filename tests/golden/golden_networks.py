@@ -188,6 +188,38 @@ def make_lenet():
     return record
 
 
+def _with_mirror(network, images):
+    return 0.5 * network(images) + 0.5 * network(images.flip(3))
+
+
+def _with_shifts(network, images):
+    """Half the picture and its mirror image, half two windows of the padded one and theirs."""
+    padded = F.pad(images, (1, 1, 1, 1), "reflect")
+    shifted = [padded[:, :, at:at + 32, at:at + 32] for at in (0, 2)]
+    return (0.5 * _with_mirror(network, images)
+            + 0.5 * torch.stack([_with_mirror(network, s) for s in shifted]).mean(0))
+
+
+def make_views():
+    """Logits of LeNet, with the start of lenet.safetensors, under the views of an evaluation."""
+    record = Record()
+    drawn = draw_state(LeNet(), Draw(3))
+    pixels = Draw(6).integers(0, 256, 5, 3, 32, 32).to(torch.uint8)
+    record.keep("pixels", pixels)
+    errors = {}
+    for name, forward in (("none", lambda network, x: network(x)), ("mirror", _with_mirror),
+                          ("translate", _with_shifts)):
+        with torch.no_grad():
+            double, single = (forward(load_state(LeNet(), drawn, dtype), normalise(pixels, dtype))
+                              for dtype in (torch.float64, torch.float32))
+        record.keep(f"logits_{name}", double)
+        errors[name] = relative_error(single, double)
+    record.cases.append({
+        "name": "views", "config": {"batch": 5, "input": "(pixel/255 - 0.5) / 0.5"},
+        "pytorch_float32_relative_error": errors})
+    return record
+
+
 def make_mnist():
     """One step; gradients of the mean negative log-likelihood."""
     record, draw = Record(), Draw(4)

@@ -28,7 +28,7 @@ TEST_P(EveryGoldenFile, IsFiniteAndHasCases) {
 
 INSTANTIATE_TEST_SUITE_P(Golden, EveryGoldenFile,
                          testing::Values("ops", "optimizers", "schedules", "initialisers", "lenet",
-                                         "mnist", "mini_resnet"),
+                                         "mnist", "mini_resnet", "speedrun"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Golden, LenetHasEveryParameter) {
@@ -45,7 +45,7 @@ TEST(Golden, LenetHasEveryParameter) {
 }
 
 TEST(Golden, InitialWeightsAreExactInFloat) {
-  for (const char* name : {"lenet", "mnist", "mini_resnet"}) {
+  for (const char* name : {"lenet", "mnist", "mini_resnet", "speedrun"}) {
     const GoldenFile file(name);
     for (const std::string& parameter : file.parameters())
       for (const double value : file.initial(parameter).values)

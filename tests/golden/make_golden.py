@@ -27,6 +27,7 @@ except ImportError as missing:
 import golden_networks
 import golden_ops
 import golden_optim
+import golden_speedrun
 from golden_record import relative_error
 
 FILES = {
@@ -35,8 +36,10 @@ FILES = {
     "schedules": golden_optim.make_schedules,
     "initialisers": golden_optim.make_initialisers,
     "lenet": golden_networks.make_lenet,
+    "views": golden_networks.make_views,
     "mnist": golden_networks.make_mnist,
     "mini_resnet": golden_networks.make_resnet,
+    "speedrun": golden_speedrun.make_speedrun,
 }
 
 # Another PyTorch or another processor sums in another order; inputs must be the same bits.

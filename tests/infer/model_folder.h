@@ -109,6 +109,7 @@ inline ModelSpec everything() {
                       .padding_h = 1,
                       .padding_w = 1},
                      {.kind = K::batch_norm, .name = "bn2"},
+                     {.kind = K::gelu, .name = "gelu2"},
                      {.kind = K::residual,
                       .name = "block",
                       .body = {{.kind = K::relu, .name = "relu2"},

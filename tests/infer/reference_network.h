@@ -15,6 +15,7 @@
 #include "tests/reference/linear.h"
 #include "tests/reference/log_softmax.h"
 #include "tests/reference/maxpool.h"
+#include "tests/reference/scale.h"
 
 namespace kiln::test {
 
@@ -61,6 +62,8 @@ class ReferenceNetwork {
         return channels_first(x, shape);
       case LayerKind::log_softmax:
         return reference::log_softmax(x, row_size(shape));
+      case LayerKind::scale:
+        return reference::scale(x, layer.factor);
       case LayerKind::residual:
         break;
     }

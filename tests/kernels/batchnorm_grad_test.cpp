@@ -8,6 +8,7 @@
 #include "tests/kernels/batchnorm_inputs.h"
 #include "tests/reference/batchnorm_grad.h"
 #include "tests/reference/batchnorm_train.h"
+#include "tests/reference/gelu.h"
 #include "tests/reference/relu.h"
 #include "tests/support/check_op.h"
 #include "tests/support/grad_check.h"
@@ -26,7 +27,7 @@ struct Options {
 // Everything that batchnorm_grad reads, as numbers that float holds exactly; x, y, dy and dx also
 // as numbers of `storage`.
 struct Inputs {
-  Values x, y, gamma, mean, inv_std, dy, dx_before, dgamma_before, dbeta_before;
+  Values x, y, gamma, beta, mean, inv_std, dy, dx_before, dgamma_before, dbeta_before;
 
   explicit Inputs(const Shape& shape, DType storage = DType::f64) {
     const auto to_float = [](const Values& v) {
@@ -36,14 +37,15 @@ struct Inputs {
     const BatchnormInputs in(shape, storage);
     x = in.x.values();
     gamma = in.gamma.values();
+    beta = in.beta.values();
     const auto state = reference::batch_statistics(x, channels_of(shape));
     mean = to_float(state.mean);
     for (const double variance : state.variance)
       inv_std.push_back(1 / std::sqrt(variance + kEpsilon));
     inv_std = to_float(inv_std);
-    y = rounded(to_float(reference::relu(
-                    reference::batchnorm_apply(x, state, gamma, in.beta.values(), kEpsilon))),
-                storage);
+    y = rounded(
+        to_float(reference::relu(reference::batchnorm_apply(x, state, gamma, beta, kEpsilon))),
+        storage);
     dy = random_tensor(shape, storage, 11).values();
     dx_before = random_tensor(shape, storage, 12).values();
     dgamma_before = random_tensor({shape[-1]}, DType::f64, 13).values();
@@ -57,7 +59,8 @@ Results run_grad(Context& c, DType dtype, const Shape& shape, const Inputs& in,
   const Shape channel_shape{shape[-1]};
   const OwnedTensor x(shape, dtype, in.x), y(shape, dtype, in.y), dy(shape, dtype, in.dy);
   const DType wide = accumulation_type(dtype);
-  const OwnedTensor gamma(channel_shape, wide, in.gamma), mean(channel_shape, wide, in.mean);
+  const OwnedTensor gamma(channel_shape, wide, in.gamma), beta(channel_shape, wide, in.beta);
+  const OwnedTensor mean(channel_shape, wide, in.mean);
   const OwnedTensor inv_std(channel_shape, wide, in.inv_std);
   const auto scratch_bytes =
       static_cast<std::int64_t>(batchnorm_grad_scratch_bytes(c, shape, dtype));
@@ -74,6 +77,7 @@ Results run_grad(Context& c, DType dtype, const Shape& shape, const Inputs& in,
   batchnorm_grad(c, {.x = x,
                      .y = options.activation == Activation::relu ? y.view() : Tensor{},
                      .gamma = gamma,
+                     .beta = beta,
                      .saved_mean = mean,
                      .saved_inv_std = inv_std,
                      .dy = dy,
@@ -88,9 +92,20 @@ Results run_grad(Context& c, DType dtype, const Shape& shape, const Inputs& in,
   return results;
 }
 
+// dy through the activation.
+Values gradient_before(const Inputs& in, Activation activation) {
+  if (activation == Activation::relu) return reference::relu_grad(in.y, in.dy);
+  if (activation == Activation::none) return in.dy;
+  Values z;
+  for (std::size_t i = 0; i < in.x.size(); ++i) {
+    const std::size_t c = i % in.gamma.size();
+    z.push_back((in.x[i] - in.mean[c]) * in.inv_std[c] * in.gamma[c] + in.beta[c]);
+  }
+  return reference::gelu_grad(z, in.dy);
+}
+
 std::vector<Values> wanted_grad(const Inputs& in, const Options& options) {
-  const Values g =
-      options.activation == Activation::relu ? reference::relu_grad(in.y, in.dy) : in.dy;
+  const Values g = gradient_before(in, options.activation);
   auto wanted = reference::batchnorm_grad(in.x, in.mean, in.inv_std, in.gamma, g);
   const auto add = [](Values& sum, const Values& before) {
     for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += before[i];
@@ -116,6 +131,10 @@ TEST(BatchnormGrad, MatchesTheOracle) {
     const Inputs in(shape);
     for (const Options& options : {Options{}, Options{.activation = Activation::relu},
                                    Options{.activation = Activation::relu,
+                                   .mode = GradWrite::accumulate,
+                                   .accumulate_parameters = true},
+                                   Options{.activation = Activation::gelu},
+                                   Options{.activation = Activation::gelu,
                                    .mode = GradWrite::accumulate,
                                    .accumulate_parameters = true},
                                    Options{.mode = GradWrite::skip}}) {
@@ -168,7 +187,7 @@ TEST(BatchnormGrad, AgreesWithFiniteDifferences) {
   const OwnedTensor weight = random_tensor(shape, DType::f64, 21);
   const OwnedTensor scratch({100000}, DType::u8);
   auto* scratch_data = static_cast<std::byte*>(scratch.view().raw());
-  for (const Activation activation : {Activation::none, Activation::relu}) {
+  for (const Activation activation : {Activation::none, Activation::relu, Activation::gelu}) {
     struct State {
       OwnedTensor y, mean, inv_std;
     };
@@ -197,6 +216,7 @@ TEST(BatchnormGrad, AgreesWithFiniteDifferences) {
     batchnorm_grad(c, {.x = in.x,
                        .y = s.y,
                        .gamma = in.gamma,
+                       .beta = in.beta,
                        .saved_mean = s.mean,
                        .saved_inv_std = s.inv_std,
                        .dy = weight,

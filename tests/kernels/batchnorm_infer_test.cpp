@@ -5,6 +5,7 @@
 
 #include "tests/kernels/batchnorm_inputs.h"
 #include "tests/reference/batchnorm_infer.h"
+#include "tests/reference/gelu.h"
 #include "tests/reference/relu.h"
 #include "tests/support/check_op.h"
 
@@ -15,7 +16,7 @@ constexpr double kEpsilon = 1e-5;
 
 TEST(BatchnormInfer, MatchesTheOracle) {
   for (const Shape& shape : batchnorm_shapes())
-    for (const Activation activation : {Activation::none, Activation::relu}) {
+    for (const Activation activation : {Activation::none, Activation::relu, Activation::gelu}) {
       SCOPED_TRACE(to_string(shape));
       const auto run = [&](Context& c, DType dtype) {
         const BatchnormInputs in(shape, dtype);
@@ -35,6 +36,7 @@ TEST(BatchnormInfer, MatchesTheOracle) {
         const Values y = reference::batchnorm_infer(
             in.x.values(), {in.running_mean.values(), in.running_var.values()}, in.gamma.values(),
             in.beta.values(), kEpsilon);
+        if (activation == Activation::gelu) return std::vector<Values>{reference::gelu(y)};
         return std::vector<Values>{activation == Activation::relu ? reference::relu(y) : y};
       };
       // A rounded scale and shift and one fused multiply-add: 3 roundings of the largest.

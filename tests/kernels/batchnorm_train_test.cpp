@@ -1,9 +1,12 @@
 #include "kernels/include/batchnorm_train.h"
 
+#include <cstring>
 #include <gtest/gtest.h>
 
+#include "kernels/include/gelu.h"
 #include "tests/kernels/batchnorm_inputs.h"
 #include "tests/reference/batchnorm_train.h"
+#include "tests/reference/gelu.h"
 #include "tests/reference/relu.h"
 #include "tests/support/check_op.h"
 
@@ -56,6 +59,7 @@ std::vector<Values> wanted_train(const BatchnormInputs& in, const Options& optio
       x, state, options.affine ? in.gamma.values() : Values(channels, 1.0),
       options.affine ? in.beta.values() : Values(channels, 0.0), kEpsilon);
   if (options.activation == Activation::relu) y = reference::relu(y);
+  if (options.activation == Activation::gelu) y = reference::gelu(y);
   Values inv_std, mean, var;
   for (std::size_t i = 0; i < channels; ++i) {
     const auto at = static_cast<std::int64_t>(i);
@@ -74,7 +78,8 @@ constexpr Tolerance kTolerance{1e-6, 1e-13};
 TEST(BatchnormTrain, MatchesTheOracle) {
   for (const Shape& shape : batchnorm_shapes())
     for (const Options& options :
-         {Options{}, Options{Activation::relu, true}, Options{Activation::none, false}}) {
+         {Options{}, Options{Activation::relu, true}, Options{Activation::none, false},
+          Options{Activation::gelu, true}, Options{Activation::gelu, false}}) {
       SCOPED_TRACE(to_string(shape));
       check_op_in_all_types(
           [&](Context& c, DType dtype) {
@@ -82,6 +87,21 @@ TEST(BatchnormTrain, MatchesTheOracle) {
           },
           [&](DType dtype) { return wanted_train(BatchnormInputs(shape, dtype), options); },
           kTolerance);
+    }
+}
+
+// On the CPU the pass that does both forms the same floats in the same order as the two passes.
+TEST(BatchnormTrain, GeluInTheSamePassHasTheBitsOfAPassOfItsOwn) {
+  KILN_CPU_ONLY("devices round once in a pass, twice in two");
+  TestContext c(2);
+  for (const Shape& shape : batchnorm_shapes())
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const BatchnormInputs in(shape, dtype);
+      const Results fused = run_train(c, in, {Activation::gelu, true});
+      const Results plain = run_train(c, in, {Activation::none, true});
+      gelu(c, {.x = plain[0], .y = plain[0]});
+      const Tensor one = fused[0].view(), other = plain[0].view();
+      EXPECT_EQ(std::memcmp(one.raw(), other.raw(), one.size_bytes()), 0) << to_string(shape);
     }
 }
 

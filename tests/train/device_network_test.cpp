@@ -13,6 +13,7 @@
 #include "tests/support/temp_folder.h"
 #include "tests/train/fixture.h"
 #include "tests/train/mini_resnet.h"
+#include "tests/train/narrow_speedrun.h"
 
 namespace kiln {
 namespace {
@@ -52,7 +53,10 @@ Outcome train(const ModelSpec& spec, const Setting& s) {
   ParameterStore parameters(spec, s.dtype, s.device);
   parameters.initialise(3);
   Network network(spec, parameters, context, providers, {.batch_size = kBatch, .arena = s.arena});
-  Optimizer optimizer({.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3}, parameters);
+  const bool grouped = spec.name == "speedrun94";
+  const OptimizerOptions plain{.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3};
+  Optimizer optimizer(grouped ? test::speedrun_optimizer(kBatch, 0) : plain, parameters);
+  const std::vector<GroupStep> groups(optimizer.options().groups.size(), {0.01, true});
   Outcome run;
   for (int step = 0; step < s.step_count; ++step) {
     context.counter.step = static_cast<std::uint64_t>(step);
@@ -60,7 +64,7 @@ Outcome train(const ModelSpec& spec, const Setting& s) {
     network.set_input(context, data.images, data.labels, {});
     run.losses.push_back(test::forward_loss(network, context));
     network.backward(context);
-    optimizer.step(context, 0.01);
+    optimizer.step(context, 0.01, {}, groups);
   }
   run.values = doubles_of(parameters.flat_values());
   run.gradients = doubles_of(parameters.flat_gradients());
@@ -70,7 +74,9 @@ Outcome train(const ModelSpec& spec, const Setting& s) {
 class DeviceNetwork : public testing::TestWithParam<std::string> {
  protected:
   ModelSpec spec() const {
-    return GetParam() == "mini_resnet" ? test::mini_resnet(8) : find_model(GetParam(), 10);
+    if (GetParam() == "mini_resnet") return test::mini_resnet(8);
+    if (GetParam() == "speedrun") return test::narrow_speedrun(16);
+    return find_model(GetParam(), 10);
   }
   static void expect_close(const Outcome& got, const Outcome& wanted, double bar) {
     EXPECT_LE(golden::relative_error(got.losses, wanted.losses), bar);
@@ -97,7 +103,8 @@ TEST_P(DeviceNetwork, ForgottenMemoryAndGuardsChangeNothing) {
   EXPECT_EQ(packed.gradients, guarded.gradients);
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, DeviceNetwork, testing::Values("lenet", "mnist", "mini_resnet"),
+INSTANTIATE_TEST_SUITE_P(Networks, DeviceNetwork,
+                         testing::Values("lenet", "mnist", "mini_resnet", "speedrun"),
                          [](const auto& name) { return name.param; });
 
 // Out of memory: one line that says who wanted how much, and what to do.

@@ -15,6 +15,7 @@
 #include "tests/support/temp_folder.h"
 #include "tests/train/fixture.h"
 #include "tests/train/mini_resnet.h"
+#include "tests/train/narrow_speedrun.h"
 
 namespace kiln {
 namespace {
@@ -172,6 +173,26 @@ TEST(ResidentOptimizers, AgreeBitForBitToo) {
 }
 
 // The augmentation of a flip and crop run changes the result: the tests above compare something.
+// Groups with rates of their own, one of which stops within the first epoch: a second graph.
+TEST(ResidentOptimizers, GroupsAgreeBitForBitAndStop) {
+  TrainOptions options = two_epochs();
+  options.drop_last = true;
+  options.optimizer = test::speedrun_optimizer(4, 0.75);
+  options.augmentation.cutout_side = 0;
+  const ModelSpec spec = test::narrow_speedrun(16, {4, 4, 4});
+  for (const DType storage : {DType::f32, DType::f16}) {
+    SCOPED_TRACE(name_of(storage));
+    Session graph(spec, Way::graph, options, storage), eager(spec, Way::eager, options, storage),
+        fed(spec, Way::fed, options, storage);
+    EXPECT_EQ(graph.trainer->batch_count(), 4);
+    const auto bias = elements_of<float>(graph.parameters.find("whiten.bias").value);
+    for (Session* session : {&graph, &eager, &fed}) session->run();
+    EXPECT_EQ(graph.values(), eager.values());
+    EXPECT_EQ(graph.values(), fed.values());
+    EXPECT_NE(elements_of<float>(graph.parameters.find("whiten.bias").value), bias);
+  }
+}
+
 TEST(ResidentOptimizers, AugmentationAndDropoutAreAtWork) {
   TrainOptions plain = two_epochs();
   plain.augmentation = {};

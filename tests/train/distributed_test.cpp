@@ -13,6 +13,7 @@
 #include "tests/support/temp_folder.h"
 #include "tests/train/fixture.h"
 #include "tests/train/mini_resnet.h"
+#include "tests/train/narrow_speedrun.h"
 
 namespace kiln::test {
 namespace {
@@ -274,6 +275,19 @@ TEST_P(Ranks, ARankWithoutAPictureTakesPart) {
 TEST_P(Ranks, BatchNormIsLocalAndTheWeightsAreEqual) {
   Job job{.spec = mini_resnet(16), .train_count = 60};
   job.options = {.epoch_count = 2, .batch_size = 6};
+  job.ranks = GetParam();
+  expect_equal_ranks(run(job));
+}
+
+// Groups, one of which stops within the run, weights that are not trained and differ before the
+// start, and averages.
+TEST_P(Ranks, GroupsThatStopLeaveTheWeightsEqual) {
+  Job job{.spec = narrow_speedrun(16), .train_count = 50, .test_count = 8};
+  job.options = {.epoch_count = 2, .batch_size = 4};
+  job.options.optimizer = speedrun_optimizer(4, 0.75);
+  job.options.lookahead.interval = 3;
+  job.options.drop_last = true;
+  job.options.schedule = {.kind = ScheduleKind::linear, .base = speedrun_base_rate(4)};
   job.ranks = GetParam();
   expect_equal_ranks(run(job));
 }

@@ -7,7 +7,10 @@
 namespace kiln {
 
 std::string BatchNorm::description() const {
-  return activation_ == Activation::relu ? "batch_norm + relu" : "batch_norm";
+  std::string text = weights_.scale.trainable() ? "batch_norm" : "batch_norm of weight 1";
+  if (activation_ == Activation::relu) text += " + relu";
+  if (activation_ == Activation::gelu) text += " + gelu";
+  return text;
 }
 
 Slot BatchNorm::do_plan_forward(Planner& p, Slot x) {
@@ -31,18 +34,14 @@ void BatchNorm::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
   const std::size_t scratch = batchnorm_grad_scratch_bytes(p.context(), p.shape(x_), p.dtype());
   const std::string op = name() + ".grad";
   const Slot mask = activation_ == Activation::relu ? y_ : x_;  // y is needed for the relu alone
-  if (mode == GradWrite::overwrite)
-    p.op({.name = op,
-          .reads = {dy, x_, mask, mean_, inv_std_},
-          .writes = {dx},
-          .scratch_bytes = scratch});
-  else if (mode == GradWrite::accumulate)
-    p.op({.name = op,
-          .reads = {dy, x_, mask, mean_, inv_std_},
-          .updates = {dx},
-          .scratch_bytes = scratch});
-  else
-    p.op({.name = op, .reads = {dy, x_, mask, mean_, inv_std_}, .scratch_bytes = scratch});
+  if (!weights_.scale.trainable())
+    dgamma_ = p.define(name() + ".dgamma", p.shape(mean_), p.dtype(mean_));
+  const bool add = mode == GradWrite::accumulate;
+  p.op({.name = op,
+        .reads = {dy, x_, mask, mean_, inv_std_},
+        .writes = {add ? Slot{} : dx, dgamma_},
+        .updates = {add ? dx : Slot{}},
+        .scratch_bytes = scratch});
 }
 
 void BatchNorm::do_forward(Context& c, const Memory& m) {
@@ -76,11 +75,12 @@ void BatchNorm::do_backward(Context& c, const Memory& m) {
   batchnorm_grad(c, {.x = m[x_],
                      .y = activation_ == Activation::relu ? m[y_] : Tensor{},
                      .gamma = weights_.scale.value,
+                     .beta = weights_.shift.value,
                      .saved_mean = m[mean_],
                      .saved_inv_std = m[inv_std_],
                      .dy = m[dy_],
                      .dx = mode_ == GradWrite::skip ? Tensor{} : m[dx_],
-                     .dgamma = weights_.scale.gradient,
+                     .dgamma = dgamma_ ? m[dgamma_] : weights_.scale.gradient,
                      .dbeta = weights_.shift.gradient,
                      .activation = activation_,
                      .mode = mode_,

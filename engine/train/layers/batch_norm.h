@@ -1,4 +1,4 @@
-// BatchNorm over the channels of [..., C], with an optional relu in the same pass.
+// BatchNorm over the channels of [..., C], with an optional relu or gelu in the same pass.
 #pragma once
 
 #include "engine/train/layer.h"
@@ -32,6 +32,7 @@ class BatchNorm final : public Layer {
   double momentum_, epsilon_;
   Activation activation_;
   Slot x_, y_, mean_, inv_std_, dy_, dx_;
+  Slot dgamma_;  // where the gradient of a scale goes that stays 1
   GradWrite mode_ = GradWrite::skip;
 };
 

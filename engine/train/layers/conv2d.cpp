@@ -15,6 +15,20 @@ Conv2dShape on_input(Conv2dShape geometry, const Shape& input) {
   return geometry;
 }
 
+namespace {
+
+// A slot for the gradient of a parameter that has none of its own, since it is not trained; else
+// none.
+Slot unwanted_gradient(Planner& p, const Parameter& parameter) {
+  return parameter.trainable() ? Slot{} : p.define(parameter.name + ".unwanted", parameter.shape);
+}
+
+Tensor gradient_of(const Parameter& parameter, const Memory& m, Slot unwanted) {
+  return unwanted ? m[unwanted] : parameter.gradient;
+}
+
+}  // namespace
+
 std::string Conv2d::description() const {
   std::string text = "conv2d " + to_string(shape_);
   if (activation_ == Activation::relu) text += " + relu";
@@ -55,12 +69,13 @@ void Conv2d::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
   }
   const std::size_t scratch = backward_->scratch_bytes();
   const std::string op = name() + ".grad";
-  if (mode == GradWrite::overwrite)
-    p.op({.name = op, .reads = {dz_, x_}, .writes = {dx}, .scratch_bytes = scratch});
-  else if (mode == GradWrite::accumulate)
-    p.op({.name = op, .reads = {dz_, x_}, .updates = {dx}, .scratch_bytes = scratch});
-  else
-    p.op({.name = op, .reads = {dz_, x_}, .scratch_bytes = scratch});
+  dw_ = unwanted_gradient(p, weight_);
+  const bool add = mode == GradWrite::accumulate;
+  p.op({.name = op,
+        .reads = {dz_, x_},
+        .writes = {add ? Slot{} : dx, dw_},
+        .updates = {add ? dx : Slot{}},
+        .scratch_bytes = scratch});
 }
 
 void Conv2d::do_forward(Context& c, const Memory& m) {
@@ -81,7 +96,7 @@ void Conv2d::do_backward(Context& c, const Memory& m) {
                      .w = weight_.working,
                      .dy = m[dz_],
                      .dx = mode_ == GradWrite::skip ? Tensor{} : m[dx_],
-                     .dw = weight_.gradient,
+                     .dw = gradient_of(weight_, m, dw_),
                      .dbias = bias_ ? bias_->gradient : Tensor{},
                      .mode = mode_,
                      .scratch = m.scratch()});
@@ -112,12 +127,13 @@ void Conv2dReluMaxPool::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite
   const std::size_t scratch =
       conv2d_relu_maxpool_grad_scratch_bytes(p.context(), shape_, pool_, p.dtype());
   const std::string op = name() + ".grad";
-  if (mode == GradWrite::overwrite)
-    p.op({.name = op, .reads = {dy, x_, y_, index_}, .writes = {dx}, .scratch_bytes = scratch});
-  else if (mode == GradWrite::accumulate)
-    p.op({.name = op, .reads = {dy, x_, y_, index_}, .updates = {dx}, .scratch_bytes = scratch});
-  else
-    p.op({.name = op, .reads = {dy, x_, y_, index_}, .scratch_bytes = scratch});
+  dw_ = unwanted_gradient(p, weight_);
+  const bool add = mode == GradWrite::accumulate;
+  p.op({.name = op,
+        .reads = {dy, x_, y_, index_},
+        .writes = {add ? Slot{} : dx, dw_},
+        .updates = {add ? dx : Slot{}},
+        .scratch_bytes = scratch});
 }
 
 void Conv2dReluMaxPool::do_forward(Context& c, const Memory& m) {
@@ -140,7 +156,7 @@ void Conv2dReluMaxPool::do_backward(Context& c, const Memory& m) {
                                .index = m[index_],
                                .dy = m[dy_],
                                .dx = mode_ == GradWrite::skip ? Tensor{} : m[dx_],
-                               .dw = weight_.gradient,
+                               .dw = gradient_of(weight_, m, dw_),
                                .dbias = bias_ ? bias_->gradient : Tensor{},
                                .mode = mode_,
                                .scratch = m.scratch()});

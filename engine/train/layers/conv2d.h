@@ -43,6 +43,7 @@ class Conv2d final : public Layer {
   std::unique_ptr<Conv2dForward> forward_;
   std::unique_ptr<Conv2dBackward> backward_;
   Slot x_, y_, dy_, dz_, dx_;
+  Slot dw_;  // where the gradient of a weight goes that is not trained
   GradWrite mode_ = GradWrite::skip;
 };
 
@@ -67,6 +68,7 @@ class Conv2dReluMaxPool final : public Layer {
   const Parameter& weight_;
   const Parameter* bias_;
   Slot x_, y_, index_, dy_, dx_;
+  Slot dw_;  // as in Conv2d
   GradWrite mode_ = GradWrite::skip;
 };
 

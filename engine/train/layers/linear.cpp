@@ -41,12 +41,13 @@ void Linear::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
   const Slot mask = activation_ == Activation::relu ? y_ : x_;  // y is needed for the relu alone
   const std::size_t scratch = linear_grad_scratch_bytes(
       p.context(), p.shape(x_)[0], weight_.shape[1], weight_.shape[0], p.dtype());
-  if (mode == GradWrite::overwrite)
-    p.op({.name = op, .reads = {dy, x_, mask}, .writes = {dx}, .scratch_bytes = scratch});
-  else if (mode == GradWrite::accumulate)
-    p.op({.name = op, .reads = {dy, x_, mask}, .updates = {dx}, .scratch_bytes = scratch});
-  else
-    p.op({.name = op, .reads = {dy, x_, mask}, .scratch_bytes = scratch});
+  dw_ = weight_.trainable() ? Slot{} : p.define(name() + ".dw", weight_.shape);
+  const bool add = mode == GradWrite::accumulate;
+  p.op({.name = op,
+        .reads = {dy, x_, mask},
+        .writes = {add ? Slot{} : dx, dw_},
+        .updates = {add ? dx : Slot{}},
+        .scratch_bytes = scratch});
 }
 
 void Linear::do_forward(Context& c, const Memory& m) {
@@ -64,7 +65,7 @@ void Linear::do_backward(Context& c, const Memory& m) {
                   .y = activation_ == Activation::relu ? m[y_] : Tensor{},
                   .dy = m[dy_],
                   .dx = mode_ == GradWrite::skip ? Tensor{} : as_rows(m[dx_]),
-                  .dw = weight_.gradient,
+                  .dw = dw_ ? m[dw_] : weight_.gradient,
                   .dbias = bias_ ? bias_->gradient : Tensor{},
                   .activation = activation_,
                   .mode = mode_,

@@ -26,6 +26,7 @@ class Linear final : public Layer {
   const Parameter* bias_;
   Activation activation_;
   Slot x_, y_, dy_, dx_;
+  Slot dw_;  // where the gradient of a weight goes that is not trained
   GradWrite mode_ = GradWrite::skip;
 };
 

@@ -1,11 +1,14 @@
 #include "engine/train/layers/pointwise.h"
 
+#include <cstdio>
+
 #include "kernels/include/dropout.h"
 #include "kernels/include/dropout_grad.h"
 #include "kernels/include/gelu.h"
 #include "kernels/include/gelu_grad.h"
 #include "kernels/include/relu.h"
 #include "kernels/include/relu_grad.h"
+#include "kernels/include/scale.h"
 
 namespace kiln {
 namespace {
@@ -60,6 +63,35 @@ void Gelu::do_forward(Context& c, const Memory& m) { gelu(c, {.x = m[x_], .y = m
 void Gelu::do_backward(Context& c, const Memory& m) {
   if (mode_ == GradWrite::skip) return;
   gelu_grad(c, {.x = m[x_], .dy = m[dy_], .dx = m[dx_], .mode = mode_});
+}
+
+std::string Scale::description() const {
+  char text[40];
+  std::snprintf(text, sizeof text, "scale by %g", factor_);
+  return text;
+}
+
+Slot Scale::do_plan_forward(Planner& p, Slot x) {
+  x_ = x;
+  y_ = p.define(name() + ".y", p.shape(x));
+  p.op({.name = name(), .reads = {x}, .writes = {y_}, .may_alias = true});
+  return y_;
+}
+
+void Scale::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
+  dy_ = dy;
+  dx_ = dx;
+  mode_ = mode;
+  plan_gradient(p, name() + ".grad", {dy}, dx, mode);
+}
+
+void Scale::do_forward(Context& c, const Memory& m) {
+  scale(c, {.x = m[x_], .y = m[y_], .factor = factor_});
+}
+
+void Scale::do_backward(Context& c, const Memory& m) {
+  if (mode_ == GradWrite::skip) return;
+  scale(c, {.x = m[dy_], .y = m[dx_], .factor = factor_, .mode = mode_});
 }
 
 std::string Dropout::description() const {

@@ -1,4 +1,4 @@
-// Relu, Gelu and Dropout: one element in, one element out.
+// Relu, Gelu, Scale and Dropout: one element in, one element out.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +37,24 @@ class Gelu final : public Layer {
   void do_backward(Context& c, const Memory& m) override;
 
  private:
+  Slot x_, y_, dy_, dx_;
+  GradWrite mode_ = GradWrite::skip;
+};
+
+// y = factor x. Backward needs nothing.
+class Scale final : public Layer {
+ public:
+  Scale(std::string name, double factor) : Layer(std::move(name)), factor_(factor) {}
+  std::string description() const override;
+
+ protected:
+  Slot do_plan_forward(Planner& p, Slot x) override;
+  void do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) override;
+  void do_forward(Context& c, const Memory& m) override;
+  void do_backward(Context& c, const Memory& m) override;
+
+ private:
+  double factor_;
   Slot x_, y_, dy_, dx_;
   GradWrite mode_ = GradWrite::skip;
 };
