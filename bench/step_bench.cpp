@@ -1,7 +1,7 @@
 // kiln-step-bench: images per second of whole training steps, and where the time goes.
 //
 // Pictures lie in memory as bytes; a step is normalise, forward, loss, backward, update, exactly
-// what kiln train runs. Before anything is timed, a hundred steps on one batch must bring its loss
+// what kiln train runs. Before anything is timed, --verify-steps on one batch must bring its loss
 // down: a step that computes nonsense is not worth timing.
 //
 // The backward pass of a pooled convolution visits live windows only, so the pictures may matter:
@@ -21,6 +21,7 @@
 #include "engine/core/error.h"
 #include "engine/data/dataset.h"
 #include "engine/data/synth.h"
+#include "engine/train/mixed_precision.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/train_pass.h"
 #include "models/zoo.h"
@@ -39,6 +40,7 @@ struct StepFlags {
   std::string pictures;
   std::int64_t batch = 64;
   double seconds = 2.0;
+  int verify_steps = 100;
   bool profile = false;
   bool inference = false;
   CommonOptions common;
@@ -54,12 +56,14 @@ class StepBench {
         pool_(thread_count(flags.common)),
         context_(choose_device(flags.common, log_), pool_, log_, flags.common.deterministic),
         spec_(find_model(flags.model, 10)),
-        parameters_(spec_, DType::f32, context_.device()),
+        parameters_(spec_, DType::f32, context_.device(),
+                    choose_storage(flags.common, context_.device(), log_)),
         providers_(make_conv2d_providers(flags.common, context_.device(), log_)),
         optimizer_({.momentum = 0.9}, parameters_),
         pictures_(flags.pictures) {
     if (pictures_.empty()) pictures_ = takes(32, 32, 3, 10) ? "synth" : "noise";
     parameters_.initialise(1);
+    refresh_copies(context_, parameters_);
     if (flags.inference)
       network_ =
           std::make_unique<Network>(spec_, parameters_, context_, providers_,
@@ -75,12 +79,12 @@ class StepBench {
   void verify() {
     if (flags_.inference) return;
     const double before = step(kLearningRate);
-    for (int i = 0; i < 100; ++i) step(kLearningRate);
+    for (int i = 0; i < flags_.verify_steps; ++i) step(kLearningRate);
     const double after = step(kLearningRate);
     if (!(after < 0.999 * before))
       throw Error(ErrorKind::diverged, "verification",
-                  "a hundred steps took the loss from " + std::to_string(before) + " to " +
-                      std::to_string(after));
+                  std::to_string(flags_.verify_steps) + " steps took the loss from " +
+                      std::to_string(before) + " to " + std::to_string(after));
   }
 
   // Steps for `seconds`, timed in rounds of about 50 ms; returns images/s of every round.
@@ -208,11 +212,15 @@ int run(int argc, char** argv) {
   app.add_option("--batch", flags.batch, "pictures in a step")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seconds", flags.seconds, "how long to measure")
       ->check(CLI::Range(0.01, 3600.0));
+  app.add_option("--verify-steps", flags.verify_steps,
+                 "steps that must bring the loss of a batch down before anything is timed")
+      ->check(CLI::Range(1, 10000));
   app.add_flag("--profile", flags.profile,
                "also print the mean time of every part, when the threads share each op");
   app.add_flag("--inference", flags.inference, "forward only");
   flags.common.log_level = "quiet";
   add_common_options(app, flags.common);
+  add_math_option(app, flags.common);
   parse_flags(app, argc, argv);
 
   StepBench bench(flags);
@@ -225,6 +233,7 @@ int run(int argc, char** argv) {
                               {"deterministic", flags.common.deterministic},
                               {"mode", flags.inference ? "inference" : "training"},
                               {"isa", instruction_set()},
+                              {"math", flags.common.math},
                               {"shared", bench.arrangement()},
                               {"images_per_second", rates[rates.size() / 2]},
                               {"low", rates.front()},

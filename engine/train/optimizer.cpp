@@ -130,15 +130,16 @@ void Optimizer::step(Context& c, double learning_rate, const Tensor& rest) {
   const bool sgd = options_.kind == OptimizerKind::sgd;
   ++step_count_;
   if (!rest.empty() && !sgd) accumulate(c, {.x = rest, .y = gradient});
-  if (parameters_.mixed()) return step_mixed(c, learning_rate);
-  Update all{.w = parameters_.flat_values(), .grad = gradient};
+  if (parameters_.narrow_gradients()) return step_narrow(c, learning_rate);
+  Update all{
+      .w = parameters_.flat_values(), .grad = gradient, .copy = parameters_.spans().front().copies};
   if (sgd) all.grad_rest = rest;
   for (std::size_t i = 0; i < states_.size(); ++i) all.states[i] = states_[i].flat;
   update(c, learning_rate, all);
 }
 
 // Every gradient is looked at before the first weight changes; nothing waits for the host.
-void Optimizer::step_mixed(Context& c, double learning_rate) {
+void Optimizer::step_narrow(Context& c, double learning_rate) {
   const Tensor scaling = parameters_.loss_scale();
   if (!scaling.empty()) {
     const Tensor flag(scaling.data<float>() + kFoundNonfinite, {1}, DType::f32, scaling.device());

@@ -65,7 +65,7 @@ class Optimizer {
     Tensor states[2] = {};
   };
   void update(Context& c, double learning_rate, const Update& u) const;
-  void step_mixed(Context& c, double learning_rate);
+  void step_narrow(Context& c, double learning_rate);
 
   OptimizerOptions options_;
   const ParameterStore& parameters_;

@@ -4,6 +4,7 @@
 #include "kernels/common/ranges.h"
 #include "kernels/common/rank_channels.h"
 #include "kernels/cpu/batchnorm_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln {
 
@@ -39,20 +40,20 @@ const double* result_of(const BatchnormGradArgs& a) {
   return a.activation == Activation::relu ? a.y.data<double>() : nullptr;
 }
 
-BatchnormSums rows_from(const BatchnormGradArgs& a, std::int64_t first) {
-  return {a.x.data<float>() + first,
-          a.activation == Activation::relu ? a.y.data<float>() + first : nullptr,
-          a.dy.data<float>() + first, a.saved_mean.data<float>()};
+template <class T>
+BatchnormSums<T> rows_from(const BatchnormGradArgs& a, std::int64_t first) {
+  return {a.x.data<T>() + first, a.activation == Activation::relu ? a.y.data<T>() + first : nullptr,
+          a.dy.data<T>() + first, a.saved_mean.data<float>()};
 }
 
 // Sums of g and of g (x - mean) over rows [range).
 void part_sums(const BatchnormGradArgs& a, Range range, std::int64_t channels, double* dbeta,
                double* dgamma) {
-  if (a.x.dtype() == DType::f32) {
-    KILN_CALL_ISA(batchnorm_sums_f32(rows_from(a, range.begin * channels), range.count(), channels,
-                                     dbeta, dgamma));
+  if (visit_vectorised(a.x.dtype(), [&](auto zero) {
+        KILN_CALL_ISA(batchnorm_sums(rows_from<decltype(zero)>(a, range.begin * channels),
+                                     range.count(), channels, dbeta, dgamma));
+      }))
     return;
-  }
   const double* x = a.x.data<double>();
   const double* mean = a.saved_mean.data<double>();
   for (std::int64_t c = 0; c < channels; ++c) dbeta[c] = dgamma[c] = 0;
@@ -129,9 +130,12 @@ void write_numbers_of_all(const BatchnormGradArgs& a, const Own& own, std::int64
 
 void write_dx(const BatchnormGradArgs& a, Range range, const Numbers<float>& n) {
   const std::int64_t channels = a.x.shape()[-1], first = range.begin * channels;
-  KILN_CALL_ISA(batchnorm_grad_f32(
-      rows_from(a, first), {n.slope, n.offset, n.tilt}, a.dx.data<float>() + first, range.count(),
-      channels, a.mode == GradWrite::accumulate, a.dx.size_bytes() >= kStreamedBytes));
+  visit_vectorised(a.x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    KILN_CALL_ISA(batchnorm_grad(
+        rows_from<T>(a, first), {n.slope, n.offset, n.tilt}, a.dx.data<T>() + first, range.count(),
+        channels, a.mode == GradWrite::accumulate, a.dx.size_bytes() >= kStreamedBytes));
+  });
 }
 
 void write_dx(const BatchnormGradArgs& a, Range range, const Numbers<double>& n) {
@@ -157,7 +161,7 @@ void batchnorm_grad(Context& c, const BatchnormGradArgs& a) {
     double* dbeta = sums + 2 * part * channels;
     part_sums(a, part_of(rows, parts, part), channels, dbeta, dbeta + channels);
   });
-  visit_float(a.x.dtype(), [&](auto zero) {
+  visit_float(accumulation_type(a.x.dtype()), [&](auto zero) {
     using T = decltype(zero);
     T* free = reinterpret_cast<T*>(sums + 2 * parts * channels);
     const Numbers<T> numbers{free, free + channels, free + 2 * channels};

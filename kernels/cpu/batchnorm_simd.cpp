@@ -57,7 +57,8 @@ struct Merge {
 
 // The corrected two-pass algorithm per block: with any m near the mean, mean = m + s1/n and
 // m2 = s2 - s1^2/n, where s1 and s2 are sums of x - m and of its square.
-void wide_moments(const float* x, std::int64_t rows, std::int64_t width, double* mean, double* m2) {
+template <class T>
+void wide_moments(const T* x, std::int64_t rows, std::int64_t width, double* mean, double* m2) {
   for (std::int64_t c = 0; c < width; ++c) mean[c] = m2[c] = 0;
   const std::int64_t step = block_rows(width);
   for (std::int64_t first = 0; first < rows; first += step) {
@@ -65,7 +66,7 @@ void wide_moments(const float* x, std::int64_t rows, std::int64_t width, double*
     const auto n = static_cast<double>(count);
     const Merge merge(static_cast<double>(first), n);
     map_vectors(width, [&](auto lanes, std::int64_t c) {
-      const float* from = x + first * width + c;
+      const T* from = x + first * width + c;
       const auto at = [&](std::int64_t row) { return lanes.load(from + row * width); };
       const Vec centre = chained_sum(count, at) * static_cast<float>(1 / n);
       const Vec s1 = chained_sum(count, [&](std::int64_t row) { return at(row) - centre; });
@@ -83,9 +84,9 @@ void wide_moments(const float* x, std::int64_t rows, std::int64_t width, double*
   }
 }
 
-// body(lanes, row, c) over `count` rows of `width` floats that are written from `to` on.
-template <class Body>
-void map_rows(float* to, std::int64_t count, std::int64_t width, bool stream, const Body& body) {
+// body(lanes, row, c) over `count` rows of `width` elements that are written from `to` on.
+template <class T, class Body>
+void map_rows(T* to, std::int64_t count, std::int64_t width, bool stream, const Body& body) {
   if (!stream || !streamable(to, width)) {
     for (std::int64_t row = 0; row < count; ++row)
       map_vectors(width, [=](auto lanes, std::int64_t c) { body(lanes, row, c); });
@@ -97,14 +98,15 @@ void map_rows(float* to, std::int64_t count, std::int64_t width, bool stream, co
 }
 
 // g = dy through the relu whose result is y.
-template <class Lanes>
-inline Vec masked(Lanes lanes, const BatchnormSums& in, std::int64_t i) {
+template <class Lanes, class T>
+inline Vec masked(Lanes lanes, const BatchnormSums<T>& in, std::int64_t i) {
   const Vec dy = lanes.load(in.dy + i);
   return in.y == nullptr ? dy : lanes.load(in.y + i) > Vec{} ? dy : Vec{};
 }
 
 // `mean` is as wide as a row.
-void wide_sums(const BatchnormSums& in, const float* mean, std::int64_t rows, std::int64_t width,
+template <class T>
+void wide_sums(const BatchnormSums<T>& in, const float* mean, std::int64_t rows, std::int64_t width,
                double* dbeta, double* dgamma) {
   for (std::int64_t c = 0; c < width; ++c) dbeta[c] = dgamma[c] = 0;
   const std::int64_t step = block_rows(width) / 2;
@@ -139,8 +141,9 @@ void wide_sums(const BatchnormSums& in, const float* mean, std::int64_t rows, st
 
 }  // namespace
 
-void batchnorm_moments_f32(const float* x, std::int64_t rows, std::int64_t channels, double* mean,
-                           double* m2) {
+template <class T>
+void batchnorm_moments(const T* x, std::int64_t rows, std::int64_t channels, double* mean,
+                       double* m2) {
   const std::int64_t group = group_of(channels), wide_rows = rows / group;
   if (group == 1) return wide_moments(x, rows, channels, mean, m2);
   double wide_mean[kWidest], wide_m2[kWidest];
@@ -156,16 +159,15 @@ void batchnorm_moments_f32(const float* x, std::int64_t rows, std::int64_t chann
   for (std::int64_t row = wide_rows * group; row < rows; ++row, ++before) {
     const Merge merge(before, 1);
     for (std::int64_t c = 0; c < channels; ++c)
-      merge(mean[c], m2[c], static_cast<double>(x[row * channels + c]), 0);
+      merge(mean[c], m2[c], static_cast<double>(widened(x[row * channels + c])), 0);
   }
 }
 
-void batchnorm_apply_f32(const float* x, float* y, std::int64_t rows, std::int64_t channels,
-                         const float* mean, const float* scale, const float* beta, bool relu,
-                         bool stream) {
-  const auto apply = [relu, stream](const float* from, float* to, std::int64_t count,
-                                    std::int64_t width, const float* m, const float* s,
-                                    const float* b) {
+template <class T>
+void batchnorm_apply(const T* x, T* y, std::int64_t rows, std::int64_t channels, const float* mean,
+                     const float* scale, const float* beta, bool relu, bool stream) {
+  const auto apply = [relu, stream](const T* from, T* to, std::int64_t count, std::int64_t width,
+                                    const float* m, const float* s, const float* b) {
     const auto body = [=](auto lanes, std::int64_t row, std::int64_t c) {
       const Vec v = fmadd(lanes.load(from + row * width + c) - lanes.load(m + c), lanes.load(s + c),
                           lanes.load(b + c));
@@ -184,8 +186,9 @@ void batchnorm_apply_f32(const float* x, float* y, std::int64_t rows, std::int64
   apply(x + done * channels, y + done * channels, rows - done, channels, mean, scale, beta);
 }
 
-void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t channels,
-                        double* dbeta, double* dgamma) {
+template <class T>
+void batchnorm_sums(const BatchnormSums<T>& in, std::int64_t rows, std::int64_t channels,
+                    double* dbeta, double* dgamma) {
   const std::int64_t group = group_of(channels), wide_rows = rows / group;
   if (group == 1) return wide_sums(in, in.mean, rows, channels, dbeta, dgamma);
   float wide_mean[kWidest];
@@ -193,8 +196,8 @@ void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t
   repeat(in.mean, channels, group, wide_mean);
   wide_sums(in, wide_mean, wide_rows, group * channels, wide_beta, wide_gamma);
   const std::int64_t done = wide_rows * group * channels;
-  const BatchnormSums rest{in.x + done, in.y == nullptr ? nullptr : in.y + done, in.dy + done,
-                           in.mean};
+  const BatchnormSums<T> rest{in.x + done, in.y == nullptr ? nullptr : in.y + done, in.dy + done,
+                              in.mean};
   wide_sums(rest, in.mean, rows - wide_rows * group, channels, dbeta, dgamma);
   for (std::int64_t i = 0; i < group * channels; ++i) {
     dbeta[i % channels] += wide_beta[i];
@@ -202,8 +205,9 @@ void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t
   }
 }
 
-void batchnorm_grad_f32(const BatchnormSums& in, const BatchnormTilt& tilt, float* dx,
-                        std::int64_t rows, std::int64_t channels, bool add, bool stream) {
+template <class T>
+void batchnorm_grad(const BatchnormSums<T>& in, const BatchnormTilt& tilt, T* dx, std::int64_t rows,
+                    std::int64_t channels, bool add, bool stream) {
   const auto apply = [&in, dx, add, stream](std::int64_t begin, std::int64_t count,
                                             std::int64_t width, const float* mean,
                                             const BatchnormTilt& t) {
@@ -227,5 +231,17 @@ void batchnorm_grad_f32(const BatchnormSums& in, const BatchnormTilt& tilt, floa
   apply(0, wide_rows, group * channels, mean, {slope, offset, slant});
   apply(wide_rows * group * channels, rows - wide_rows * group, channels, in.mean, tilt);
 }
+
+#define KILN_INSTANTIATE(T)                                                                     \
+  template void batchnorm_moments(const T*, std::int64_t, std::int64_t, double*, double*);      \
+  template void batchnorm_apply(const T*, T*, std::int64_t, std::int64_t, const float*,         \
+                                const float*, const float*, bool, bool);                        \
+  template void batchnorm_sums(const BatchnormSums<T>&, std::int64_t, std::int64_t, double*,    \
+                               double*);                                                        \
+  template void batchnorm_grad(const BatchnormSums<T>&, const BatchnormTilt&, T*, std::int64_t, \
+                               std::int64_t, bool, bool);
+KILN_INSTANTIATE(float)
+KILN_INSTANTIATE(BFloat16)
+#undef KILN_INSTANTIATE
 
 }  // namespace kiln::cpu::KILN_ISA

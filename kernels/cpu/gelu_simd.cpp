@@ -160,7 +160,8 @@ inline Vec tail_slope(const Tail& tail) {
 
 // With z = a Phi(-a), x Phi(x) is -z for x < 0 and x - z above. Of -infinity it is NaN, as in
 // double: -infinity * 0. `flatten`: GCC leaves the body a function of its own otherwise.
-[[gnu::flatten]] void gelu_f32(const float* x, float* y, std::int64_t count) {
+template <class T>
+[[gnu::flatten]] void gelu(const T* x, T* y, std::int64_t count) {
   map_vectors(count, [=](auto lanes, std::int64_t i) {
     const Vec value = lanes.load(x + i);
     const Tail tail = tail_of(value);
@@ -170,8 +171,8 @@ inline Vec tail_slope(const Tail& tail) {
 }
 
 // With g = Phi(-a) - a phi(a), the slope is g for x < 0 and 1 - g above.
-[[gnu::flatten]] void gelu_grad_f32(const float* x, const float* dy, float* dx, std::int64_t count,
-                                    bool add) {
+template <class T>
+[[gnu::flatten]] void gelu_grad(const T* x, const T* dy, T* dx, std::int64_t count, bool add) {
   map_vectors(count, [=](auto lanes, std::int64_t i) {
     const Vec value = lanes.load(x + i);
     const Tail tail = tail_of(value);
@@ -180,5 +181,10 @@ inline Vec tail_slope(const Tail& tail) {
     lanes.store(dx + i, add ? lanes.load(dx + i) + gradient : gradient);
   });
 }
+
+template void gelu(const float*, float*, std::int64_t);
+template void gelu(const BFloat16*, BFloat16*, std::int64_t);
+template void gelu_grad(const float*, const float*, float*, std::int64_t, bool);
+template void gelu_grad(const BFloat16*, const BFloat16*, BFloat16*, std::int64_t, bool);
 
 }  // namespace kiln::cpu::KILN_ISA
