@@ -1,7 +1,7 @@
 // kiln-step-bench: images per second of whole training steps, and where the time goes.
 //
 // Pictures lie in memory as bytes; a step is normalise, forward, loss, backward, update, exactly
-// what kiln train runs. Before anything is timed, a hundred steps (--verify) on one batch must
+// what kiln train runs. Before anything is timed, a hundred steps (--verify-steps) on one batch must
 // bring its loss down: a step that computes nonsense is not worth timing.
 //
 // The backward pass of a pooled convolution visits live windows only, so the pictures may matter:
@@ -21,6 +21,7 @@
 #include "engine/core/error.h"
 #include "engine/data/dataset.h"
 #include "engine/data/synth.h"
+#include "engine/train/mixed_precision.h"
 #include "engine/train/optimizer.h"
 #include "engine/train/train_pass.h"
 #include "models/zoo.h"
@@ -55,12 +56,14 @@ class StepBench {
         pool_(thread_count(flags.common)),
         context_(choose_device(flags.common, log_), pool_, log_, flags.common.deterministic),
         spec_(find_model(flags.model, 10)),
-        parameters_(spec_, DType::f32, context_.device()),
+        parameters_(spec_, DType::f32, context_.device(),
+                    choose_storage(flags.common, context_.device(), log_)),
         providers_(make_conv2d_providers(flags.common, context_.device(), log_)),
         optimizer_({.momentum = 0.9}, parameters_),
         pictures_(flags.pictures) {
     if (pictures_.empty()) pictures_ = takes(32, 32, 3, 10) ? "synth" : "noise";
     parameters_.initialise(1);
+    refresh_copies(context_, parameters_);
     if (flags.inference)
       network_ =
           std::make_unique<Network>(spec_, parameters_, context_, providers_,
@@ -210,7 +213,7 @@ int run(int argc, char** argv) {
   app.add_option("--batch", flags.batch, "pictures in a step")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seconds", flags.seconds, "how long to measure")
       ->check(CLI::Range(0.01, 3600.0));
-  app.add_option("--verify", flags.verify_steps,
+  app.add_option("--verify-steps", flags.verify_steps,
                  "steps on one batch before anything is timed, which must bring its loss down")
       ->check(CLI::Range(1, 100000));
   app.add_flag("--profile", flags.profile,
@@ -218,6 +221,7 @@ int run(int argc, char** argv) {
   app.add_flag("--inference", flags.inference, "forward only");
   flags.common.log_level = "quiet";
   add_common_options(app, flags.common);
+  add_math_option(app, flags.common);
   parse_flags(app, argc, argv);
 
   StepBench bench(flags);
@@ -230,6 +234,7 @@ int run(int argc, char** argv) {
                               {"deterministic", flags.common.deterministic},
                               {"mode", flags.inference ? "inference" : "training"},
                               {"isa", instruction_set()},
+                              {"math", flags.common.math},
                               {"shared", bench.arrangement()},
                               {"images_per_second", rates[rates.size() / 2]},
                               {"low", rates.front()},

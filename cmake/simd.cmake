@@ -10,6 +10,10 @@ set(kiln_isa_flags_avx2 "-mavx2;-mfma;-mbmi;-mbmi2;-mf16c;-mprfchw")
 set(kiln_isa_flags_avx512
   "-mavx512f;-mavx512bw;-mavx512dq;-mavx512vl;-mavx512cd;-mavx2;-mfma;-mbmi;-mbmi2;-mf16c;-mprfchw;-mprefer-vector-width=512")
 
+# Beside these levels files of their own for the dot products of bf16 pairs, where the compiler knows
+# them: kiln_bf16_dot_sources, in namespace kiln::cpu::avx512_bf16.
+set(kiln_isa_flags_avx512_bf16 "${kiln_isa_flags_avx512};-mavx512bf16")
+
 # A section per function: a program that links with -Wl,--gc-sections leaves out the gradients that
 # share a file with what it runs.
 set(kiln_section_flags "")
@@ -22,13 +26,30 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   list(APPEND KILN_ISA_LEVELS avx2 avx512)
 endif()
 
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  check_cxx_compiler_flag(-mavx512bf16 KILN_COMPILES_AVX512_BF16)
+endif()
+
 # A static program is to be small, and carries the baseline for processors of before 2013.
 set(kiln_isa_optimisation_baseline $<IF:$<BOOL:${KILN_STATIC}>,-Os,-O3>)
 set(kiln_isa_optimisation_avx2 -O3)
 set(kiln_isa_optimisation_avx512 -O3)
+set(kiln_isa_optimisation_avx512_bf16 -O3)
 
 function(kiln_simd_sources target)
-  foreach(level IN LISTS KILN_ISA_LEVELS)
+  kiln_sources_of_levels(${target} "${KILN_ISA_LEVELS}" ${ARGN})
+endfunction()
+
+# kiln_bf16_dot_sources(target file...): for the one level above AVX-512.
+function(kiln_bf16_dot_sources target)
+  if(KILN_COMPILES_AVX512_BF16)
+    kiln_sources_of_levels(${target} avx512_bf16 ${ARGN})
+    target_compile_definitions(${target}_avx512_bf16 PRIVATE KILN_ISA_avx512=1)
+  endif()
+endfunction()
+
+function(kiln_sources_of_levels target levels)
+  foreach(level IN LISTS levels)
     set(object ${target}_${level})
     if(TARGET ${object})  # a later call adds to the same objects
       target_sources(${object} PRIVATE ${ARGN})

@@ -45,9 +45,9 @@ Device choose_device(const CommonOptions& options, Log& log) {
 DType choose_storage(const CommonOptions& options, Device device, Log& log) {
   const MathMode mode = parse_math_mode(options.math);
   const DType storage = storage_of(mode);
-  if (is_16_bit(storage) && device.is_host())
+  if (storage == DType::f16 && device.is_host())
     throw Error(ErrorKind::unsupported, "--math " + options.math, "is not computed on the CPU",
-                "use --math fp32, or another --device");
+                "use --math bf16 or fp32, or another --device");
   if (is_16_bit(storage))
     log.info("math: " + options.math + " activations and copies of f32 weights, sums in f32" +
              (mode == MathMode::fp16 ? ", scaled loss" : ""));

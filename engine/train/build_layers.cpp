@@ -113,7 +113,8 @@ class ChainBuilder {
     if (relu_pool || pool_relu) {
       const LayerSpec& pool = specs_[at_ + (relu_pool ? 2 : 1)];
       const Pool2dShape window = on_input(pool_geometry(pool), geometry.output());
-      if (options_.on_host && conv2d_relu_maxpool_supported(geometry, window)) {
+      if (options_.on_host && !parameters_.mixed() &&
+          conv2d_relu_maxpool_supported(geometry, window)) {
         add<Conv2dReluMaxPool>(geometry, window, weight(), bias());
         return 3;
       }

@@ -10,7 +10,7 @@ void refresh_copies(Context& c, const ParameterStore& parameters) {
   for (const ParameterSpan& span : parameters.spans())
     if (!span.copies.empty()) cast(c, {.x = span.values, .y = span.copies});
   for (const Parameter& p : parameters.all())
-    if (parameters.mixed() && p.narrow() && !p.trainable()) cast(c, {.x = p.value, .y = p.working});
+    if (parameters.read_narrow(p) && !p.trainable()) cast(c, {.x = p.value, .y = p.working});
 }
 
 LossScaling loss_scaling(const ParameterStore& parameters) {

@@ -243,8 +243,9 @@ void Optimizer::step(Context& c, double learning_rate, const Tensor& rest,
   ++step_count_;
   if (!rest.empty() && !sgd) accumulate(c, {.x = rest, .y = gradient});
   if (!options_.groups.empty()) return step_groups(c, learning_rate, groups);
-  if (parameters_.mixed()) return step_mixed(c, learning_rate);
-  Update all{.w = parameters_.flat_values(), .grad = gradient};
+  if (parameters_.narrow_gradients()) return step_narrow(c, learning_rate);
+  Update all{
+      .w = parameters_.flat_values(), .grad = gradient, .copy = parameters_.spans().front().copies};
   if (sgd) all.grad_rest = rest;
   for (std::size_t i = 0; i < states_.size(); ++i) all.states[i] = states_[i].flat;
   update(c, learning_rate, all);
@@ -259,7 +260,7 @@ void Optimizer::look_for_nonfinite(Context& c) const {
     find_nonfinite(c, {.x = span.gradients, .flag = flag});
 }
 
-void Optimizer::step_mixed(Context& c, double learning_rate) {
+void Optimizer::step_narrow(Context& c, double learning_rate) {
   const Tensor scaling = parameters_.loss_scale();
   look_for_nonfinite(c);
   for (const ParameterSpan& span : parameters_.spans()) {

@@ -107,7 +107,7 @@ class Optimizer {
     Tensor states[2] = {};
   };
   void update(Context& c, double learning_rate, const Update& u) const;
-  void step_mixed(Context& c, double learning_rate);
+  void step_narrow(Context& c, double learning_rate);
   void step_groups(Context& c, double learning_rate, std::span<const GroupStep> groups);
   void find_members();
   void add_member(const Parameter& parameter, int group);

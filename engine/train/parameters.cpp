@@ -94,8 +94,9 @@ ParameterStore::ParameterStore(const ModelSpec& spec, DType dtype, Device device
 }
 
 ParameterStore ParameterStore::with_own_gradients() const {
-  KILN_CHECK(!mixed());
+  KILN_CHECK(!narrow_gradients());
   ParameterStore twin(dtype_, device_);
+  twin.storage_ = storage_;
   twin.parameters_ = parameters_;
   twin.gradients_ =
       planned_buffer("gradients of the parameters", device_, flat_gradients_.size_bytes());
@@ -124,25 +125,36 @@ void ParameterStore::allocate() {
     if (p.trainable()) p.gradient = Tensor(gradients_.data() + at, p.shape, dtype_, device_);
     at += aligned(size_bytes(p, dtype_));
   };
-  // In mixed precision those with 16-bit gradients first, so that they are one span.
+  // Those with 16-bit gradients first, so that they are one span.
   for (auto p = parameters_.rbegin(); p != parameters_.rend(); ++p)
-    if (!mixed() || p->narrow()) place(*p);
+    if (!narrow_gradients() || p->narrow()) place(*p);
   const std::size_t narrow_bytes = trainable_at;
   for (auto p = parameters_.rbegin(); p != parameters_.rend(); ++p)
-    if (mixed() && !p->narrow()) place(*p);
+    if (narrow_gradients() && !p->narrow()) place(*p);
   if (mixed()) allocate_fixed_copies();
   const Shape flat{static_cast<std::int64_t>(trainable_bytes / size_of(dtype_))};
   flat_values_ = Tensor(values_.data(), flat, dtype_, device_);
   flat_gradients_ = Tensor(gradients_.data(), flat, dtype_, device_);
-  if (mixed())
-    allocate_mixed(narrow_bytes);
-  else
-    spans_ = {{flat_values_, flat_gradients_, {}, 0}};
+  if (narrow_gradients()) return allocate_narrow(narrow_bytes);
+  if (mixed()) allocate_copies();
+  spans_ = {{flat_values_, flat_gradients_, flat_copies_, 0}};
+}
+
+// Beside every value, so that offsets are half as large; weights are what is read of them.
+void ParameterStore::allocate_copies() {
+  copies_ =
+      planned_buffer("16-bit copies of the parameters", device_, flat_values_.size_bytes() / 2);
+  flat_copies_ = Tensor(copies_.data(), flat_values_.shape(), storage_, device_);
+  for (Parameter& p : parameters_) {
+    if (!p.trainable() || !read_narrow(p)) continue;
+    const auto at = static_cast<std::byte*>(p.value.raw()) - values_.data();
+    p.working = Tensor(copies_.data() + at / 2, p.shape, storage_, device_);
+  }
 }
 
 void ParameterStore::allocate_fixed_copies() {
   for (Parameter& p : parameters_) {
-    if (p.trainable() || !p.narrow()) continue;
+    if (p.trainable() || !read_narrow(p)) continue;
     const Buffer& home = fixed_copies_.emplace_back(device_, size_bytes(p, storage_));
     p.working = Tensor(home.data(), p.shape, storage_, device_);
   }
@@ -150,10 +162,10 @@ void ParameterStore::allocate_fixed_copies() {
 
 // The f32 gradients keep the offsets of the values; those of the first `narrow_bytes` are not used
 // and moved to 16 bits, where every offset is half as large.
-void ParameterStore::allocate_mixed(std::size_t narrow_bytes) {
+void ParameterStore::allocate_narrow(std::size_t narrow_bytes) {
   const std::size_t all_bytes = flat_values_.size_bytes();
   copies_ = planned_buffer("16-bit copies of the parameters", device_, narrow_bytes / 2);
-  narrow_gradients_ = planned_buffer("gradients of the parameters", device_, narrow_bytes / 2);
+  narrow_gradient_home_ = planned_buffer("gradients of the parameters", device_, narrow_bytes / 2);
   gradients_ = planned_buffer("gradients of the parameters", device_, all_bytes - narrow_bytes);
   for (Parameter& p : parameters_) {
     if (!p.trainable()) continue;
@@ -161,7 +173,7 @@ void ParameterStore::allocate_mixed(std::size_t narrow_bytes) {
         static_cast<std::size_t>(static_cast<std::byte*>(p.value.raw()) - values_.data());
     if (p.narrow()) {
       p.working = Tensor(copies_.data() + at / 2, p.shape, storage_, device_);
-      p.gradient = Tensor(narrow_gradients_.data() + at / 2, p.shape, storage_, device_);
+      p.gradient = Tensor(narrow_gradient_home_.data() + at / 2, p.shape, storage_, device_);
     } else {
       p.gradient = Tensor(gradients_.data() + at - narrow_bytes, p.shape, dtype_, device_);
     }
@@ -171,7 +183,7 @@ void ParameterStore::allocate_mixed(std::size_t narrow_bytes) {
   };
   flat_gradients_ = {};
   spans_.push_back({flat(values_.data(), narrow_bytes, dtype_),
-                    flat(narrow_gradients_.data(), narrow_bytes, storage_),
+                    flat(narrow_gradient_home_.data(), narrow_bytes, storage_),
                     flat(copies_.data(), narrow_bytes, storage_), 0});
   const std::size_t wide_bytes = all_bytes - narrow_bytes;
   if (wide_bytes > 0)

@@ -22,13 +22,14 @@ struct Parameter : ParameterLayout {
   Tensor value, gradient;  // gradient is empty where trainable() is false
   Tensor working;          // what layers read: value, or its 16-bit copy
 
-  // Trained with 16-bit gradients and a 16-bit copy in mixed precision.
+  // Trained with 16-bit gradients and a 16-bit copy in mixed precision on a device.
   bool narrow() const { return role == ParameterRole::weight || role == ParameterRole::bias; }
 };
 
 // Trainable parameters side by side that one call of an optimizer updates. `offset_bytes`: where
-// they begin in flat_values(). In mixed precision there are two: convolutions' and linear layers'
-// with 16-bit gradients and copies, then batch normalisation's, all f32.
+// they begin in flat_values(). In mixed precision on a device there are two: convolutions' and
+// linear layers' with 16-bit gradients and copies, then batch normalisation's, all f32. On the CPU
+// there is one, with f32 gradients and copies of everything.
 struct ParameterSpan {
   Tensor values, gradients, copies;  // copies may be empty
   std::size_t offset_bytes = 0;
@@ -39,17 +40,25 @@ class ParameterStore {
   // Declares and allocates everything that `spec` needs; values are zero until initialised.
   ParameterStore(const ModelSpec& spec, DType dtype, Device device)
       : ParameterStore(spec, dtype, device, dtype) {}
-  // Mixed precision where `storage` is f16 or bf16 and dtype f32: layers read copies and write
-  // gradients of that type (engine/train/mixed_precision.h). f16 brings the state of loss scaling.
+  // Mixed precision where `storage` is f16 or bf16 and dtype f32: layers read copies of that type
+  // (engine/train/mixed_precision.h). On a device they write gradients of that type too and read
+  // biases in it; on the CPU gradients and biases are f32, and storage is no f16. f16 brings the
+  // state of loss scaling.
   ParameterStore(const ModelSpec& spec, DType dtype, Device device, DType storage);
 
   // The same values, this store's, beside gradients of its own: for one of several threads that
-  // work on slices of a batch. This store must outlive it. Not for mixed precision.
+  // work on slices of a batch. This store must outlive it. Not for 16-bit gradients.
   ParameterStore with_own_gradients() const;
 
   DType dtype() const { return dtype_; }
   DType storage() const { return storage_; }
   bool mixed() const { return storage_ != dtype_; }
+  bool narrow_gradients() const { return mixed() && !device_.is_host(); }
+  // Layers read the 16-bit copy of `parameter`; on the CPU biases are read as f32.
+  bool read_narrow(const Parameter& parameter) const {
+    return mixed() &&
+           (narrow_gradients() ? parameter.narrow() : parameter.role == ParameterRole::weight);
+  }
   const std::vector<ParameterSpan>& spans() const { return spans_; }
   // kernels/include/loss_scale_update.h; empty unless the storage is f16.
   Tensor loss_scale() const { return loss_scale_; }
@@ -60,8 +69,8 @@ class ParameterStore {
   bool contains(std::string_view name) const;
 
   // Trainable values, and their gradients, as two flat tensors of equal length. Parameters start on
-  // cache lines; the padding between them is zero and stays zero under every optimizer. In mixed
-  // precision the gradients are those of spans(), and flat_gradients() is empty.
+  // cache lines; the padding between them is zero and stays zero under every optimizer. Where
+  // gradients have 16 bits they are those of spans(), and flat_gradients() is empty.
   Tensor flat_values() const { return flat_values_; }
   Tensor flat_gradients() const { return flat_gradients_; }
   std::int64_t trainable_count() const;
@@ -81,7 +90,8 @@ class ParameterStore {
   ParameterStore(DType dtype, Device device) : dtype_(dtype), device_(device), storage_(dtype) {}
   void allocate();
   void allocate_fixed_copies();
-  void allocate_mixed(std::size_t narrow_bytes);
+  void allocate_copies();
+  void allocate_narrow(std::size_t narrow_bytes);
 
   DType dtype_;
   Device device_;
@@ -89,8 +99,8 @@ class ParameterStore {
   std::int64_t batches_tracked_ = 0;
   std::deque<Parameter> parameters_;
   Buffer values_, gradients_, statistics_;
-  Tensor flat_values_, flat_gradients_;
-  Buffer copies_, narrow_gradients_, loss_scale_home_;
+  Tensor flat_values_, flat_gradients_, flat_copies_;
+  Buffer copies_, narrow_gradient_home_, loss_scale_home_;
   std::deque<Buffer> fixed_copies_;  // of weights that are not trained
   std::vector<ParameterSpan> spans_;
   Tensor loss_scale_;

@@ -49,7 +49,7 @@ bool wants_slices(const ModelSpec& spec, std::int64_t batch_size, int thread_cou
 std::int64_t exact_slice_size(const ModelSpec& spec, const ParameterStore& parameters,
                               const Context& context) {
   if (!context.deterministic() || !context.device().is_host() || parameters.dtype() != DType::f32 ||
-      parameters.mixed() || !picture_stands_alone(spec.layers))
+      parameters.narrow_gradients() || !picture_stands_alone(spec.layers))
     return 0;
   const std::int64_t multiplies = std::max<std::int64_t>(1, multiplies_per_picture(spec));
   const std::int64_t wanted = kMultipliesPerWeight * parameters.trainable_count();

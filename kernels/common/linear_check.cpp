@@ -6,15 +6,22 @@ namespace {
 
 void check_float(const Tensor& x) {
   const DType dtype = x.dtype();
-  if (dtype == DType::f32 || dtype == DType::f64) return;
-  if (is_16_bit(dtype) && !x.device().is_host()) return;
+  if (dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16) return;
+  if (dtype == DType::f16 && !x.device().is_host()) return;
   throw Error(ErrorKind::unsupported, "linear of " + std::string(name_of(dtype)),
-              "is not supported on " + to_string(x.device()), "use f32 or f64");
+              "is not supported on " + to_string(x.device()), "use bf16, f32 or f64");
 }
 
 void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like) {
   KILN_CHECK(!tensor.empty() && tensor.shape() == shape);
   KILN_CHECK(tensor.dtype() == like.dtype() && tensor.device() == like.device());
+}
+
+// As check_tensor for bias, dw and dbias, which on the CPU have the type of sums.
+void check_parameter(const Tensor& tensor, const Shape& shape, const Tensor& like) {
+  const DType dtype = like.device().is_host() ? accumulation_type(like.dtype()) : like.dtype();
+  KILN_CHECK(!tensor.empty() && tensor.shape() == shape);
+  KILN_CHECK(tensor.dtype() == dtype && tensor.device() == like.device());
 }
 
 }  // namespace
@@ -26,7 +33,7 @@ void check(const LinearArgs& a) {
   check_tensor(a.x, {n, i}, a.x);
   check_tensor(a.w, {o, i}, a.x);
   check_tensor(a.y, {n, o}, a.x);
-  if (!a.bias.empty()) check_tensor(a.bias, {o}, a.x);
+  if (!a.bias.empty()) check_parameter(a.bias, {o}, a.x);
   KILN_CHECK(a.activation != Activation::gelu);
 }
 
@@ -37,11 +44,11 @@ void check(const LinearGradArgs& a) {
   check_tensor(a.x, {n, i}, a.x);
   check_tensor(a.w, {o, i}, a.x);
   check_tensor(a.dy, {n, o}, a.x);
-  check_tensor(a.dw, {o, i}, a.x);
+  check_parameter(a.dw, {o, i}, a.x);
   KILN_CHECK(a.activation != Activation::gelu);
   if (a.activation == Activation::relu) check_tensor(a.y, {n, o}, a.x);
   if (a.wants_dx()) check_tensor(a.dx, {n, i}, a.x);
-  if (!a.dbias.empty()) check_tensor(a.dbias, {o}, a.x);
+  if (!a.dbias.empty()) check_parameter(a.dbias, {o}, a.x);
 }
 
 }  // namespace kiln

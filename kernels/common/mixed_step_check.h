@@ -1,5 +1,5 @@
-// What the optimizers' ops share in mixed precision: w and state in f32, the gradient in 16 bits, a
-// copy of w in its type, and the scale of the loss.
+// What the optimizers' ops share in mixed precision: w and state in f32, a copy of w in 16 bits,
+// the gradient in its type, on the CPU in f32, and the scale of the loss.
 #pragma once
 
 #include "kernels/common/op_check.h"
@@ -14,11 +14,14 @@ inline void require_gradient(std::string_view op, const Tensor& w, const Tensor&
   require_float(op, "grad", grad);
   if (is_16_bit(grad.dtype())) {
     require(w.dtype() == DType::f32, op, "a 16-bit grad needs w in f32");
+    require(!w.device().is_host(), op, "takes a gradient in 16 bits on devices only");
     require_tensor(op, "grad", grad, w.shape(), grad.dtype(), w.device());
     if (!copy.empty()) require_alike(op, {"grad", grad}, {{"copy", copy}});
   } else {
     require_alike(op, {"w", w}, {{"grad", grad}});
-    require(copy.empty(), op, "writes a copy only beside a 16-bit grad");
+    require(copy.empty() || w.device().is_host(), op, "writes a copy only beside a 16-bit grad");
+    require(copy.empty() || w.dtype() == DType::f32, op, "a 16-bit copy needs w in f32");
+    if (!copy.empty()) require_tensor(op, "copy", copy, w.shape(), DType::bf16, w.device());
   }
   if (loss_scale.empty()) return;
   require(!w.device().is_host(), op, "the CPU scales no loss");

@@ -33,9 +33,8 @@ void require_tensor(std::string_view op, std::string_view name, const Tensor& te
 void require_float(std::string_view op, std::string_view name, const Tensor& tensor) {
   if (tensor.empty() && tensor.element_count() != 0) refuse(op, subject(name) + "is missing");
   const DType dtype = tensor.dtype();
-  if (is_16_bit(dtype) && tensor.device().is_host())
-    refuse(op, subject(name) + "has type " + std::string(name_of(dtype)) +
-                   ", which the CPU has no kernel for; use f32 or f64");
+  if (dtype == DType::f16 && tensor.device().is_host())
+    refuse(op, subject(name) + "has type f16, which the CPU has no kernel for; use bf16 or f32");
   if (dtype != DType::f32 && dtype != DType::f64 && !is_16_bit(dtype))
     refuse(op,
            subject(name) + "has type " + std::string(name_of(dtype)) + " instead of f32 or f64");

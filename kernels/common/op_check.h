@@ -24,8 +24,9 @@ inline void require(bool holds, std::string_view op, std::string_view wrong) {
 void require_tensor(std::string_view op, std::string_view name, const Tensor& tensor,
                     const Shape& shape, DType dtype, Device device);
 
-// `tensor` has memory and a floating type: f32 or f64, and on a device other than the CPU also f16
-// or bf16, which are storage: sums run in accumulation_type, and a result is rounded once.
+// `tensor` has memory and a floating type: f32, f64 or bf16, and on a device other than the CPU
+// also f16. The 16-bit ones are storage: sums run in accumulation_type, and a result is rounded
+// once.
 void require_float(std::string_view op, std::string_view name, const Tensor& tensor);
 
 struct NamedTensor {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/common/ranges.h"
+#include "kernels/cpu/optimizer_copy.h"
 #include "kernels/cpu/optimizer_simd.h"
 
 namespace kiln::cpu {
@@ -19,6 +20,7 @@ void step_f32(const AdadeltaStepArgs& a, Range range) {
                              a.grad.data<float>() + range.begin,
                              a.square_avg.data<float>() + range.begin,
                              a.acc_delta.data<float>() + range.begin, range.count()));
+  write_copy(a.w, a.copy, range);
 }
 
 void step_f64(const AdadeltaStepArgs& a, Range range) {

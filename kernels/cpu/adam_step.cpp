@@ -4,6 +4,7 @@
 
 #include "kernels/common/mixed_step_check.h"
 #include "kernels/common/ranges.h"
+#include "kernels/cpu/optimizer_copy.h"
 #include "kernels/cpu/optimizer_simd.h"
 
 namespace kiln {
@@ -43,6 +44,7 @@ void step_f32(const AdamStepArgs& a, const Factors& f, Range range) {
   KILN_CALL_ISA(adam_f32(numbers, a.w.data<float>() + range.begin,
                          a.grad.data<float>() + range.begin, a.exp_avg.data<float>() + range.begin,
                          a.exp_avg_sq.data<float>() + range.begin, range.count()));
+  write_copy(a.w, a.copy, range);
 }
 
 // start + weight (end - start), from the nearer end as torch.lerp does.

@@ -4,6 +4,7 @@
 
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/pointwise_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln::cpu {
 namespace {
@@ -23,11 +24,12 @@ void copy(Context& c, const Tensor& from, const Tensor& to) {
 void add_relu_grad(Context& c, const AddReluGradArgs& a) {
   if (a.activation == Activation::none) return copy(c, a.dy, a.dsum);
   map_ranges(c, a.dy.element_count(), kMapGrain, 16, [&](Range range) {
-    if (a.dy.dtype() == DType::f32) {
-      KILN_CALL_ISA(relu_grad_f32(a.y.data<float>() + range.begin, a.dy.data<float>() + range.begin,
-                                  a.dsum.data<float>() + range.begin, range.count(), false));
+    if (visit_vectorised(a.dy.dtype(), [&](auto zero) {
+          using T = decltype(zero);
+          KILN_CALL_ISA(relu_grad(a.y.data<T>() + range.begin, a.dy.data<T>() + range.begin,
+                                  a.dsum.data<T>() + range.begin, range.count(), false));
+        }))
       return;
-    }
     const double* y = a.y.data<double>();
     const double* dy = a.dy.data<double>();
     double* dsum = a.dsum.data<double>();

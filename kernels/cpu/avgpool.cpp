@@ -40,11 +40,12 @@ void avgpool(Context& c, const AvgpoolArgs& a) {
   const Pool2dShape& s = a.shape;
   const std::int64_t row_count = s.q() * s.c;
   map_ranges(c, s.n * s.p(), kMapGrain / (row_count * s.r * s.s) + 1, 1, [&](Range range) {
-    if (a.x.dtype() == DType::f32) {
-      KILN_CALL_ISA(avgpool_rows_f32(pool_job(s, a.count_include_pad), a.x.data<float>(),
-                                     a.y.data<float>(), range.begin, range.end));
+    if (visit_vectorised(a.x.dtype(), [&](auto zero) {
+          using T = decltype(zero);
+          KILN_CALL_ISA(avgpool_rows(pool_job(s, a.count_include_pad), a.x.data<T>(), a.y.data<T>(),
+                                     range.begin, range.end));
+        }))
       return;
-    }
     for (std::int64_t row = range.begin; row < range.end; ++row)
       pool_row(a, row % s.p(), a.x.data<double>() + row / s.p() * s.h * s.w * s.c,
                a.y.data<double>() + row * row_count);

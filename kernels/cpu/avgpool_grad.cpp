@@ -55,9 +55,12 @@ void avgpool_grad(Context& c, const AvgpoolGradArgs& a) {
   if (a.dy.dtype() == DType::f64) return spread_f64(c, a);
   const Pool2dShape& s = a.shape;
   map_ranges(c, s.n * s.h, kMapGrain / (s.w * s.c) + 1, 1, [&](Range range) {
-    KILN_CALL_ISA(avgpool_grad_rows_f32(pool_job(s, a.count_include_pad), a.dy.data<float>(),
-                                        a.dx.data<float>(), range.begin, range.end,
-                                        a.mode == GradWrite::accumulate));
+    visit_vectorised(a.dy.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      KILN_CALL_ISA(avgpool_grad_rows(pool_job(s, a.count_include_pad), a.dy.data<T>(),
+                                      a.dx.data<T>(), range.begin, range.end,
+                                      a.mode == GradWrite::accumulate));
+    });
   });
 }
 

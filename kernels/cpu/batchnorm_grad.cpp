@@ -5,6 +5,7 @@
 #include "kernels/common/ranges.h"
 #include "kernels/common/rank_channels.h"
 #include "kernels/cpu/batchnorm_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln {
 
@@ -65,27 +66,31 @@ bool keeps_gradient(const BatchnormGradArgs& a) {
   return a.activation == Activation::gelu && a.mode == GradWrite::overwrite;
 }
 
-BatchnormSums rows_from(const BatchnormGradArgs& a, const Inner<float>& inner, std::int64_t first) {
-  return {a.x.data<float>() + first,
-          a.activation == Activation::relu ? a.y.data<float>() + first : nullptr,
-          a.dy.data<float>() + first,
+template <class T>
+BatchnormSums<T> rows_from(const BatchnormGradArgs& a, const Inner<float>& inner,
+                           std::int64_t first) {
+  return {a.x.data<T>() + first,
+          a.activation == Activation::relu ? a.y.data<T>() + first : nullptr,
+          a.dy.data<T>() + first,
           a.saved_mean.data<float>(),
           inner.scale,
           inner.shift,
-          keeps_gradient(a) ? a.dx.data<float>() + first : nullptr};
+          keeps_gradient(a) ? a.dx.data<T>() + first : nullptr};
 }
 // The same behind the activation, where the sums have left the gradient in dx.
-BatchnormSums kept_rows_from(const BatchnormGradArgs& a, std::int64_t first) {
-  return {.x = a.x.data<float>() + first,
-          .dy = a.dx.data<float>() + first,
-          .mean = a.saved_mean.data<float>()};
+template <class T>
+BatchnormSums<T> kept_rows_from(const BatchnormGradArgs& a, std::int64_t first) {
+  return {
+      .x = a.x.data<T>() + first, .dy = a.dx.data<T>() + first, .mean = a.saved_mean.data<float>()};
 }
 
 // Sums of g and of g (x - mean) over rows [range).
 void part_sums(const BatchnormGradArgs& a, const Inner<float>& inner, Range range,
                std::int64_t channels, double* dbeta, double* dgamma) {
-  KILN_CALL_ISA(batchnorm_sums_f32(rows_from(a, inner, range.begin * channels), range.count(),
-                                   channels, dbeta, dgamma));
+  visit_vectorised(a.x.dtype(), [&](auto zero) {
+    KILN_CALL_ISA(batchnorm_sums(rows_from<decltype(zero)>(a, inner, range.begin * channels),
+                                 range.count(), channels, dbeta, dgamma));
+  });
 }
 void part_sums(const BatchnormGradArgs& a, const Inner<double>& inner, Range range,
                std::int64_t channels, double* dbeta, double* dgamma) {
@@ -168,10 +173,13 @@ void write_dx(const BatchnormGradArgs& a, const Inner<float>& inner, Range range
               const Numbers<float>& n) {
   const std::int64_t channels = a.x.shape()[-1], first = range.begin * channels;
   const bool kept = keeps_gradient(a);
-  KILN_CALL_ISA(batchnorm_grad_f32(kept ? kept_rows_from(a, first) : rows_from(a, inner, first),
-                                   {n.slope, n.offset, n.tilt}, a.dx.data<float>() + first,
-                                   range.count(), channels, a.mode == GradWrite::accumulate,
-                                   !kept && a.dx.size_bytes() >= kStreamedBytes));
+  visit_vectorised(a.x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    KILN_CALL_ISA(batchnorm_grad(kept ? kept_rows_from<T>(a, first) : rows_from<T>(a, inner, first),
+                                 {n.slope, n.offset, n.tilt}, a.dx.data<T>() + first, range.count(),
+                                 channels, a.mode == GradWrite::accumulate,
+                                 !kept && a.dx.size_bytes() >= kStreamedBytes));
+  });
 }
 
 void write_dx(const BatchnormGradArgs& a, const Inner<double>& inner, Range range,
@@ -194,7 +202,7 @@ void batchnorm_grad(Context& c, const BatchnormGradArgs& a) {
   const std::int64_t channels = a.x.shape()[-1], rows = row_count_of(a.x.shape());
   const int parts = c.reduction_parts(rows);
   auto* sums = reinterpret_cast<double*>(a.scratch);
-  visit_float(a.x.dtype(), [&](auto zero) {
+  visit_float(accumulation_type(a.x.dtype()), [&](auto zero) {
     using T = decltype(zero);
     T* free = reinterpret_cast<T*>(sums + 2 * parts * channels);
     const Numbers<T> numbers{free, free + channels, free + 2 * channels};

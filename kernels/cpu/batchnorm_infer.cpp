@@ -6,6 +6,7 @@
 #include "kernels/common/batchnorm_check.h"
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/batchnorm_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln {
 namespace {
@@ -18,7 +19,7 @@ void check(const BatchnormInferArgs& a) {
   constexpr std::string_view kOp = "batchnorm_infer";
   require_alike(kOp, {"x", a.x}, {{"y", a.y}});
   require(a.x.shape().rank() >= 1 && a.x.shape()[-1] >= 1, kOp, "x must be [..., channels]");
-  require(a.x.dtype() != DType::f32 || a.x.shape()[-1] <= kMostChannels, kOp,
+  require(a.x.dtype() == DType::f64 || a.x.shape()[-1] <= kMostChannels, kOp,
           "takes at most 2048 channels");
   require_channels(kOp, a.x, {{"running_mean", a.running_mean}, {"running_var", a.running_var}});
   require_optional_channels(kOp, a.x, {{"gamma", a.gamma}, {"beta", a.beta}});
@@ -48,7 +49,8 @@ void apply_f64(const BatchnormInferArgs& a, Range range, std::int64_t channels) 
   }
 }
 
-void apply_f32(const BatchnormInferArgs& a, Range range, std::int64_t channels) {
+template <class T>
+void apply_vectors(const BatchnormInferArgs& a, Range range, std::int64_t channels) {
   float zero[kMostChannels], scale[kMostChannels], shift[kMostChannels];
   for (std::int64_t c = 0; c < channels; ++c) {
     const ScaleShift s = scale_shift<float>(a, c);
@@ -56,10 +58,9 @@ void apply_f32(const BatchnormInferArgs& a, Range range, std::int64_t channels) 
     scale[c] = static_cast<float>(s.scale);
     shift[c] = static_cast<float>(s.shift);
   }
-  KILN_CALL_ISA(batchnorm_apply_f32(a.x.data<float>() + range.begin * channels,
-                                    a.y.data<float>() + range.begin * channels, range.count(),
-                                    channels, zero, scale, shift, a.activation,
-                                    a.y.size_bytes() >= kStreamedBytes));
+  KILN_CALL_ISA(batchnorm_apply(
+      a.x.data<T>() + range.begin * channels, a.y.data<T>() + range.begin * channels, range.count(),
+      channels, zero, scale, shift, a.activation, a.y.size_bytes() >= kStreamedBytes));
 }
 
 }  // namespace
@@ -67,7 +68,9 @@ void apply_f32(const BatchnormInferArgs& a, Range range, std::int64_t channels) 
 void batchnorm_infer(Context& c, const BatchnormInferArgs& a) {
   const std::int64_t channels = a.x.shape()[-1], rows = row_count_of(a.x.shape());
   map_ranges(c, rows, kMapGrain / channels + 1, 1, [&](Range range) {
-    a.x.dtype() == DType::f32 ? apply_f32(a, range, channels) : apply_f64(a, range, channels);
+    if (!visit_vectorised(a.x.dtype(),
+                          [&](auto zero) { apply_vectors<decltype(zero)>(a, range, channels); }))
+      apply_f64(a, range, channels);
   });
 }
 

@@ -59,7 +59,8 @@ struct Merge {
 
 // The corrected two-pass algorithm per block: with any m near the mean, mean = m + s1/n and
 // m2 = s2 - s1^2/n, where s1 and s2 are sums of x - m and of its square.
-void wide_moments(const float* x, std::int64_t rows, std::int64_t width, double* mean, double* m2) {
+template <class T>
+void wide_moments(const T* x, std::int64_t rows, std::int64_t width, double* mean, double* m2) {
   for (std::int64_t c = 0; c < width; ++c) mean[c] = m2[c] = 0;
   const std::int64_t step = block_rows(width);
   for (std::int64_t first = 0; first < rows; first += step) {
@@ -67,7 +68,7 @@ void wide_moments(const float* x, std::int64_t rows, std::int64_t width, double*
     const auto n = static_cast<double>(count);
     const Merge merge(static_cast<double>(first), n);
     map_vectors(width, [&](auto lanes, std::int64_t c) {
-      const float* from = x + first * width + c;
+      const T* from = x + first * width + c;
       const auto at = [&](std::int64_t row) { return lanes.load(from + row * width); };
       const Vec centre = chained_sum(count, at) * static_cast<float>(1 / n);
       const Vec s1 = chained_sum(count, [&](std::int64_t row) { return at(row) - centre; });
@@ -85,9 +86,9 @@ void wide_moments(const float* x, std::int64_t rows, std::int64_t width, double*
   }
 }
 
-// body(lanes, row, c) over `count` rows of `width` floats that are written from `to` on.
-template <class Body>
-void map_rows(float* to, std::int64_t count, std::int64_t width, bool stream, const Body& body) {
+// body(lanes, row, c) over `count` rows of `width` elements that are written from `to` on.
+template <class T, class Body>
+void map_rows(T* to, std::int64_t count, std::int64_t width, bool stream, const Body& body) {
   if (!stream || !streamable(to, width)) {
     for (std::int64_t row = 0; row < count; ++row)
       map_vectors(width, [=](auto lanes, std::int64_t c) { body(lanes, row, c); });
@@ -103,9 +104,9 @@ using Through = std::integral_constant<Activation, activation>;
 
 // g = dy through the activation: the relu whose result is y, or the gelu of (x - mean) scale +
 // shift. `in` holds a row's constants, c is the element's place in the row.
-template <class Lanes, Activation activation>
+template <class Lanes, Activation activation, class T>
 [[gnu::always_inline]] inline Vec gradient_at(Lanes lanes, Through<activation>,
-                                              const BatchnormSums& in, std::int64_t i,
+                                              const BatchnormSums<T>& in, std::int64_t i,
                                               std::int64_t c, Vec centred) {
   const Vec dy = lanes.load(in.dy + i);
   if constexpr (activation == Activation::relu) return lanes.load(in.y + i) > Vec{} ? dy : Vec{};
@@ -114,19 +115,20 @@ template <class Lanes, Activation activation>
   return dy;
 }
 
-template <class Use>
-inline void with_activation(const BatchnormSums& in, const Use& use) {
+template <class T, class Use>
+inline void with_activation(const BatchnormSums<T>& in, const Use& use) {
   if (in.scale != nullptr) return use(Through<Activation::gelu>{});
   if (in.y != nullptr) return use(Through<Activation::relu>{});
   use(Through<Activation::none>{});
 }
 
 // The constants of `group` rows in one.
+template <class T>
 struct Repeated {
   float mean[kWidest], scale[kWidest], shift[kWidest];
-  BatchnormSums sums;
+  BatchnormSums<T> sums;
 
-  Repeated(const BatchnormSums& in, std::int64_t channels, std::int64_t group) : sums(in) {
+  Repeated(const BatchnormSums<T>& in, std::int64_t channels, std::int64_t group) : sums(in) {
     repeat(in.mean, channels, group, mean);
     sums.mean = mean;
     if (in.scale == nullptr) return;
@@ -137,7 +139,8 @@ struct Repeated {
   }
 };
 
-inline BatchnormSums moved_by(BatchnormSums in, std::int64_t elements) {
+template <class T>
+inline BatchnormSums<T> moved_by(BatchnormSums<T> in, std::int64_t elements) {
   in.x += elements;
   if (in.y != nullptr) in.y += elements;
   in.dy += elements;
@@ -146,8 +149,8 @@ inline BatchnormSums moved_by(BatchnormSums in, std::int64_t elements) {
 }
 
 // The constants of `in` are as wide as a row.
-template <Activation activation>
-[[gnu::flatten]] void wide_sums_through(Through<activation> through, const BatchnormSums& in,
+template <Activation activation, class T>
+[[gnu::flatten]] void wide_sums_through(Through<activation> through, const BatchnormSums<T>& in,
                                         std::int64_t rows, std::int64_t width, double* dbeta,
                                         double* dgamma) {
   for (std::int64_t c = 0; c < width; ++c) dbeta[c] = dgamma[c] = 0;
@@ -184,16 +187,17 @@ template <Activation activation>
   }
 }
 
-void wide_sums(const BatchnormSums& in, std::int64_t rows, std::int64_t width, double* dbeta,
+template <class T>
+void wide_sums(const BatchnormSums<T>& in, std::int64_t rows, std::int64_t width, double* dbeta,
                double* dgamma) {
   with_activation(
       in, [&](auto through) { wide_sums_through(through, in, rows, width, dbeta, dgamma); });
 }
 
 // The constants are as wide as a row.
-template <Activation activation>
-[[gnu::flatten]] void wide_grad(Through<activation> through, const BatchnormSums& in,
-                                const BatchnormTilt& t, float* dx, std::int64_t rows,
+template <Activation activation, class T>
+[[gnu::flatten]] void wide_grad(Through<activation> through, const BatchnormSums<T>& in,
+                                const BatchnormTilt& t, T* dx, std::int64_t rows,
                                 std::int64_t width, bool add, bool stream) {
   map_rows(dx, rows, width, stream && !add, [&](auto lanes, std::int64_t row, std::int64_t c) {
     const std::int64_t i = row * width + c;
@@ -206,8 +210,8 @@ template <Activation activation>
 }
 
 // y = act((x - mean) scale + beta); the constants are as wide as a row.
-template <Activation activation>
-[[gnu::flatten]] void wide_apply(Through<activation>, const float* x, float* y, std::int64_t rows,
+template <Activation activation, class T>
+[[gnu::flatten]] void wide_apply(Through<activation>, const T* x, T* y, std::int64_t rows,
                                  std::int64_t width, const float* mean, const float* scale,
                                  const float* beta, bool stream) {
   map_rows(y, rows, width, stream, [=](auto lanes, std::int64_t row, std::int64_t c) {
@@ -223,8 +227,9 @@ template <Activation activation>
 
 }  // namespace
 
-void batchnorm_moments_f32(const float* x, std::int64_t rows, std::int64_t channels, double* mean,
-                           double* m2) {
+template <class T>
+void batchnorm_moments(const T* x, std::int64_t rows, std::int64_t channels, double* mean,
+                       double* m2) {
   const std::int64_t group = group_of(channels), wide_rows = rows / group;
   if (group == 1) return wide_moments(x, rows, channels, mean, m2);
   double wide_mean[kWidest], wide_m2[kWidest];
@@ -240,14 +245,14 @@ void batchnorm_moments_f32(const float* x, std::int64_t rows, std::int64_t chann
   for (std::int64_t row = wide_rows * group; row < rows; ++row, ++before) {
     const Merge merge(before, 1);
     for (std::int64_t c = 0; c < channels; ++c)
-      merge(mean[c], m2[c], static_cast<double>(x[row * channels + c]), 0);
+      merge(mean[c], m2[c], static_cast<double>(widened(x[row * channels + c])), 0);
   }
 }
 
-void batchnorm_apply_f32(const float* x, float* y, std::int64_t rows, std::int64_t channels,
-                         const float* mean, const float* scale, const float* beta,
-                         Activation activation, bool stream) {
-  const auto apply = [=](const float* from, float* to, std::int64_t count, std::int64_t width,
+template <class T>
+void batchnorm_apply(const T* x, T* y, std::int64_t rows, std::int64_t channels, const float* mean,
+                     const float* scale, const float* beta, Activation activation, bool stream) {
+  const auto apply = [=](const T* from, T* to, std::int64_t count, std::int64_t width,
                          const float* m, const float* s, const float* b) {
     const auto run = [=](auto through) {
       wide_apply(through, from, to, count, width, m, s, b, stream);
@@ -267,12 +272,14 @@ void batchnorm_apply_f32(const float* x, float* y, std::int64_t rows, std::int64
   apply(x + done * channels, y + done * channels, rows - done, channels, mean, scale, beta);
 }
 
-void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t channels,
-                        double* dbeta, double* dgamma) {
+template <class T>
+void batchnorm_sums(const BatchnormSums<T>& in, std::int64_t rows, std::int64_t channels,
+                    double* dbeta, double* dgamma) {
   const std::int64_t group = group_of(channels), wide_rows = rows / group;
   if (group == 1) return wide_sums(in, rows, channels, dbeta, dgamma);
   double wide_beta[kWidest], wide_gamma[kWidest];
-  wide_sums(Repeated(in, channels, group).sums, wide_rows, group * channels, wide_beta, wide_gamma);
+  wide_sums(Repeated<T>(in, channels, group).sums, wide_rows, group * channels, wide_beta,
+            wide_gamma);
   wide_sums(moved_by(in, wide_rows * group * channels), rows - wide_rows * group, channels, dbeta,
             dgamma);
   for (std::int64_t i = 0; i < group * channels; ++i) {
@@ -281,9 +288,10 @@ void batchnorm_sums_f32(const BatchnormSums& in, std::int64_t rows, std::int64_t
   }
 }
 
-void batchnorm_grad_f32(const BatchnormSums& in, const BatchnormTilt& tilt, float* dx,
-                        std::int64_t rows, std::int64_t channels, bool add, bool stream) {
-  const auto apply = [=](const BatchnormSums& from, float* to, std::int64_t count,
+template <class T>
+void batchnorm_grad(const BatchnormSums<T>& in, const BatchnormTilt& tilt, T* dx, std::int64_t rows,
+                    std::int64_t channels, bool add, bool stream) {
+  const auto apply = [=](const BatchnormSums<T>& from, T* to, std::int64_t count,
                          std::int64_t width, const BatchnormTilt& t) {
     with_activation(
         from, [&](auto through) { wide_grad(through, from, t, to, count, width, add, stream); });
@@ -295,9 +303,21 @@ void batchnorm_grad_f32(const BatchnormSums& in, const BatchnormTilt& tilt, floa
   repeat(tilt.offset, channels, group, offset);
   repeat(tilt.tilt, channels, group, slant);
   const std::int64_t done = wide_rows * group;
-  apply(Repeated(in, channels, group).sums, dx, wide_rows, group * channels,
+  apply(Repeated<T>(in, channels, group).sums, dx, wide_rows, group * channels,
         {slope, offset, slant});
   apply(moved_by(in, done * channels), dx + done * channels, rows - done, channels, tilt);
 }
+
+#define KILN_INSTANTIATE(T)                                                                     \
+  template void batchnorm_moments(const T*, std::int64_t, std::int64_t, double*, double*);      \
+  template void batchnorm_apply(const T*, T*, std::int64_t, std::int64_t, const float*,         \
+                                const float*, const float*, Activation, bool);                  \
+  template void batchnorm_sums(const BatchnormSums<T>&, std::int64_t, std::int64_t, double*,    \
+                               double*);                                                        \
+  template void batchnorm_grad(const BatchnormSums<T>&, const BatchnormTilt&, T*, std::int64_t, \
+                               std::int64_t, bool, bool);
+KILN_INSTANTIATE(float)
+KILN_INSTANTIATE(BFloat16)
+#undef KILN_INSTANTIATE
 
 }  // namespace kiln::cpu::KILN_ISA

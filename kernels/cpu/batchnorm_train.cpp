@@ -7,6 +7,7 @@
 #include "kernels/common/ranges.h"
 #include "kernels/common/rank_channels.h"
 #include "kernels/cpu/batchnorm_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln {
 
@@ -39,11 +40,12 @@ namespace {
 
 // Mean and sum of squared differences of rows [range) for every channel (f64: Welford's update).
 void part_moments(const Tensor& x, Range range, std::int64_t channels, double* mean, double* m2) {
-  if (x.dtype() == DType::f32) {
-    KILN_CALL_ISA(batchnorm_moments_f32(x.data<float>() + range.begin * channels, range.count(),
+  if (visit_vectorised(x.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        KILN_CALL_ISA(batchnorm_moments(x.data<T>() + range.begin * channels, range.count(),
                                         channels, mean, m2));
+      }))
     return;
-  }
   const double* from = x.data<double>();
   for (std::int64_t c = 0; c < channels; ++c) mean[c] = m2[c] = 0;
   for (std::int64_t row = range.begin; row < range.end; ++row)
@@ -108,13 +110,12 @@ void finish_channel(const BatchnormTrainArgs& a, const Moments& moments, std::in
 
 template <class T>
 void apply(const BatchnormTrainArgs& a, Range range, std::int64_t channels,
-           const MapNumbers<T>& numbers) {
+           const MapNumbers<Accumulated<T>>& numbers) {
   const T* x = a.x.data<T>() + range.begin * channels;
   T* y = a.y.data<T>() + range.begin * channels;
-  if constexpr (std::is_same_v<T, float>) {
-    KILN_CALL_ISA(batchnorm_apply_f32(x, y, range.count(), channels, numbers.mean, numbers.scale,
-                                      numbers.beta, a.activation,
-                                      a.y.size_bytes() >= kStreamedBytes));
+  if constexpr (!std::is_same_v<T, double>) {
+    KILN_CALL_ISA(batchnorm_apply(x, y, range.count(), channels, numbers.mean, numbers.scale,
+                                  numbers.beta, a.activation, a.y.size_bytes() >= kStreamedBytes));
   } else {
     for (std::int64_t i = 0; i < range.count() * channels; ++i) {
       const std::int64_t c = i % channels;
@@ -134,7 +135,7 @@ void batchnorm_train(Context& c, const BatchnormTrainArgs& a) {
     double* mean = moments + 2 * part * channels;
     part_moments(a.x, part_of(rows, parts, part), channels, mean, mean + channels);
   });
-  visit_float(a.x.dtype(), [&](auto zero) {
+  visit_float(accumulation_type(a.x.dtype()), [&](auto zero) {
     using T = decltype(zero);
     T* free = reinterpret_cast<T*>(moments + 2 * parts * channels);
     const MapNumbers<T> numbers{free, free + channels, free + 2 * channels};
@@ -161,8 +162,14 @@ void batchnorm_train(Context& c, const BatchnormTrainArgs& a) {
         return all;
       });
     }
-    map_ranges(c, rows, kMapGrain / channels + 1, 1,
-               [&](Range range) { apply<T>(a, range, channels, numbers); });
+    map_ranges(c, rows, kMapGrain / channels + 1, 1, [&](Range range) {
+      if constexpr (std::is_same_v<T, float>)
+        visit_vectorised(a.x.dtype(), [&](auto stored) {
+          apply<decltype(stored)>(a, range, channels, numbers);
+        });
+      else
+        apply<T>(a, range, channels, numbers);
+    });
   });
 }
 

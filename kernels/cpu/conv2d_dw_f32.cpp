@@ -5,8 +5,14 @@
 // gemm_tile.h, [group][column block][tap * Cg + c][width], followed by the part's bias sums. The
 // partials are then added in the order of the parts. Within a part the sum over an image group's
 // pixels is made in registers and added to the partial, which keeps rounding errors small.
+//
+// With bf16 the sum runs over pairs of images: a word holds an element of two neighbouring images
+// (zeros beside the last one of an odd number), so every window, stride and border is that of one
+// image. The pairs are made while a visit is copied to the thread's scratch. All sums are f32.
 #include <cstring>
 
+#include "kernels/cpu/bf16_pairs.h"
+#include "kernels/cpu/conv2d_bf16.h"
 #include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
 #include "kernels/cpu/transpose.h"
@@ -16,10 +22,15 @@ namespace {
 
 // Sizes that the scratch and the passes over it agree on.
 struct GradLayout {
-  explicit GradLayout(const Conv2dShape& shape)
-      : s(shape), window(forward_window(shape)), group_k(s.k / s.groups), group_c(s.c / s.groups) {
+  // `shape`: of images of words.
+  GradLayout(const Conv2dShape& shape, const GemmTile& kernels)
+      : s(shape),
+        tile(kernels),
+        window(forward_window(shape)),
+        group_k(s.k / s.groups),
+        group_c(s.c / s.groups) {
     depth = s.r * s.s * group_c;
-    panel_width = gemm_tile().padded(group_k);
+    panel_width = tile.padded(group_k);
     dw_count = s.groups * panel_width * depth;
     part_stride = whole_lines(dw_count + s.groups * panel_width);
     band_rows = window.band_rows();
@@ -31,11 +42,14 @@ struct GradLayout {
     images_at_once = std::clamp<std::int64_t>((kPixels + pixels - 1) / pixels, 1,
                                               std::max<std::int64_t>(1, fit));
   }
-  std::int64_t padded_stride() const {
-    return window.needs_copy() ? whole_lines(images_at_once * window.padded_count(band_rows)) : 0;
+  // Words of the copy of a visit's x, and of its dy.
+  std::int64_t copied_x() const {
+    return whole_lines(images_at_once * window.padded_count(band_rows));
   }
+  std::int64_t copied_dy() const { return whole_lines(images_at_once * band_rows * s.q() * s.k); }
 
   Conv2dShape s;
+  const GemmTile& tile;
   Window window;
   std::int64_t group_k, group_c;
   std::int64_t depth = 0, panel_width = 0, dw_count = 0, part_stride = 0;
@@ -46,13 +60,69 @@ struct GradLayout {
 struct Visit {
   WindowSource source;  // of the first image
   std::int64_t image_step = 0;
+  const float* dy = nullptr;  // row `begin` of the first image
+  std::int64_t dy_step = 0;   // from image to image
   std::int64_t image = 0, image_count = 1, begin = 0, end = 0;
 };
 
+// f32 images, read in place where the window is inside them.
+struct Floats {
+  const float *x, *dy;
+  std::int64_t scratch_count(const GradLayout& l) const {
+    return l.window.needs_copy() ? l.copied_x() : 0;
+  }
+  const float* one() const {
+    static constexpr float kOne = 1.0f;
+    return &kOne;
+  }
+  // Sets what a visit reads.
+  void load(const GradLayout& l, Visit& v, float* scratch) const {
+    const Conv2dShape& s = l.s;
+    const std::int64_t source_image = s.h * s.w * s.c, row = s.q() * s.k;
+    v.image_step = l.window.needs_copy() ? l.window.padded_count(l.band_rows) : source_image;
+    for (std::int64_t i = 0; i < v.image_count; ++i) {
+      const WindowSource source = window_source(l.window, x + (v.image + i) * source_image, v.begin,
+                                                v.end, scratch + i * v.image_step);
+      if (i == 0) v.source = source;
+    }
+    v.dy_step = s.p() * row;
+    v.dy = dy + v.image * v.dy_step + v.begin * row;
+  }
+};
+
+// Words of two bf16 images; image_count counts the bf16 ones.
+struct ImagePairs {
+  const BFloat16 *x, *dy;
+  std::int64_t image_count;
+  std::int64_t scratch_count(const GradLayout& l) const { return l.copied_x() + l.copied_dy(); }
+  const float* one() const {
+    static constexpr BFloat16 kOnes[2] = {{0x3f80}, {0x3f80}};
+    return reinterpret_cast<const float*>(kOnes);
+  }
+  void load(const GradLayout& l, Visit& v, float* scratch) const {
+    const Conv2dShape& s = l.s;
+    const std::int64_t source_image = s.h * s.w * s.c, row = s.q() * s.k;
+    v.image_step = l.window.padded_count(l.band_rows);
+    v.dy_step = (v.end - v.begin) * row;
+    float* copied_dy = scratch + l.copied_x();
+    for (std::int64_t i = 0; i < v.image_count; ++i) {
+      const std::int64_t first = 2 * (v.image + i);
+      const bool alone = first + 1 == image_count;
+      const BFloat16* from = x + first * source_image;
+      const WindowSource source =
+          paired_window_source(l.window, from, alone ? nullptr : from + source_image, v.begin,
+                               v.end, scratch + i * v.image_step);
+      if (i == 0) v.source = source;
+      const BFloat16* rows = dy + (first * s.p() + v.begin) * row;
+      pair_up(rows, alone ? nullptr : rows + s.p() * row, copied_dy + i * v.dy_step, v.dy_step);
+    }
+    v.dy = copied_dy;
+  }
+};
+
 // Adds a visit's share of one kernel row `r` of one column block to the partial.
-void add_kernel_row(const GemmTile& tile, const GradLayout& l, const Visit& v, const float* dy,
-                    std::int64_t group, std::int64_t column, const GemmColumns& block,
-                    std::int64_t r, float* partial) {
+void add_kernel_row(const GradLayout& l, const Visit& v, std::int64_t group, std::int64_t column,
+                    const GemmColumns& block, std::int64_t r, float* partial) {
   const Conv2dShape& s = l.s;
   const std::int64_t row = s.q() * s.k;
   const Range rows_inside = l.window.h.inner_outputs(r);
@@ -65,10 +135,10 @@ void add_kernel_row(const GemmTile& tile, const GradLayout& l, const Visit& v, c
   job.a_step = s.stride_w * s.c;
   job.a_inner = s.stride_h * v.source.row_step;
   job.a_outer = v.image_step;
-  job.b = dy + (v.image * s.p() + begin) * row + group * l.group_k + column;
+  job.b = v.dy + (begin - v.begin) * row + group * l.group_k + column;
   job.b_step = s.k;
   job.b_inner = row;
-  job.b_outer = s.p() * row;
+  job.b_outer = v.dy_step;
   job.outer_count = v.image_count;
   job.inner_count = end - begin;
   job.depth = s.q();
@@ -85,81 +155,70 @@ void add_kernel_row(const GemmTile& tile, const GradLayout& l, const Visit& v, c
     for_each_row_block(run, block.max_rows, [&](std::int64_t first, std::int64_t rows) {
       job.a = a + first;
       job.c = c + first * block.width;
-      tile.run(job, block, rows);
+      l.tile.run(job, block, rows);
     });
   }
 }
 
 // Adds a visit's column sums of dy to the partial's bias sums: a row of ones times dy.
-void add_bias(const GemmTile& tile, const GradLayout& l, const Visit& v, const float* dy,
-              float* partial) {
-  static constexpr float kOne = 1.0f;
+void add_bias(const GradLayout& l, const Visit& v, const float* one, float* partial) {
   const std::int64_t row = l.s.q() * l.s.k;
-  tile.for_each_block(l.s.k, [&](std::int64_t column, const GemmColumns& block) {
+  l.tile.for_each_block(l.s.k, [&](std::int64_t column, const GemmColumns& block) {
     GemmTileJob job;
-    job.a = &kOne;
+    job.a = one;
     job.a_row = 1;
     job.a_step = 0;
-    job.b = dy + (v.image * l.s.p() + v.begin) * row + column;
+    job.b = v.dy + column;
     job.b_step = l.s.k;
     job.b_inner = row;
-    job.b_outer = l.s.p() * row;
+    job.b_outer = v.dy_step;
     job.outer_count = v.image_count;
     job.inner_count = v.end - v.begin;
     job.depth = l.s.q();
     job.c = partial + l.dw_count + column;
     job.add_to_c = true;
-    tile.run(job, block, 1);
+    l.tile.run(job, block, 1);
   });
 }
 
 // Every (group, column block, kernel row) is one unit; a part's units are dealt to `split_count`
 // pieces of work.
-void add_visit(const GemmTile& tile, const GradLayout& l, const Visit& v, const float* dy,
-               bool bias, std::int64_t split, std::int64_t split_count, float* partial) {
+void add_visit(const GradLayout& l, const Visit& v, std::int64_t split, std::int64_t split_count,
+               float* partial) {
   std::int64_t unit = 0;
   for (std::int64_t group = 0; group < l.s.groups; ++group)
-    tile.for_each_block(l.group_k, [&](std::int64_t column, const GemmColumns& block) {
+    l.tile.for_each_block(l.group_k, [&](std::int64_t column, const GemmColumns& block) {
       for (std::int64_t r = 0; r < l.s.r; ++r)
-        if (unit++ % split_count == split)
-          add_kernel_row(tile, l, v, dy, group, column, block, r, partial);
+        if (unit++ % split_count == split) add_kernel_row(l, v, group, column, block, r, partial);
     });
-  if (bias && split == 0) add_bias(tile, l, v, dy, partial);
 }
 
-// Images [begin, end) in visits; `padded` is the thread's own.
-void add_images(const GemmTile& tile, const GradLayout& l, const Conv2dGradArgs& a,
-                std::int64_t begin, std::int64_t end, std::int64_t split, std::int64_t split_count,
-                float* padded, float* partial) {
-  const Conv2dShape& s = l.s;
-  const std::int64_t source_image = s.h * s.w * s.c;
-  const float* x = a.x.data<float>();
-  for (std::int64_t image = begin; image < end; image += l.images_at_once) {
-    for (std::int64_t row = 0; row < s.p(); row += l.band_rows) {
+// Images [begin, end) in visits; `scratch` is the thread's own.
+template <class Images>
+void add_images(const GradLayout& l, const Images& images, bool bias, Range range,
+                std::int64_t split, std::int64_t split_count, float* scratch, float* partial) {
+  const std::int64_t rows = l.s.p();
+  for (std::int64_t image = range.first; image < range.last; image += l.images_at_once) {
+    for (std::int64_t row = 0; row < rows; row += l.band_rows) {
       Visit v;
       v.image = image;
-      v.image_count = std::min(l.images_at_once, end - image);
+      v.image_count = std::min(l.images_at_once, range.last - image);
       v.begin = row;
-      v.end = std::min(row + l.band_rows, s.p());
-      v.image_step = l.window.needs_copy() ? l.window.padded_count(l.band_rows) : source_image;
-      for (std::int64_t i = 0; i < v.image_count; ++i) {
-        const WindowSource source = window_source(l.window, x + (image + i) * source_image, v.begin,
-                                                  v.end, padded + i * v.image_step);
-        if (i == 0) v.source = source;
-      }
-      add_visit(tile, l, v, a.dy.data<float>(), !a.dbias.empty(), split, split_count, partial);
+      v.end = std::min(row + l.band_rows, rows);
+      images.load(l, v, scratch);
+      add_visit(l, v, split, split_count, partial);
+      if (bias && split == 0) add_bias(l, v, images.one(), partial);
     }
   }
 }
 
 // dw rows j in [begin, end) of one group's transpose: the sum of the partials, in order.
-void reduce_dw(const GemmTile& tile, const GradLayout& l, const float* partials, int parts,
-               bool accumulate, std::int64_t group, std::int64_t begin, std::int64_t end,
-               float* dw) {
+void reduce_dw(const GradLayout& l, const float* partials, int parts, bool accumulate,
+               std::int64_t group, std::int64_t begin, std::int64_t end, float* dw) {
   constexpr std::int64_t kRun = 16;
   constexpr std::int64_t kMaxWidth = 64;
   float sums[kRun][kMaxWidth];
-  tile.for_each_block(l.group_k, [&](std::int64_t column, const GemmColumns& block) {
+  l.tile.for_each_block(l.group_k, [&](std::int64_t column, const GemmColumns& block) {
     const float* panel = partials + group * l.panel_width * l.depth + column * l.depth;
     float* to = dw + (group * l.group_k + column) * l.depth;
     for (std::int64_t at = begin; at < end; at += kRun) {
@@ -192,40 +251,66 @@ void reduce_bias(const GradLayout& l, const float* partials, int parts, bool acc
   }
 }
 
-}  // namespace
-
-std::size_t conv2d_dw_f32_scratch_bytes(const Conv2dShape& s, int thread_count, int parts) {
-  if (is_depthwise(s)) return depthwise_dw_scratch_bytes(s, thread_count, parts);
-  const GradLayout l(s);
-  return static_cast<std::size_t>(parts * l.part_stride + thread_count * l.padded_stride()) *
+template <class Images>
+std::size_t scratch_bytes(const GradLayout& l, const Images& images, int thread_count, int parts) {
+  return static_cast<std::size_t>(parts * l.part_stride + thread_count * images.scratch_count(l)) *
          sizeof(float);
 }
 
-void conv2d_dw_f32(Context& context, const Conv2dGradArgs& a) {
-  if (is_depthwise(a.shape)) return depthwise_dw_f32(context, a);
-  const GradLayout l(a.shape);
-  const GemmTile& tile = gemm_tile();
-  ThreadPool& pool = context.pool();
-  const int parts = context.reduction_parts(l.s.n), threads = pool.thread_count();
+template <class Images>
+void run(ThreadPool& pool, const GradLayout& l, const Images& images, const Conv2dGradArgs& a,
+         int parts) {
+  const int threads = pool.thread_count();
   const std::int64_t splits = parts % threads == 0 ? 1 : threads;
   float* partials = reinterpret_cast<float*>(a.scratch);
-  float* padded = partials + parts * l.part_stride;
+  float* copies = partials + parts * l.part_stride;
   pool.parallel_for(parts, [&](std::int64_t part) {
     std::fill_n(partials + part * l.part_stride, l.part_stride, 0.0f);
   });
   pool.parallel_for_threads(parts * splits, [&](std::int64_t piece, int thread) {
     const std::int64_t part = piece / splits, split = piece % splits;
-    add_images(tile, l, a, part * l.s.n / parts, (part + 1) * l.s.n / parts, split, splits,
-               padded + thread * l.padded_stride(), partials + part * l.part_stride);
+    add_images(l, images, !a.dbias.empty(), {part * l.s.n / parts, (part + 1) * l.s.n / parts},
+               split, splits, copies + thread * images.scratch_count(l),
+               partials + part * l.part_stride);
   });
   const int pieces = small_job(a.dw.element_count()) ? 1 : threads;
   pool.parallel_for(pieces, [&](std::int64_t piece) {
     for (std::int64_t group = 0; group < l.s.groups; ++group)
-      reduce_dw(tile, l, partials, parts, a.accumulate_parameters, group, piece * l.depth / pieces,
+      reduce_dw(l, partials, parts, a.accumulate_parameters, group, piece * l.depth / pieces,
                 (piece + 1) * l.depth / pieces, a.dw.data<float>());
   });
   if (!a.dbias.empty())
     reduce_bias(l, partials, parts, a.accumulate_parameters, a.dbias.data<float>());
+}
+
+Conv2dShape of_pairs(Conv2dShape s) {
+  s.n = (s.n + 1) / 2;
+  return s;
+}
+
+}  // namespace
+
+std::size_t conv2d_dw_f32_scratch_bytes(const Conv2dShape& s, int thread_count, int parts) {
+  if (is_depthwise(s)) return depthwise_dw_scratch_bytes(s, thread_count, parts);
+  return scratch_bytes(GradLayout(s, gemm_tile()), Floats{}, thread_count, parts);
+}
+
+void conv2d_dw_f32(Context& context, const Conv2dGradArgs& a) {
+  if (is_depthwise(a.shape)) return depthwise_dw_f32(context, a);
+  run(context.pool(), GradLayout(a.shape, gemm_tile()),
+      Floats{a.x.data<float>(), a.dy.data<float>()}, a, context.reduction_parts(a.shape.n));
+}
+
+std::size_t conv2d_dw_pairs_scratch_bytes(const Conv2dShape& s, int thread_count, int parts) {
+  const GradLayout l(of_pairs(s), pair_tile_f32());
+  return scratch_bytes(l, ImagePairs{}, thread_count,
+                       static_cast<int>(std::min<std::int64_t>(parts, l.s.n)));
+}
+
+void conv2d_dw_pairs(Context& context, const Conv2dGradArgs& a, int parts) {
+  const GradLayout l(of_pairs(a.shape), pair_tile_f32());
+  run(context.pool(), l, ImagePairs{a.x.data<BFloat16>(), a.dy.data<BFloat16>(), a.shape.n}, a,
+      static_cast<int>(std::min<std::int64_t>(parts, l.s.n)));
 }
 
 }  // namespace kiln::cpu

@@ -6,15 +6,14 @@
 #include "kernels/cpu/conv2d_f32.h"
 
 namespace kiln::cpu {
-namespace {
 
-// Floats of all phases' panels: every tap of the window belongs to one phase.
-std::int64_t panel_count(const Conv2dShape& s) {
-  const std::int64_t columns = gemm_tile().padded(s.c / s.groups);
+// Words of all phases' panels: every tap of the window belongs to one phase.
+std::int64_t input_grad_panel_count(const GemmTile& tile, const Conv2dShape& s) {
+  const std::int64_t columns = tile.padded(s.c / s.groups);
   return whole_lines(s.groups * columns * s.r * s.s * (s.k / s.groups));
 }
 
-std::int64_t padded_stride(const Conv2dShape& s) {
+std::int64_t input_grad_padded_stride(const Conv2dShape& s) {
   std::int64_t most = 0;
   for (std::int64_t i = 0; i < s.stride_h; ++i)
     for (std::int64_t j = 0; j < s.stride_w; ++j) {
@@ -25,6 +24,20 @@ std::int64_t padded_stride(const Conv2dShape& s) {
     }
   return whole_lines(most);
 }
+
+WindowPass input_grad_pass(const Conv2dShape& s, const Window& window) {
+  return {.window = window,
+          .image_count = s.n,
+          .group_count = s.groups,
+          .depth = s.k / s.groups,
+          .columns = s.c / s.groups,
+          .out_height = s.h,
+          .out_width = s.w,
+          .out_channels = s.c,
+          .padded_stride = input_grad_padded_stride(s)};
+}
+
+namespace {
 
 // panel[(t_h, t_w, k)][c] = w[k][r(t_h)][s(t_w)][c] for the taps of one phase, k in [begin, end).
 void pack_phase(const GemmTile& tile, const Conv2dShape& s, const Window& window, const float* w,
@@ -51,7 +64,8 @@ void pack_phase(const GemmTile& tile, const Conv2dShape& s, const Window& window
 
 std::size_t conv2d_dx_f32_scratch_bytes(const Conv2dShape& s, int thread_count) {
   if (is_depthwise(s)) return depthwise_dx_scratch_bytes(s, thread_count);
-  const std::int64_t count = panel_count(s) + thread_count * padded_stride(s);
+  const std::int64_t count =
+      input_grad_panel_count(gemm_tile(), s) + thread_count * input_grad_padded_stride(s);
   return static_cast<std::size_t>(count) * sizeof(float);
 }
 
@@ -69,20 +83,13 @@ void conv2d_dx_f32(Context& context, const Conv2dGradArgs& a) {
       pack_phase(tile, s, window, a.w.data<float>(), piece * s.k / pieces,
                  (piece + 1) * s.k / pieces, panels);
     });
-    run_window_pass(pool, {.window = window,
-                           .image_count = s.n,
-                           .group_count = s.groups,
-                           .depth = s.k / s.groups,
-                           .columns = s.c / s.groups,
-                           .source = a.dy.data<float>(),
-                           .out = a.dx.data<float>(),
-                           .out_height = s.h,
-                           .out_width = s.w,
-                           .out_channels = s.c,
-                           .panels = panels,
-                           .add = a.mode == GradWrite::accumulate,
-                           .padded = panels + panel_count(s),
-                           .padded_stride = padded_stride(s)});
+    WindowPass pass = input_grad_pass(s, window);
+    pass.source = a.dy.data<float>();
+    pass.out = a.dx.raw();
+    pass.panels = panels;
+    pass.add = a.mode == GradWrite::accumulate;
+    pass.padded = panels + input_grad_panel_count(tile, s);
+    run_window_pass(pool, pass);
   }
 }
 

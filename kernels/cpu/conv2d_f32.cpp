@@ -3,10 +3,9 @@
 #include "kernels/cpu/conv2d_depthwise.h"
 
 namespace kiln::cpu {
-namespace {
 
-std::int64_t panel_count(const Conv2dShape& s) {
-  const std::int64_t columns = gemm_tile().padded(s.k / s.groups);
+std::int64_t forward_panel_count(const GemmTile& tile, const Conv2dShape& s) {
+  const std::int64_t columns = tile.padded(s.k / s.groups);
   return whole_lines(s.groups * columns * s.r * s.s * (s.c / s.groups));
 }
 
@@ -14,15 +13,30 @@ std::int64_t padded_stride(const Window& window) {
   return window.needs_copy() ? whole_lines(window.padded_count(window.band_rows())) : 0;
 }
 
-// Piece `piece` of `pieces` along the depth of every panel.
-void pack_panels(const Conv2dShape& s, const float* w, std::int64_t piece, std::int64_t pieces,
-                 float* panels) {
-  const GemmTile& tile = gemm_tile();
+void pack_forward_panels(const GemmTile& tile, const Conv2dShape& s, const float* w,
+                         std::int64_t piece, std::int64_t pieces, float* panels) {
   const std::int64_t group_k = s.k / s.groups, depth = s.r * s.s * (s.c / s.groups);
   for (std::int64_t group = 0; group < s.groups; ++group)
     pack_transposed(tile, w + group * group_k * depth, group_k, depth, piece * depth / pieces,
                     (piece + 1) * depth / pieces, panels + group * depth * tile.padded(group_k));
 }
+
+WindowPass forward_pass(const Conv2dShape& s) {
+  const Window window = forward_window(s);
+  return {.window = window,
+          .image_count = s.n,
+          .group_count = s.groups,
+          .depth = s.c / s.groups,
+          .columns = s.k / s.groups,
+          .out_height = s.p(),
+          .out_width = s.q(),
+          .out_channels = s.k,
+          .padded_stride = padded_stride(window)};
+}
+
+namespace {
+
+std::int64_t panel_count(const Conv2dShape& s) { return forward_panel_count(gemm_tile(), s); }
 
 }  // namespace
 
@@ -39,7 +53,7 @@ std::int64_t conv2d_f32_packed_count(const Conv2dShape& s) {
 
 void conv2d_f32_pack(const Conv2dShape& s, const float* w, float* packed) {
   if (is_depthwise(s)) return depthwise_pack(s, w, packed);
-  pack_panels(s, w, 0, 1, packed);
+  pack_forward_panels(gemm_tile(), s, w, 0, 1, packed);
 }
 
 void conv2d_f32(Context& context, const Conv2dArgs& a) {
@@ -51,25 +65,18 @@ void conv2d_f32(Context& context, const Conv2dArgs& a) {
   if (a.packed.empty()) {
     const float* w = a.w.data<float>();
     const int pieces = small_job(s.weights().element_count()) ? 1 : pool.thread_count();
-    pool.parallel_for(pieces,
-                      [&](std::int64_t piece) { pack_panels(s, w, piece, pieces, scratch); });
+    pool.parallel_for(pieces, [&](std::int64_t piece) {
+      pack_forward_panels(gemm_tile(), s, w, piece, pieces, scratch);
+    });
   }
-  const Window window = forward_window(s);
-  run_window_pass(pool, {.window = window,
-                         .image_count = s.n,
-                         .group_count = s.groups,
-                         .depth = s.c / s.groups,
-                         .columns = s.k / s.groups,
-                         .source = a.x.data<float>(),
-                         .out = a.y.data<float>(),
-                         .out_height = s.p(),
-                         .out_width = s.q(),
-                         .out_channels = s.k,
-                         .panels = panels,
-                         .start = a.bias.empty() ? nullptr : a.bias.data<float>(),
-                         .relu = a.activation == Activation::relu,
-                         .padded = a.packed.empty() ? scratch + panel_count(s) : scratch,
-                         .padded_stride = padded_stride(window)});
+  WindowPass pass = forward_pass(s);
+  pass.source = a.x.data<float>();
+  pass.out = a.y.raw();
+  pass.panels = panels;
+  pass.start = a.bias.empty() ? nullptr : a.bias.data<float>();
+  pass.relu = a.activation == Activation::relu;
+  pass.padded = a.packed.empty() ? scratch + panel_count(s) : scratch;
+  run_window_pass(pool, pass);
 }
 
 }  // namespace kiln::cpu

@@ -28,7 +28,13 @@ void conv2d_f32(Context& context, const Conv2dArgs& args);
 void conv2d_dx_f32(Context& context, const Conv2dGradArgs& args);
 void conv2d_dw_f32(Context& context, const Conv2dGradArgs& args);
 
-// One pass of a window over a batch of images. Sums over taps and the channels of one group:
+// dw and dbias, f32, of bf16 x and dy by dot products of pairs of images; only where
+// has_bf16_dots(). At most `parts` partial sums.
+std::size_t conv2d_dw_pairs_scratch_bytes(const Conv2dShape& shape, int thread_count, int parts);
+void conv2d_dw_pairs(Context& context, const Conv2dGradArgs& args, int parts);
+
+// One pass of a window over a batch of images, of floats or of words that hold bf16 pairs of
+// channels (kernels/cpu/gemm_tile.h). Sums over taps and the channels of one group:
 //   out[n, i, j, group*columns + k] = start[...] + sum source[n, .., group*depth + d] *
 //   panel[..][k]
 struct WindowPass {
@@ -36,16 +42,29 @@ struct WindowPass {
   std::int64_t image_count = 1, group_count = 1;
   std::int64_t depth = 0, columns = 0;  // channels per group: summed over, and produced
   const float* source = nullptr;        // [n, window.h.source, window.w.source, channels]
-  float* out = nullptr;                 // [n, out_height, out_width, out_channels]
+  void* out = nullptr;                  // [n, out_height, out_width, out_channels] of out_type
   std::int64_t out_height = 0, out_width = 0, out_channels = 0;
   const float* panels = nullptr;  // per group and column block: [taps_h][taps_w][depth][width]
   const float* start = nullptr;   // [out_channels] or null
   bool add = false, relu = false;
+  const GemmTile* tile = nullptr;  // null: gemm_tile()
+  DType out_type = DType::f32;     // what the tile writes
   float* padded = nullptr;  // per thread: padded_count(band_rows()) floats, or null when inside
   std::int64_t padded_stride = 0;
 };
 
 void run_window_pass(ThreadPool& pool, const WindowPass& pass);
+
+// What f32 and bf16 share: `s` counts words where a word is a pair of channels. A pass knows its
+// extents; source, out, panels and the rest are the caller's.
+std::int64_t forward_panel_count(const GemmTile& tile, const Conv2dShape& s);
+// Piece `piece` of `pieces` along the depth of every panel.
+void pack_forward_panels(const GemmTile& tile, const Conv2dShape& s, const float* w,
+                         std::int64_t piece, std::int64_t pieces, float* panels);
+WindowPass forward_pass(const Conv2dShape& s);
+std::int64_t input_grad_panel_count(const GemmTile& tile, const Conv2dShape& s);
+std::int64_t input_grad_padded_stride(const Conv2dShape& s);
+WindowPass input_grad_pass(const Conv2dShape& s, const Window& window);
 
 // Moving this few floats is not worth waking a second thread.
 constexpr bool small_job(std::int64_t float_count) { return float_count < 8192; }

@@ -1,5 +1,6 @@
 #include "kernels/include/conv2d_grad.h"
 
+#include "kernels/cpu/conv2d_bf16.h"
 #include "kernels/cpu/conv2d_f32.h"
 #include "kernels/cpu/conv2d_plain.h"
 
@@ -8,6 +9,8 @@ namespace kiln {
 std::size_t conv2d_grad_scratch_bytes(const Context& context, const Conv2dShape& shape,
                                       DType dtype) {
   const int threads = context.pool().thread_count(), parts = context.reduction_parts(shape.n);
+  if (dtype == DType::bf16 && context.device().is_host())
+    return cpu::conv2d_grad_bf16_scratch_bytes(shape, threads, parts);
   if (dtype == DType::f32)
     return std::max(cpu::conv2d_dx_f32_scratch_bytes(shape, threads),
                     cpu::conv2d_dw_f32_scratch_bytes(shape, threads, parts));
@@ -62,6 +65,9 @@ void conv2d_grad(Context& context, const Conv2dGradArgs& args) {
   if (args.x.dtype() == DType::f32) {
     if (args.wants_dx()) conv2d_dx_f32(context, args);
     conv2d_dw_f32(context, args);
+  } else if (args.x.dtype() == DType::bf16) {
+    if (args.wants_dx()) conv2d_dx_bf16(context, args);
+    conv2d_dw_bf16(context, args, context.reduction_parts(args.shape.n));
   } else {
     if (args.wants_dx()) conv2d_dx_f64(context, args);
     conv2d_dw_f64(context, args);

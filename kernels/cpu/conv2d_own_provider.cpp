@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/conv2d_bf16.h"
 #include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
 #include "kernels/cpu/isa.h"
@@ -11,10 +12,14 @@ namespace {
 
 // Such as "direct 14x32 avx512": the register block that the output channels begin with.
 std::string name_algorithm(DType dtype, const Conv2dShape& s) {
-  if (dtype != DType::f32) return "plain loops";
-  if (is_depthwise(s)) return "depthwise " + std::string(name_of(isa()));
+  if (dtype == DType::f64) return "plain loops";
+  if (is_depthwise(s))
+    return std::string(dtype == DType::bf16 ? "widened, " : "") + "depthwise " +
+           std::string(name_of(isa()));
+  if (dtype == DType::bf16 && conv2d_takes_pairs(s)) return "bf16 pairs avx512_bf16";
   const GemmColumns block = gemm_tile().block(s.k / s.groups);
-  return "direct " + std::to_string(block.max_rows) + "x" + std::to_string(block.width) + " " +
+  return std::string(dtype == DType::bf16 ? "widened, " : "") + "direct " +
+         std::to_string(block.max_rows) + "x" + std::to_string(block.width) + " " +
          std::string(name_of(isa()));
 }
 
@@ -33,6 +38,8 @@ class OwnForward final : public Conv2dForward {
   explicit OwnForward(const Conv2dProblem& problem)
       : problem_(problem), algorithm_(name_algorithm(problem.dtype, problem.shape)) {}
   std::size_t scratch_bytes() const override {
+    if (problem_.dtype == DType::bf16)
+      return conv2d_bf16_scratch_bytes(problem_.shape, problem_.thread_count);
     if (problem_.dtype != DType::f32) return 0;
     return conv2d_f32_scratch_bytes(problem_.shape, problem_.thread_count);
   }
@@ -55,6 +62,8 @@ class OwnBackward final : public Conv2dBackward {
   std::size_t scratch_bytes() const override {
     const Conv2dShape& s = problem_.shape;
     const int parts = parts_of(problem_);
+    if (problem_.dtype == DType::bf16)
+      return conv2d_grad_bf16_scratch_bytes(s, problem_.thread_count, parts);
     if (problem_.dtype != DType::f32)
       return static_cast<std::size_t>(parts * (s.weights().element_count() + s.k)) *
              size_of(problem_.dtype);
@@ -75,15 +84,19 @@ class OwnBackward final : public Conv2dBackward {
   std::string algorithm_;
 };
 
+bool takes(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16;
+}
+
 class OwnProvider final : public Conv2dProvider {
  public:
   std::string_view name() const override { return "own"; }
   std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) override {
-    if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
+    if (!takes(problem.dtype)) return nullptr;
     return std::make_unique<OwnForward>(problem);
   }
   std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) override {
-    if (problem.dtype != DType::f32 && problem.dtype != DType::f64) return nullptr;
+    if (!takes(problem.dtype)) return nullptr;
     return std::make_unique<OwnBackward>(problem);
   }
 };

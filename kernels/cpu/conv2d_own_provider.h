@@ -1,4 +1,4 @@
-// The provider of our own kernels: takes every f32 and f64 problem.
+// The provider of our own kernels: takes every f32, f64 and bf16 problem.
 #pragma once
 
 #include <memory>

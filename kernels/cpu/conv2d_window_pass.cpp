@@ -23,6 +23,7 @@ void run_band(const GemmTile& tile, const WindowPass& pass, const WindowSource& 
   const std::int64_t taps_depth = pass.window.tap_count() * pass.depth;
   // Taps side by side in memory run as one longer sum.
   const bool touching = w.step == 1 && pass.depth == pass.window.channels;
+  const auto out_size = static_cast<std::int64_t>(size_of(pass.out_type));
   const float* panel = pass.panels + group * taps_depth * tile.padded(pass.columns);
   tile.for_each_block(pass.columns, [&](std::int64_t column, const GemmColumns& block) {
     GemmTileJob job;
@@ -48,9 +49,9 @@ void run_band(const GemmTile& tile, const WindowPass& pass, const WindowSource& 
       const std::int64_t out_row = image * pass.out_height + h.out_first + i * h.out_step;
       for_each_row_block(w.outputs, block.max_rows, [&](std::int64_t j, std::int64_t count) {
         job.a = a + j * job.a_row;
-        job.c = pass.out +
-                (out_row * pass.out_width + w.out_first + j * w.out_step) * pass.out_channels +
-                channel;
+        const std::int64_t pixel = out_row * pass.out_width + w.out_first + j * w.out_step;
+        job.c =
+            static_cast<std::byte*>(pass.out) + (pixel * pass.out_channels + channel) * out_size;
         tile.run(job, block, count);
       });
     }
@@ -62,7 +63,7 @@ void run_band(const GemmTile& tile, const WindowPass& pass, const WindowSource& 
 void run_window_pass(ThreadPool& pool, const WindowPass& pass) {
   const std::int64_t rows = pass.window.h.outputs;
   if (rows == 0 || pass.window.w.outputs == 0) return;
-  const GemmTile& tile = gemm_tile();
+  const GemmTile& tile = pass.tile == nullptr ? gemm_tile() : *pass.tile;
   const std::int64_t bands = band_count(pool, pass);
   const std::int64_t source_image =
       pass.window.h.source * pass.window.w.source * pass.window.channels;

@@ -4,6 +4,7 @@
 
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/dropout_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln {
 
@@ -28,15 +29,17 @@ MaskNumbers mask_numbers(const DropoutMask& mask) {
           .scale = static_cast<float>(mask.keep_scale)};
 }
 
-// Elements [range) of an f32 tensor; range.begin is a multiple of 4.
-void drop_elements_f32(const DropoutJob& job, Range range) {
-  KILN_CALL_ISA(dropout_f32(mask_numbers(job.mask), static_cast<std::uint64_t>(range.begin / 4),
-                            job.from.data<float>() + range.begin,
-                            job.to.data<float>() + range.begin, range.count(), job.add));
+// Elements [range) of a tensor of T; range.begin is a multiple of 4.
+template <class T>
+void drop_elements(const DropoutJob& job, Range range) {
+  KILN_CALL_ISA(dropout(mask_numbers(job.mask), static_cast<std::uint64_t>(range.begin / 4),
+                        job.from.data<T>() + range.begin, job.to.data<T>() + range.begin,
+                        range.count(), job.add));
 }
 
 // Whole channels of pictures [range), in tiles of channels whose factors fit on the stack.
-void drop_channels_f32(const DropoutJob& job, Range range) {
+template <class T>
+void drop_channels(const DropoutJob& job, Range range) {
   constexpr std::int64_t kTile = 256;
   const Shape& shape = job.from.shape();
   const std::int64_t pixels = shape[1] * shape[2], channels = shape[3];
@@ -49,9 +52,8 @@ void drop_channels_f32(const DropoutJob& job, Range range) {
                          ? static_cast<float>(job.mask.keep_scale)
                          : 0.0f;
       const std::int64_t begin = n * pixels * channels + first;
-      KILN_CALL_ISA(scale_columns_f32(factors, job.from.data<float>() + begin,
-                                      job.to.data<float>() + begin, pixels, channels, count,
-                                      job.add));
+      KILN_CALL_ISA(scale_columns(factors, job.from.data<T>() + begin, job.to.data<T>() + begin,
+                                  pixels, channels, count, job.add));
     }
 }
 
@@ -75,13 +77,16 @@ void apply_dropout(Context& c, const DropoutJob& job) {
   const std::int64_t count = job.from.element_count();
   if (job.from.dtype() == DType::f64)
     return map_ranges(c, count, kMapGrain / 4, 64, [&](Range range) { drop_f64(job, range); });
-  if (!job.channel)
-    return map_ranges(c, count, kMapGrain / 4, 64,
-                      [&](Range range) { drop_elements_f32(job, range); });
-  const std::int64_t pictures = job.from.shape()[0];
-  const std::int64_t per_picture = count / std::max<std::int64_t>(pictures, 1);
-  map_ranges(c, pictures, kMapGrain / (per_picture + 1) + 1, 1,
-             [&](Range range) { drop_channels_f32(job, range); });
+  visit_vectorised(job.from.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    if (!job.channel)
+      return map_ranges(c, count, kMapGrain / 4, 64,
+                        [&](Range range) { drop_elements<T>(job, range); });
+    const std::int64_t pictures = job.from.shape()[0];
+    const std::int64_t per_picture = count / std::max<std::int64_t>(pictures, 1);
+    map_ranges(c, pictures, kMapGrain / (per_picture + 1) + 1, 1,
+               [&](Range range) { drop_channels<T>(job, range); });
+  });
 }
 
 }  // namespace cpu

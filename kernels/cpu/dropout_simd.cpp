@@ -62,8 +62,8 @@ inline void block_factors(const MaskNumbers& mask, std::uint64_t block, float* f
     for (int w = 0; w < 4; ++w) factors[4 * lane + w] = lanes[w][lane];
 }
 
-inline void scale_row(const float* factors, const float* from, float* to, std::int64_t count,
-                      bool add) {
+template <class T>
+inline void scale_row(const float* factors, const T* from, T* to, std::int64_t count, bool add) {
   if (add)
     map_vectors(count, [=](auto lanes, std::int64_t i) {
       lanes.store(to + i, fmadd(lanes.load(from + i), lanes.load(factors + i), lanes.load(to + i)));
@@ -76,8 +76,9 @@ inline void scale_row(const float* factors, const float* from, float* to, std::i
 
 }  // namespace
 
-void dropout_f32(const MaskNumbers& mask, std::uint64_t first_block, const float* from, float* to,
-                 std::int64_t count, bool add) {
+template <class T>
+void dropout(const MaskNumbers& mask, std::uint64_t first_block, const T* from, T* to,
+             std::int64_t count, bool add) {
   constexpr std::int64_t kStep = 4 * kLanes;
   float factors[kStep];
   for (std::int64_t i = 0; i < count; i += kStep) {
@@ -86,10 +87,19 @@ void dropout_f32(const MaskNumbers& mask, std::uint64_t first_block, const float
   }
 }
 
-void scale_columns_f32(const float* factors, const float* from, float* to, std::int64_t row_count,
-                       std::int64_t stride, std::int64_t column_count, bool add) {
+template <class T>
+void scale_columns(const float* factors, const T* from, T* to, std::int64_t row_count,
+                   std::int64_t stride, std::int64_t column_count, bool add) {
   for (std::int64_t row = 0; row < row_count; ++row)
     scale_row(factors, from + row * stride, to + row * stride, column_count, add);
 }
+
+#define KILN_INSTANTIATE(T)                                                                   \
+  template void dropout(const MaskNumbers&, std::uint64_t, const T*, T*, std::int64_t, bool); \
+  template void scale_columns(const float*, const T*, T*, std::int64_t, std::int64_t,         \
+                              std::int64_t, bool);
+KILN_INSTANTIATE(float)
+KILN_INSTANTIATE(BFloat16)
+#undef KILN_INSTANTIATE
 
 }  // namespace kiln::cpu::KILN_ISA

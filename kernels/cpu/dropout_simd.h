@@ -1,4 +1,4 @@
-// The masks of dropout for f32, kLanes Philox counters at once.
+// The masks of dropout in f32, kLanes Philox counters at once.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,11 @@ struct MaskNumbers {
 
 }  // namespace kiln::cpu
 
-// to = from * mask or to += from * mask for elements [0, count) of arrays whose first element has
-// the number 4 * first_block.
-KILN_DECLARE_ISA(void dropout_f32(const MaskNumbers& mask, std::uint64_t first_block,
-                                  const float* from, float* to, std::int64_t count, bool add);
-                 void scale_columns_f32(const float* factors, const float* from, float* to,
-                                        std::int64_t row_count, std::int64_t stride,
-                                        std::int64_t column_count, bool add);)
+// to = from * mask or to += from * mask for elements [0, count) of arrays of T, f32 or bf16, whose
+// first element has the number 4 * first_block.
+KILN_DECLARE_ISA(template <class T>
+                 void dropout(const MaskNumbers& mask, std::uint64_t first_block, const T* from,
+                              T* to, std::int64_t count, bool add);
+                 template <class T> void scale_columns(const float* factors, const T* from, T* to,
+                                                       std::int64_t row_count, std::int64_t stride,
+                                                       std::int64_t column_count, bool add);)

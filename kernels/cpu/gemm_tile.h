@@ -9,6 +9,11 @@
 // A is read one element at a time (broadcast), B and C by vectors along j. The sum runs in the
 // order o, i, d in every element, whatever the block's size, so cutting a matrix into other blocks
 // changes no bit. Which loop is a convolution's window and which its pixels is the caller's affair.
+//
+// The same block on bf16: a word of A and of B is a pair of them, 32 bits under the name of a
+// float, and C[m][j] sums a.first * b.first + a.second * b.second (vdpbf16ps: the second product is
+// added first, each sum is rounded to nearest, and what is subnormal counts as zero, in A, in B and
+// in the sums).
 #pragma once
 
 #include <algorithm>
@@ -20,7 +25,7 @@ namespace kiln::cpu {
 struct GemmTileJob {
   const float* a = nullptr;
   const float* b = nullptr;
-  float* c = nullptr;
+  void* c = nullptr;             // float, or BFloat16 where the kernels are pair_tile_bf16
   const float* start = nullptr;  // one value per column, or null for zeros
   std::ptrdiff_t a_outer = 0, a_inner = 0, a_row = 0, a_step = 1;  // one of a_row and a_step is 1
   std::ptrdiff_t b_outer = 0, b_inner = 0, b_step = 0;
@@ -102,6 +107,11 @@ void for_each_row_block(std::int64_t rows, int max_rows, const Body& body) {
 
 // The micro-kernels for the instruction set in use.
 const GemmTile& gemm_tile();
+
+// The micro-kernels on pairs of bf16, with results in f32 and rounded to bf16 (strides of C count
+// elements of that type). Only where has_bf16_dots().
+const GemmTile& pair_tile_f32();
+const GemmTile& pair_tile_bf16();
 
 // Packs rows j in [begin, end) of the transpose of `w` [columns, depth] into the panels of
 // `tile`: for the block at column k, panel[k*depth + j*width + lane] = w[(k + lane)*depth + j].

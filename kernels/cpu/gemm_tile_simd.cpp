@@ -4,7 +4,7 @@
 // A; 16 vectors hold 6 x 2. On Zen 4 and its like one 512-bit FMA starts per cycle, or two 256-bit
 // ones, so at most 8 columns run at twice the rate in the narrow block.
 #include "kernels/cpu/gemm_tile.h"
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/simd_bf16.h"
 
 namespace kiln::cpu::KILN_ISA {
 namespace {
@@ -40,6 +40,36 @@ inline constexpr bool kMaskIsFree = false;
 
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return fmadd(a, b, c); }
 
+#if defined(KILN_ISA_avx512_bf16)
+// Words are pairs of bf16.
+inline __m512 multiply_pairs(__m512i a, Vec b, Vec c) {
+  return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+}
+inline __m256 multiply_pairs(__m256i a, Vec8 b, Vec8 c) {
+  return _mm256_dpbf16_ps(c, reinterpret_cast<__m256bh>(a), reinterpret_cast<__m256bh>(b));
+}
+inline std::int32_t word_at(const float* p) {
+  std::int32_t word;
+  std::memcpy(&word, p, sizeof word);
+  return word;
+}
+struct Products {
+  static Vec add(const float* a, Vec b, Vec c) {
+    return multiply_pairs(_mm512_set1_epi32(word_at(a)), b, c);
+  }
+  static Vec8 add(const float* a, Vec8 b, Vec8 c) {
+    return multiply_pairs(_mm256_set1_epi32(word_at(a)), b, c);
+  }
+};
+#else
+struct Products {
+  template <class V>
+  static V add(const float* a, V b, V c) {
+    return multiply_add(*a - V{}, b, c);
+  }
+};
+#endif
+
 template <class V>
 inline constexpr int kLanesOf = static_cast<int>(sizeof(V) / sizeof(float));
 
@@ -52,6 +82,35 @@ inline V load_vector(const float* p, int lanes) {
 }
 
 // Adds the products of one (outer, inner) pair to the sums.
+// C in memory: a whole vector, or its first `tail` lanes.
+template <class V>
+inline V load_result(const float* p, bool whole, int tail) {
+  return whole ? load_vector<V, false>(p, 0) : load_some(p, tail, V{});
+}
+template <class V>
+inline void store_result(float* p, V v, bool whole, int tail) {
+  if (whole)
+    std::memcpy(p, &v, sizeof v);
+  else
+    store_some(p, v, tail);
+}
+#if defined(KILN_ISA_avx512_bf16)
+inline Vec as_vec(Vec v) { return v; }
+inline Vec as_vec(Vec8 v) { return _mm512_zextps256_ps512(v); }
+template <class V>
+inline V load_result(const BFloat16* p, bool whole, int tail) {
+  const Vec v = load_first(p, whole ? kLanesOf<V> : tail);
+  if constexpr (kLanesOf<V> == kLanes)
+    return v;
+  else
+    return _mm512_castps512_ps256(v);
+}
+template <class V>
+inline void store_result(BFloat16* p, V v, bool whole, int tail) {
+  store_first(p, as_vec(v), whole ? kLanesOf<V> : tail);
+}
+#endif
+
 template <class V, int kRows, int kVectors, bool kRowsTouch, bool kPartial>
 inline void multiply(V (&sums)[kRows][kVectors], const GemmTileJob& job, const float* a,
                      const float* b, int tail) {
@@ -69,9 +128,9 @@ inline void multiply(V (&sums)[kRows][kVectors], const GemmTileJob& job, const f
     column[kLast] = load_vector<V, kPartial>(b + kLast * kLanesOf<V>, tail);
 #pragma GCC unroll 16
     for (int m = 0; m < kRows; ++m) {
-      const V factor = (kRowsTouch ? a[m] : base[m / 3][m % 3 * row]) - V{};
+      const float* factor = kRowsTouch ? a + m : base[m / 3] + m % 3 * row;
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) sums[m][v] = multiply_add(factor, column[v], sums[m][v]);
+      for (int v = 0; v < kVectors; ++v) sums[m][v] = Products::add(factor, column[v], sums[m][v]);
     }
     if constexpr (kRowsTouch) {
       a += step;
@@ -83,7 +142,7 @@ inline void multiply(V (&sums)[kRows][kVectors], const GemmTileJob& job, const f
   }
 }
 
-template <class V, int kRows, int kVectors, bool kRowsTouch, bool kPartial>
+template <class Out, class V, int kRows, int kVectors, bool kRowsTouch, bool kPartial>
 void tile_body(const GemmTileJob& job, int tail) {
   constexpr int kLast = kVectors - 1;
   V sums[kRows][kVectors];
@@ -103,76 +162,79 @@ void tile_body(const GemmTileJob& job, int tail) {
           job.b + outer * job.b_outer + inner * job.b_inner, tail);
 #pragma GCC unroll 16
   for (int m = 0; m < kRows; ++m) {
-    float* c = job.c + m * job.c_row;
+    Out* c = static_cast<Out*>(job.c) + m * job.c_row;
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       V value = sums[m][v];
-      float* at = c + v * kLanesOf<V>;
+      Out* at = c + v * kLanesOf<V>;
       const bool whole = !kPartial || v < kLast;
-      if (job.add_to_c)
-        value += whole ? load_vector<V, false>(at, 0) : load_vector<V, kPartial>(at, tail);
+      if (job.add_to_c) value += load_result<V>(at, whole, tail);
       if (job.relu) value = V{} > value ? V{} : value;  // NaN stays NaN
-      if (whole)
-        std::memcpy(at, &value, sizeof value);
-      else
-        store_some(at, value, tail);
+      store_result(at, value, whole, tail);
     }
   }
 }
 
-template <class V, int kRows, int kVectors, bool kRowsTouch>
+template <class Out, class V, int kRows, int kVectors, bool kRowsTouch>
 void tile(const GemmTileJob& job, int columns) {
   const int tail = columns - (kVectors - 1) * kLanesOf<V>;
   if (kMaskIsFree || tail < kLanesOf<V>)
-    return tile_body<V, kRows, kVectors, kRowsTouch, true>(job, tail);
-  if constexpr (!kMaskIsFree) tile_body<V, kRows, kVectors, kRowsTouch, false>(job, tail);
+    return tile_body<Out, V, kRows, kVectors, kRowsTouch, true>(job, tail);
+  if constexpr (!kMaskIsFree) tile_body<Out, V, kRows, kVectors, kRowsTouch, false>(job, tail);
 }
 
-template <class V, int kVectors, bool kRowsTouch>
+template <class Out, class V, int kVectors, bool kRowsTouch>
 inline constexpr GemmTile::Run kRuns[16] = {
-    tile<V, 1, kVectors, kRowsTouch>,
-    tile<V, 2, kVectors, kRowsTouch>,
-    tile<V, 3, kVectors, kRowsTouch>,
-    tile<V, 4, kVectors, kRowsTouch>,
-    tile<V, 5, kVectors, kRowsTouch>,
-    tile<V, 6, kVectors, kRowsTouch>,
+    tile<Out, V, 1, kVectors, kRowsTouch>,
+    tile<Out, V, 2, kVectors, kRowsTouch>,
+    tile<Out, V, 3, kVectors, kRowsTouch>,
+    tile<Out, V, 4, kVectors, kRowsTouch>,
+    tile<Out, V, 5, kVectors, kRowsTouch>,
+    tile<Out, V, 6, kVectors, kRowsTouch>,
 #if defined(KILN_ISA_avx512)
-    tile<V, 7, kVectors, kRowsTouch>,
-    tile<V, 8, kVectors, kRowsTouch>,
-    tile<V, 9, kVectors, kRowsTouch>,
-    tile<V, 10, kVectors, kRowsTouch>,
-    tile<V, 11, kVectors, kRowsTouch>,
-    tile<V, 12, kVectors, kRowsTouch>,
-    tile<V, 13, kVectors, kRowsTouch>,
-    tile<V, 14, kVectors, kRowsTouch>,
-    kVectors == 1 ? tile<V, 15, 1, kRowsTouch> : nullptr,
-    kVectors == 1 ? tile<V, 16, 1, kRowsTouch> : nullptr,
+    tile<Out, V, 7, kVectors, kRowsTouch>,
+    tile<Out, V, 8, kVectors, kRowsTouch>,
+    tile<Out, V, 9, kVectors, kRowsTouch>,
+    tile<Out, V, 10, kVectors, kRowsTouch>,
+    tile<Out, V, 11, kVectors, kRowsTouch>,
+    tile<Out, V, 12, kVectors, kRowsTouch>,
+    tile<Out, V, 13, kVectors, kRowsTouch>,
+    tile<Out, V, 14, kVectors, kRowsTouch>,
+    kVectors == 1 ? tile<Out, V, 15, 1, kRowsTouch> : nullptr,
+    kVectors == 1 ? tile<Out, V, 16, 1, kRowsTouch> : nullptr,
 #else
-    kVectors == 1 ? tile<V, 7, 1, kRowsTouch> : nullptr,
-    kVectors == 1 ? tile<V, 8, 1, kRowsTouch> : nullptr,
-    kVectors == 1 ? tile<V, 9, 1, kRowsTouch> : nullptr,
-    kVectors == 1 ? tile<V, 10, 1, kRowsTouch> : nullptr,
-    kVectors == 1 ? tile<V, 11, 1, kRowsTouch> : nullptr,
-    kVectors == 1 ? tile<V, 12, 1, kRowsTouch> : nullptr,
+    kVectors == 1 ? tile<Out, V, 7, 1, kRowsTouch> : nullptr,
+    kVectors == 1 ? tile<Out, V, 8, 1, kRowsTouch> : nullptr,
+    kVectors == 1 ? tile<Out, V, 9, 1, kRowsTouch> : nullptr,
+    kVectors == 1 ? tile<Out, V, 10, 1, kRowsTouch> : nullptr,
+    kVectors == 1 ? tile<Out, V, 11, 1, kRowsTouch> : nullptr,
+    kVectors == 1 ? tile<Out, V, 12, 1, kRowsTouch> : nullptr,
 #endif
 };
 
 #if defined(KILN_ISA_avx512)
+template <class Out>
 constexpr GemmTile kKernels{.width = {2 * kLanes, kLanes, 8},
                             .max_rows = {14, 16, 16},
-                            .runs = {{kRuns<Vec, 2, false>, kRuns<Vec, 2, true>},
-                                     {kRuns<Vec, 1, false>, kRuns<Vec, 1, true>},
-                                     {kRuns<Vec8, 1, false>, kRuns<Vec8, 1, true>}}};
+                            .runs = {{kRuns<Out, Vec, 2, false>, kRuns<Out, Vec, 2, true>},
+                                     {kRuns<Out, Vec, 1, false>, kRuns<Out, Vec, 1, true>},
+                                     {kRuns<Out, Vec8, 1, false>, kRuns<Out, Vec8, 1, true>}}};
 #else
+template <class Out>
 constexpr GemmTile kKernels{.width = {2 * kLanes, kLanes, kLanes},
                             .max_rows = {6, 12, 12},
-                            .runs = {{kRuns<Vec, 2, false>, kRuns<Vec, 2, true>},
-                                     {kRuns<Vec, 1, false>, kRuns<Vec, 1, true>},
-                                     {kRuns<Vec, 1, false>, kRuns<Vec, 1, true>}}};
+                            .runs = {{kRuns<Out, Vec, 2, false>, kRuns<Out, Vec, 2, true>},
+                                     {kRuns<Out, Vec, 1, false>, kRuns<Out, Vec, 1, true>},
+                                     {kRuns<Out, Vec, 1, false>, kRuns<Out, Vec, 1, true>}}};
 #endif
 
 }  // namespace
 
-const GemmTile& gemm_tile_kernels() { return kKernels; }
+#if defined(KILN_ISA_avx512_bf16)
+const GemmTile& pair_tile_kernels_f32() { return kKernels<float>; }
+const GemmTile& pair_tile_kernels_bf16() { return kKernels<BFloat16>; }
+#else
+const GemmTile& gemm_tile_kernels() { return kKernels<float>; }
+#endif
 
 }  // namespace kiln::cpu::KILN_ISA

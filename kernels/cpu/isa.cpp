@@ -21,21 +21,39 @@ Isa best_supported() {
   return Isa::baseline;
 }
 
-Isa capped() {
+bool supports_bf16_dots() {
+#if defined(__x86_64__) && defined(KILN_HAVE_AVX512_BF16)
+  return best_supported() == Isa::avx512 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+struct Level {
+  Isa isa;
+  bool bf16_dots;
+};
+
+Level capped() {
+  const Level best{best_supported(), supports_bf16_dots()};
   const char* wanted = std::getenv("KILN_CPU_ISA");
-  if (wanted == nullptr || *wanted == '\0') return best_supported();
+  if (wanted == nullptr || *wanted == '\0' || std::string(wanted) == "avx512_bf16") return best;
   for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
-    if (name_of(isa) == wanted) return std::min(isa, best_supported());
+    if (name_of(isa) == wanted) return {std::min(isa, best.isa), false};
   throw Error(ErrorKind::usage, "KILN_CPU_ISA=" + printable(wanted), "is no instruction set",
-              "use baseline, avx2 or avx512");
+              "use baseline, avx2, avx512 or avx512_bf16");
+}
+
+const Level& level() {
+  static const Level chosen = capped();
+  return chosen;
 }
 
 }  // namespace
 
-Isa isa() {
-  static const Isa chosen = capped();
-  return chosen;
-}
+Isa isa() { return level().isa; }
+
+bool has_bf16_dots() { return level().bf16_dots; }
 
 bool splits_512_bits() {
 #if defined(__x86_64__)

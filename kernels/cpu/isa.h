@@ -19,10 +19,14 @@ constexpr std::string_view name_of(Isa isa) {
   return "?";
 }
 
-// The best level that this CPU and this build have, capped by KILN_CPU_ISA (baseline, avx2 or
-// avx512) where that is set. Constant through the life of the process. Throws Error (usage) for an
-// unknown name in the variable.
+// The best level that this CPU and this build have, capped by KILN_CPU_ISA (baseline, avx2, avx512
+// or avx512_bf16) where that is set. Constant through the life of the process. Throws Error (usage)
+// for an unknown name in the variable.
 Isa isa();
+
+// Whether, beside avx512, the dot products of bf16 pairs are there (AVX-512 BF16) and KILN_CPU_ISA
+// does not cap them: what kiln_bf16_dot_sources compiles may then be called.
+bool has_bf16_dots();
 
 // Whether this core takes 512-bit loads for two of 256 bits, as Zen 4 does: where a kernel can use
 // either width, halves are then no slower and cross fewer cache lines. Intel's cores take them
@@ -32,7 +36,7 @@ bool splits_512_bits();
 }  // namespace kiln::cpu
 
 // Calls the copy of `function` that was compiled for the level in use:
-//   KILN_CALL_ISA(relu_f32(x, y, count));
+//   KILN_CALL_ISA(relu(x, y, count));
 #if defined(__x86_64__)
 #define KILN_CALL_ISA(call)                                                   \
   (::kiln::cpu::isa() == ::kiln::cpu::Isa::avx512 ? ::kiln::cpu::avx512::call \

@@ -3,12 +3,16 @@
 #include <algorithm>
 
 #include "kernels/cpu/gemm_tile.h"
+#include "kernels/cpu/linear_bf16.h"
 #include "kernels/cpu/pointwise_simd.h"
 
 namespace kiln {
 
-std::size_t linear_grad_scratch_bytes(const Context&, std::int64_t row_count, std::int64_t,
-                                      std::int64_t output_count, DType dtype) {
+std::size_t linear_grad_scratch_bytes(const Context& context, std::int64_t row_count,
+                                      std::int64_t input_count, std::int64_t output_count,
+                                      DType dtype) {
+  if (dtype == DType::bf16 && context.device().is_host())
+    return cpu::linear_grad_bf16_scratch_bytes(context, row_count, input_count, output_count);
   return static_cast<std::size_t>(row_count * output_count) * size_of(dtype);
 }
 
@@ -30,7 +34,7 @@ const float* dz_f32(const LinearGradArgs& a) {
   const float* dy = a.dy.data<float>();
   if (a.activation == Activation::none) return dy;
   float* dz = reinterpret_cast<float*>(a.scratch);
-  KILN_CALL_ISA(relu_grad_f32(a.y.data<float>(), dy, dz, a.dy.element_count(), false));
+  KILN_CALL_ISA(relu_grad(a.y.data<float>(), dy, dz, a.dy.element_count(), false));
   return dz;
 }
 
@@ -164,6 +168,7 @@ void linear_grad(Context& context, const LinearGradArgs& args) {
     if (args.wants_dx()) linear_dx_f64(context, args, dz);
     return linear_dw_f64(context, args, dz);
   }
+  if (args.x.dtype() == DType::bf16) return linear_grad_bf16(context, args);
   const float* dz = dz_f32(args);
   if (args.wants_dx()) linear_dx_f32(context, args, dz);
   linear_dw_f32(context, args, dz);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/common/changed_picture.h"
+#include "kernels/common/converted.h"
 #include "kernels/common/ranges.h"
 
 namespace kiln {
@@ -75,7 +76,7 @@ void load_picture(const LoadBatchArgs& a, const PictureChange& change, std::int6
   T* x = a.x.data<T>() + n * count;
   for (int i = 0; i < count; ++i) {
     const int c = alone ? 0 : i % e.channels;
-    x[i] = static_cast<T>((byte(i) - affine.centre[c]) * affine.scale[c]);
+    x[i] = converted<T>((byte(i) - affine.centre[c]) * affine.scale[c]);
   }
   a.t.data<std::int32_t>()[n] = a.labels.data<std::int32_t>()[index];
 }
@@ -92,7 +93,7 @@ void load_batch(Context& c, const LoadBatchArgs& a) {
   const std::int64_t begin = static_cast<std::int64_t>(a.state->batch) * a.batch_size;
   const std::int64_t count = std::clamp<std::int64_t>(a.order.element_count() - begin, 0, s[0]);
   map_ranges(c, count, 1, 1, [&](Range range) {
-    visit_float(a.x.dtype(), [&](auto zero) {
+    visit_storage(a.x.dtype(), [&](auto zero) {
       for (std::int64_t n = range.begin; n < range.end; ++n)
         load_picture<decltype(zero)>(a, change, a.order.data<std::int64_t>()[begin + n], n);
     });

@@ -4,6 +4,7 @@
 
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/softmax_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln::cpu {
 namespace {
@@ -23,11 +24,12 @@ void row_f64(const double* x, double* y, std::int64_t class_count) {
 void log_softmax(Context& c, const LogSoftmaxArgs& a) {
   const std::int64_t classes = a.x.shape()[1];
   map_ranges(c, a.x.shape()[0], kMapGrain / (8 * classes) + 1, 1, [&](Range range) {
-    if (a.x.dtype() == DType::f32) {
-      KILN_CALL_ISA(log_softmax_rows_f32(a.x.data<float>(), a.y.data<float>(), classes, range.begin,
-                                         range.end));
+    if (visit_vectorised(a.x.dtype(), [&](auto zero) {
+          using T = decltype(zero);
+          KILN_CALL_ISA(
+              log_softmax_rows(a.x.data<T>(), a.y.data<T>(), classes, range.begin, range.end));
+        }))
       return;
-    }
     for (std::int64_t n = range.begin; n < range.end; ++n)
       row_f64(a.x.data<double>() + n * classes, a.y.data<double>() + n * classes, classes);
   });

@@ -4,6 +4,7 @@
 
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/softmax_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln::cpu {
 namespace {
@@ -22,12 +23,12 @@ void log_softmax_grad(Context& c, const LogSoftmaxGradArgs& a) {
   const bool add = a.mode == GradWrite::accumulate;
   const std::int64_t classes = a.y.shape()[1];
   map_ranges(c, a.y.shape()[0], kMapGrain / (8 * classes) + 1, 1, [&](Range range) {
-    if (a.y.dtype() == DType::f32) {
-      KILN_CALL_ISA(log_softmax_grad_rows_f32(a.y.data<float>(), a.dy.data<float>(),
-                                              a.dx.data<float>(), classes, range.begin, range.end,
-                                              add));
+    if (visit_vectorised(a.y.dtype(), [&](auto zero) {
+          using T = decltype(zero);
+          KILN_CALL_ISA(log_softmax_grad_rows(a.y.data<T>(), a.dy.data<T>(), a.dx.data<T>(),
+                                              classes, range.begin, range.end, add));
+        }))
       return;
-    }
     for (std::int64_t n = range.begin; n < range.end; ++n)
       row_f64(a.y.data<double>() + n * classes, a.dy.data<double>() + n * classes,
               a.dx.data<double>() + n * classes, classes, add);

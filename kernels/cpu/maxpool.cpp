@@ -53,11 +53,12 @@ void maxpool(Context& c, const MaxpoolArgs& a) {
   std::uint8_t* index = a.index.empty() ? nullptr : a.index.data<std::uint8_t>();
   const std::int64_t row_count = s.q() * s.c;
   map_ranges(c, s.n * s.p(), kMapGrain / (row_count * s.r * s.s) + 1, 1, [&](Range range) {
-    if (a.x.dtype() == DType::f32) {
-      KILN_CALL_ISA(maxpool_rows_f32(pool_job(s), a.x.data<float>(), a.y.data<float>(), index,
-                                     range.begin, range.end));
+    if (visit_vectorised(a.x.dtype(), [&](auto zero) {
+          using T = decltype(zero);
+          KILN_CALL_ISA(maxpool_rows(pool_job(s), static_cast<const T*>(a.x.data<T>()),
+                                     a.y.data<T>(), index, range.begin, range.end));
+        }))
       return;
-    }
     for (std::int64_t row = range.begin; row < range.end; ++row)
       pool_row(s, row % s.p(), a.x.data<double>() + row / s.p() * s.h * s.w * s.c,
                a.y.data<double>() + row * row_count,

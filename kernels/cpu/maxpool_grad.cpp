@@ -54,9 +54,12 @@ void maxpool_grad(Context& c, const MaxpoolGradArgs& a) {
   if (a.dy.dtype() == DType::f64) return scatter_f64(c, a);
   const Pool2dShape& s = a.shape;
   map_ranges(c, s.n * s.h, kMapGrain / (s.w * s.c) + 1, 1, [&](Range range) {
-    KILN_CALL_ISA(maxpool_grad_rows_f32(pool_job(s), a.index.data<std::uint8_t>(),
-                                        a.dy.data<float>(), a.dx.data<float>(), range.begin,
-                                        range.end, a.mode == GradWrite::accumulate));
+    visit_vectorised(a.dy.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      KILN_CALL_ISA(maxpool_grad_rows(pool_job(s), a.index.data<std::uint8_t>(), a.dy.data<T>(),
+                                      a.dx.data<T>(), range.begin, range.end,
+                                      a.mode == GradWrite::accumulate));
+    });
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/normalize_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln {
 
@@ -64,11 +65,11 @@ NormalizeNumbers rounded(const Affine& affine, std::int64_t channel_count) {
 void normalize(const NormalizeImageArgs& a, const Affine& affine, std::int64_t channel_count,
                std::int64_t begin, std::int64_t count) {
   const std::uint8_t* x = a.x.data<std::uint8_t>() + begin;
-  if (a.y.dtype() == DType::f32) {
-    KILN_CALL_ISA(
-        normalize_f32(rounded(affine, channel_count), x, a.y.data<float>() + begin, count));
+  if (visit_vectorised(a.y.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        KILN_CALL_ISA(normalize(rounded(affine, channel_count), x, a.y.data<T>() + begin, count));
+      }))
     return;
-  }
   double* y = a.y.data<double>() + begin;
   for (std::int64_t i = 0; i < count; ++i)
     y[i] = (x[i] - affine.centre[i % channel_count]) * affine.scale[i % channel_count];

@@ -7,8 +7,8 @@ namespace {
 
 // `kPeriod` vectors hold a whole number of pixels of kPeriod channels, so vector v of such a group
 // has the same constants in every group. Returns how many elements are done.
-template <int kPeriod>
-inline std::int64_t normalize_groups(const NormalizeNumbers& n, const std::uint8_t* x, float* y,
+template <int kPeriod, class T>
+inline std::int64_t normalize_groups(const NormalizeNumbers& n, const std::uint8_t* x, T* y,
                                      std::int64_t count) {
   Vec high[kPeriod], low[kPeriod], scale[kPeriod];
   for (int v = 0; v < kPeriod; ++v)
@@ -30,16 +30,20 @@ inline std::int64_t normalize_groups(const NormalizeNumbers& n, const std::uint8
 
 }  // namespace
 
-void normalize_f32(const NormalizeNumbers& n, const std::uint8_t* x, float* y, std::int64_t count) {
+template <class T>
+void normalize(const NormalizeNumbers& n, const std::uint8_t* x, T* y, std::int64_t count) {
   std::int64_t i = n.channel_count == 1   ? normalize_groups<1>(n, x, y, count)
                    : n.channel_count == 2 ? normalize_groups<2>(n, x, y, count)
                    : n.channel_count == 3 ? normalize_groups<3>(n, x, y, count)
                                           : normalize_groups<4>(n, x, y, count);
   for (; i < count; ++i) {
     const std::int64_t c = i % n.channel_count;
-    y[i] = (static_cast<float>(x[i]) - n.high[c] - n.low[c]) * n.scale[c];
+    const float value = (static_cast<float>(x[i]) - n.high[c] - n.low[c]) * n.scale[c];
+    store_first(y + i, broadcast(value), 1);
   }
 }
+template void normalize(const NormalizeNumbers&, const std::uint8_t*, float*, std::int64_t);
+template void normalize(const NormalizeNumbers&, const std::uint8_t*, BFloat16*, std::int64_t);
 
 // A lane of `squares` grows by at most 255^2 per step: 16,384 steps stay below 2^31.
 ByteMoments byte_moments(const std::uint8_t* x, std::int64_t count) {

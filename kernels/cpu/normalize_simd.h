@@ -21,6 +21,7 @@ struct ByteMoments {
 
 }  // namespace kiln::cpu
 
-KILN_DECLARE_ISA(void normalize_f32(const NormalizeNumbers& n, const std::uint8_t* x, float* y,
-                                    std::int64_t count);
+// y is f32 or bf16, rounded once more.
+KILN_DECLARE_ISA(template <class T> void normalize(const NormalizeNumbers& n, const std::uint8_t* x,
+                                                   T* y, std::int64_t count);
                  ByteMoments byte_moments(const std::uint8_t* x, std::int64_t count);)

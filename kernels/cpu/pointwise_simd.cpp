@@ -10,12 +10,14 @@ inline Vec rectified(Vec x) { return x < Vec{} ? Vec{} : x; }
 
 }  // namespace
 
-void relu_f32(const float* x, float* y, std::int64_t count) {
+template <class T>
+void relu(const T* x, T* y, std::int64_t count) {
   map_vectors(
       count, [=](auto lanes, std::int64_t i) { lanes.store(y + i, rectified(lanes.load(x + i))); });
 }
 
-void relu_grad_f32(const float* y, const float* dy, float* dx, std::int64_t count, bool add) {
+template <class T>
+void relu_grad(const T* y, const T* dy, T* dx, std::int64_t count, bool add) {
   const auto gradient = [=](auto lanes, std::int64_t i) {
     return lanes.load(y + i) > Vec{} ? lanes.load(dy + i) : Vec{};
   };
@@ -28,7 +30,8 @@ void relu_grad_f32(const float* y, const float* dy, float* dx, std::int64_t coun
                 [=](auto lanes, std::int64_t i) { lanes.store(dx + i, gradient(lanes, i)); });
 }
 
-void add_f32(const float* a, const float* b, float* y, std::int64_t count) {
+template <class T>
+void add(const T* a, const T* b, T* y, std::int64_t count) {
   map_vectors(count, [=](auto lanes, std::int64_t i) {
     lanes.store(y + i, lanes.load(a + i) + lanes.load(b + i));
   });
@@ -44,10 +47,28 @@ void add_on_grid_f32(const float* x, double* y, std::int64_t count, double grid)
   }
 }
 
-void add_relu_f32(const float* a, const float* b, float* y, std::int64_t count) {
+template <class T>
+void add_relu(const T* a, const T* b, T* y, std::int64_t count) {
   map_vectors(count, [=](auto lanes, std::int64_t i) {
     lanes.store(y + i, rectified(lanes.load(a + i) + lanes.load(b + i)));
   });
+}
+
+#define KILN_INSTANTIATE(T)                                            \
+  template void relu(const T*, T*, std::int64_t);                      \
+  template void relu_grad(const T*, const T*, T*, std::int64_t, bool); \
+  template void add(const T*, const T*, T*, std::int64_t);             \
+  template void add_relu(const T*, const T*, T*, std::int64_t);
+KILN_INSTANTIATE(float)
+KILN_INSTANTIATE(BFloat16)
+#undef KILN_INSTANTIATE
+
+// From and to the storage types.
+void widen(const BFloat16* x, float* y, std::int64_t count) {
+  map_vectors(count, [=](auto lanes, std::int64_t i) { lanes.store(y + i, lanes.load(x + i)); });
+}
+void narrow(const float* x, BFloat16* y, std::int64_t count) {
+  map_vectors(count, [=](auto lanes, std::int64_t i) { lanes.store(y + i, lanes.load(x + i)); });
 }
 
 }  // namespace kiln::cpu::KILN_ISA

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/pool_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 #include "kernels/include/pool2d_shape.h"
 
 namespace kiln::cpu {

@@ -36,8 +36,9 @@ inline float window_scale(const PoolJob& job, const Taps& rows, const Taps& colu
   return 1.0f / static_cast<float>(places);
 }
 
+template <class T>
 inline void maxpool_pixel(const PoolJob& job, const Taps& rows, const Taps& columns,
-                          const float* picture, float* y, std::uint8_t* index) {
+                          const T* picture, T* y, std::uint8_t* index) {
   map_vectors(job.c, [&](auto lanes, std::int64_t c) {
     Vec best = broadcast(-__builtin_inff());
     IntVec winner = IntVec{} + static_cast<std::int32_t>(rows.begin * job.s + columns.begin);
@@ -55,10 +56,11 @@ inline void maxpool_pixel(const PoolJob& job, const Taps& rows, const Taps& colu
 }
 
 // A 2x2 window inside the picture, most windows of most networks: no loops left.
-inline void maxpool_2x2(const PoolJob& job, const float* corner, float* y, std::uint8_t* index) {
+template <class T>
+inline void maxpool_2x2(const PoolJob& job, const T* corner, T* y, std::uint8_t* index) {
   map_vectors(job.c, [&](auto lanes, std::int64_t c) {
-    const float* from = corner + c;
-    const float* below = from + job.w * job.c;
+    const T* from = corner + c;
+    const T* below = from + job.w * job.c;
     Vec best = broadcast(-__builtin_inff());
     IntVec winner{};
     const auto take = [&](Vec value, std::int32_t place) {
@@ -82,10 +84,11 @@ inline bool is_whole_2x2(const Taps& rows, const Taps& columns, const PoolJob& j
 
 }  // namespace
 
-void maxpool_rows_f32(const PoolJob& job, const float* x, float* y, std::uint8_t* index,
-                      std::int64_t begin, std::int64_t end) {
+template <class T>
+void maxpool_rows(const PoolJob& job, const T* x, T* y, std::uint8_t* index, std::int64_t begin,
+                  std::int64_t end) {
   for (std::int64_t row = begin; row < end; ++row) {
-    const float* picture = x + row / job.p * job.h * job.w * job.c;
+    const T* picture = x + row / job.p * job.h * job.w * job.c;
     const Taps rows = taps_of(row % job.p, job.stride_h, job.pad_h, job.r, job.h);
     for (std::int64_t q = 0; q < job.q; ++q) {
       const std::int64_t at = (row * job.q + q) * job.c;
@@ -99,14 +102,15 @@ void maxpool_rows_f32(const PoolJob& job, const float* x, float* y, std::uint8_t
   }
 }
 
-void maxpool_grad_rows_f32(const PoolJob& job, const std::uint8_t* index, const float* dy,
-                           float* dx, std::int64_t begin, std::int64_t end, bool add) {
+template <class T>
+void maxpool_grad_rows(const PoolJob& job, const std::uint8_t* index, const T* dy, T* dx,
+                       std::int64_t begin, std::int64_t end, bool add) {
   for (std::int64_t row = begin; row < end; ++row) {
     const std::int64_t h = row % job.h, first = row / job.h * job.p;
     const Outputs rows = outputs_of(h, job.stride_h, job.pad_h, job.r, job.p);
     for (std::int64_t w = 0; w < job.w; ++w) {
       const Outputs columns = outputs_of(w, job.stride_w, job.pad_w, job.s, job.q);
-      float* to = dx + (row * job.w + w) * job.c;
+      T* to = dx + (row * job.w + w) * job.c;
       map_vectors(job.c, [&](auto lanes, std::int64_t c) {
         Vec total = add ? lanes.load(to + c) : Vec{};
         for (std::int64_t p = rows.begin; p < rows.end; ++p)
@@ -123,14 +127,14 @@ void maxpool_grad_rows_f32(const PoolJob& job, const std::uint8_t* index, const 
   }
 }
 
-void avgpool_rows_f32(const PoolJob& job, const float* x, float* y, std::int64_t begin,
-                      std::int64_t end) {
+template <class T>
+void avgpool_rows(const PoolJob& job, const T* x, T* y, std::int64_t begin, std::int64_t end) {
   for (std::int64_t row = begin; row < end; ++row) {
-    const float* picture = x + row / job.p * job.h * job.w * job.c;
+    const T* picture = x + row / job.p * job.h * job.w * job.c;
     const Taps rows = taps_of(row % job.p, job.stride_h, job.pad_h, job.r, job.h);
     for (std::int64_t q = 0; q < job.q; ++q) {
       const Taps columns = taps_of(q, job.stride_w, job.pad_w, job.s, job.w);
-      float* to = y + (row * job.q + q) * job.c;
+      T* to = y + (row * job.q + q) * job.c;
       const Vec scale = broadcast(window_scale(job, rows, columns));
       map_vectors(job.c, [&](auto lanes, std::int64_t c) {
         Vec total{};
@@ -144,14 +148,15 @@ void avgpool_rows_f32(const PoolJob& job, const float* x, float* y, std::int64_t
   }
 }
 
-void avgpool_grad_rows_f32(const PoolJob& job, const float* dy, float* dx, std::int64_t begin,
-                           std::int64_t end, bool add) {
+template <class T>
+void avgpool_grad_rows(const PoolJob& job, const T* dy, T* dx, std::int64_t begin, std::int64_t end,
+                       bool add) {
   for (std::int64_t row = begin; row < end; ++row) {
     const std::int64_t first = row / job.h * job.p;
     const Outputs rows = outputs_of(row % job.h, job.stride_h, job.pad_h, job.r, job.p);
     for (std::int64_t w = 0; w < job.w; ++w) {
       const Outputs columns = outputs_of(w, job.stride_w, job.pad_w, job.s, job.q);
-      float* to = dx + (row * job.w + w) * job.c;
+      T* to = dx + (row * job.w + w) * job.c;
       map_vectors(job.c, [&](auto lanes, std::int64_t c) {
         Vec total = add ? lanes.load(to + c) : Vec{};
         for (std::int64_t p = rows.begin; p < rows.end; ++p)
@@ -166,5 +171,16 @@ void avgpool_grad_rows_f32(const PoolJob& job, const float* dy, float* dx, std::
     }
   }
 }
+
+#define KILN_INSTANTIATE(T)                                                                        \
+  template void maxpool_rows(const PoolJob&, const T*, T*, std::uint8_t*, std::int64_t,            \
+                             std::int64_t);                                                        \
+  template void maxpool_grad_rows(const PoolJob&, const std::uint8_t*, const T*, T*, std::int64_t, \
+                                  std::int64_t, bool);                                             \
+  template void avgpool_rows(const PoolJob&, const T*, T*, std::int64_t, std::int64_t);            \
+  template void avgpool_grad_rows(const PoolJob&, const T*, T*, std::int64_t, std::int64_t, bool);
+KILN_INSTANTIATE(float)
+KILN_INSTANTIATE(BFloat16)
+#undef KILN_INSTANTIATE
 
 }  // namespace kiln::cpu::KILN_ISA

@@ -1,4 +1,4 @@
-// Pooling of f32 rows, vectorised over channels.
+// Pooling of rows of T, f32 or bf16, vectorised over channels.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +19,14 @@ struct PoolJob {
 // The forward ones write the output rows n*P + p in [begin, end), the gradients the input rows
 // n*H + h in [begin, end); every row is computed from whole inputs, so rows are independent.
 // `index` may be null. `add` says dx += instead of dx =.
-KILN_DECLARE_ISA(void maxpool_rows_f32(const PoolJob& job, const float* x, float* y,
-                                       std::uint8_t* index, std::int64_t begin, std::int64_t end);
-                 void maxpool_grad_rows_f32(const PoolJob& job, const std::uint8_t* index,
-                                            const float* dy, float* dx, std::int64_t begin,
-                                            std::int64_t end, bool add);
-                 void avgpool_rows_f32(const PoolJob& job, const float* x, float* y,
-                                       std::int64_t begin, std::int64_t end);
-                 void avgpool_grad_rows_f32(const PoolJob& job, const float* dy, float* dx,
-                                            std::int64_t begin, std::int64_t end, bool add);)
+KILN_DECLARE_ISA(template <class T>
+                 void maxpool_rows(const PoolJob& job, const T* x, T* y, std::uint8_t* index,
+                                   std::int64_t begin, std::int64_t end);
+                 template <class T>
+                 void maxpool_grad_rows(const PoolJob& job, const std::uint8_t* index, const T* dy,
+                                        T* dx, std::int64_t begin, std::int64_t end, bool add);
+                 template <class T> void avgpool_rows(const PoolJob& job, const T* x, T* y,
+                                                      std::int64_t begin, std::int64_t end);
+                 template <class T>
+                 void avgpool_grad_rows(const PoolJob& job, const T* dy, T* dx, std::int64_t begin,
+                                        std::int64_t end, bool add);)

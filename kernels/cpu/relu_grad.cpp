@@ -2,6 +2,7 @@
 
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/pointwise_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln::cpu {
 
@@ -9,11 +10,12 @@ void relu_grad(Context& c, const ReluGradArgs& a) {
   if (a.mode == GradWrite::skip) return;
   const bool add = a.mode == GradWrite::accumulate;
   map_ranges(c, a.dx.element_count(), kMapGrain, 16, [&](Range range) {
-    if (a.dx.dtype() == DType::f32) {
-      KILN_CALL_ISA(relu_grad_f32(a.y.data<float>() + range.begin, a.dy.data<float>() + range.begin,
-                                  a.dx.data<float>() + range.begin, range.count(), add));
+    if (visit_vectorised(a.dx.dtype(), [&](auto zero) {
+          using T = decltype(zero);
+          KILN_CALL_ISA(relu_grad(a.y.data<T>() + range.begin, a.dy.data<T>() + range.begin,
+                                  a.dx.data<T>() + range.begin, range.count(), add));
+        }))
       return;
-    }
     const double* y = a.y.data<double>();
     const double* dy = a.dy.data<double>();
     double* dx = a.dx.data<double>();

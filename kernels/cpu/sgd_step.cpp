@@ -4,6 +4,7 @@
 
 #include "kernels/common/mixed_step_check.h"
 #include "kernels/common/ranges.h"
+#include "kernels/cpu/optimizer_copy.h"
 #include "kernels/cpu/optimizer_simd.h"
 
 namespace kiln {
@@ -38,6 +39,7 @@ void step_f32(const SgdStepArgs& a, Range range) {
   float* buffer = numbers.use_momentum ? a.momentum_buffer.data<float>() + at : nullptr;
   KILN_CALL_ISA(sgd_f32(numbers, a.w.data<float>() + at, a.grad.data<float>() + at, rest, buffer,
                         range.count()));
+  write_copy(a.w, a.copy, range);
 }
 
 void step_f64(const SgdStepArgs& a, Range range) {

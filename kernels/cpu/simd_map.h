@@ -2,25 +2,41 @@
 // every level. For files compiled by kiln_simd_sources only.
 #pragma once
 
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/simd_bf16.h"
 
 namespace kiln::cpu::KILN_ISA {
 
-// How the body of a map touches memory: all lanes, or the first few.
+// How the body of a map touches memory, f32 or bf16: all lanes, or the first few.
 struct AllLanes {
-  Vec load(const float* p) const { return KILN_ISA::load(p); }
-  void store(float* p, Vec v) const { KILN_ISA::store(p, v); }
+  template <class T>
+  Vec load(const T* p) const {
+    return KILN_ISA::load(p);
+  }
+  template <class T>
+  void store(T* p, Vec v) const {
+    KILN_ISA::store(p, v);
+  }
 };
 struct FirstLanes {
   int count;
-  Vec load(const float* p) const { return load_first(p, count); }
-  void store(float* p, Vec v) const { store_first(p, v, count); }
+  template <class T>
+  Vec load(const T* p) const {
+    return load_first(p, count);
+  }
+  template <class T>
+  void store(T* p, Vec v) const {
+    store_first(p, v, count);
+  }
 };
 
 // Stores past the caches, to whole vectors of memory: the line is not read before it is written.
 // For results too large to be there still when they are read. A fence must follow the last one.
 struct StreamedLanes {
-  Vec load(const float* p) const { return KILN_ISA::load(p); }
+  template <class T>
+  Vec load(const T* p) const {
+    return KILN_ISA::load(p);
+  }
+  void store(BFloat16* p, Vec v) const { stream(p, v); }
   void store(float* p, Vec v) const {
 #if defined(KILN_ISA_avx512)
     _mm512_stream_ps(p, v);
@@ -38,9 +54,10 @@ inline void fence_streams() {
   _mm_sfence();
 #endif
 }
-// Whether rows of `width` floats from p on are whole vectors of memory.
-inline bool streamable(const float* p, std::int64_t width) {
-  return reinterpret_cast<std::uintptr_t>(p) % sizeof(Vec) == 0 && width % kLanes == 0;
+// Whether rows of `width` elements from p on are whole vectors of memory.
+template <class T>
+inline bool streamable(const T* p, std::int64_t width) {
+  return reinterpret_cast<std::uintptr_t>(p) % (kLanes * sizeof(T)) == 0 && width % kLanes == 0;
 }
 
 // body(lanes, i) for i = 0, kLanes, 2 kLanes, ... below `count`.

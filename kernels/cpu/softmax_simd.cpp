@@ -13,7 +13,8 @@ inline Vec with_rest(FirstLanes lanes, Vec v, float rest) {
 }
 
 // The largest of a row; NaN are passed over.
-inline float row_max(const float* x, std::int64_t count) {
+template <class T>
+inline float row_max(const T* x, std::int64_t count) {
   const float lowest = -__builtin_inff();
   Vec best = broadcast(lowest);
   map_vectors(count, [&](auto lanes, std::int64_t k) {
@@ -30,7 +31,8 @@ struct RowSums {
 };
 
 // Keeps exp(x - largest) in `kept` where that is not null; `kept` may be `x`.
-inline RowSums row_sums(const float* x, float largest, float* kept, std::int64_t count) {
+template <class T>
+inline RowSums row_sums(const T* x, float largest, float* kept, std::int64_t count) {
   Vec exponentials{}, shifted{};
   map_vectors(count, [&](auto lanes, std::int64_t k) {
     const Vec difference = lanes.load(x + k) - largest;
@@ -79,11 +81,12 @@ void softmax_xent_rows_f32(const XentJob& job, std::int64_t begin, std::int64_t 
   for (std::int64_t n = begin; n < end; ++n) xent_row(job, n);
 }
 
-void log_softmax_rows_f32(const float* x, float* y, std::int64_t classes, std::int64_t begin,
-                          std::int64_t end) {
+template <class T>
+void log_softmax_rows(const T* x, T* y, std::int64_t classes, std::int64_t begin,
+                      std::int64_t end) {
   for (std::int64_t n = begin; n < end; ++n) {
-    const float* from = x + n * classes;
-    float* to = y + n * classes;
+    const T* from = x + n * classes;
+    T* to = y + n * classes;
     const float largest = row_max(from, classes);
     const float total = row_sums(from, largest, nullptr, classes).exponentials;
     const auto log_total = static_cast<float>(__builtin_log(static_cast<double>(total)));
@@ -93,8 +96,9 @@ void log_softmax_rows_f32(const float* x, float* y, std::int64_t classes, std::i
   }
 }
 
-void log_softmax_grad_rows_f32(const float* y, const float* dy, float* dx, std::int64_t classes,
-                               std::int64_t begin, std::int64_t end, bool add) {
+template <class T>
+void log_softmax_grad_rows(const T* y, const T* dy, T* dx, std::int64_t classes, std::int64_t begin,
+                           std::int64_t end, bool add) {
   for (std::int64_t n = begin; n < end; ++n) {
     const std::int64_t row = n * classes;
     Vec lanes_total{};
@@ -107,5 +111,13 @@ void log_softmax_grad_rows_f32(const float* y, const float* dy, float* dx, std::
     });
   }
 }
+
+#define KILN_INSTANTIATE(T)                                                               \
+  template void log_softmax_rows(const T*, T*, std::int64_t, std::int64_t, std::int64_t); \
+  template void log_softmax_grad_rows(const T*, const T*, T*, std::int64_t, std::int64_t, \
+                                      std::int64_t, bool);
+KILN_INSTANTIATE(float)
+KILN_INSTANTIATE(BFloat16)
+#undef KILN_INSTANTIATE
 
 }  // namespace kiln::cpu::KILN_ISA

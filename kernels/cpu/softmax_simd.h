@@ -1,4 +1,4 @@
-// Rows of class scores in f32.
+// Rows of class scores.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,11 @@ struct XentJob {
 
 }  // namespace kiln::cpu
 
-// Rows [begin, end). `add` says dx += instead of dx =.
+// Rows [begin, end); T is f32 or bf16. `add` says dx += instead of dx =.
 KILN_DECLARE_ISA(void softmax_xent_rows_f32(const XentJob& job, std::int64_t begin,
                                             std::int64_t end);
-                 void log_softmax_rows_f32(const float* x, float* y, std::int64_t classes,
-                                           std::int64_t begin, std::int64_t end);
-                 void log_softmax_grad_rows_f32(const float* y, const float* dy, float* dx,
-                                                std::int64_t classes, std::int64_t begin,
-                                                std::int64_t end, bool add);)
+                 template <class T> void log_softmax_rows(const T* x, T* y, std::int64_t classes,
+                                                          std::int64_t begin, std::int64_t end);
+                 template <class T>
+                 void log_softmax_grad_rows(const T* y, const T* dy, T* dx, std::int64_t classes,
+                                            std::int64_t begin, std::int64_t end, bool add);)

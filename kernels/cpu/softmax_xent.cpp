@@ -11,7 +11,7 @@ namespace kiln {
 
 void check(const SoftmaxXentArgs& a) {
   constexpr std::string_view kOp = "softmax_xent";
-  require_float(kOp, "z", a.z);
+  a.z.device().is_host() ? require_wide(kOp, "z", a.z) : require_float(kOp, "z", a.z);
   require(a.z.shape().rank() == 2 && a.z.shape()[1] >= 1, kOp,
           "z must be [rows, classes] with at least one class");
   const Shape rows{a.z.shape()[0]};

@@ -15,7 +15,8 @@
 // that it leaves out writes nothing.
 //
 // Shapes    w, exp_avg, exp_avg_sq: f32 or f64, any one shape. Both averages start at 0.
-//           grad: as w, or beside f32 f16 or bf16 of that shape    copy: as a 16-bit grad, or empty
+//           grad: as w, or beside f32 f16 or bf16 of that shape    copy: as a 16-bit grad, on
+//           the CPU bf16 beside an f32 grad, or empty
 //           loss_scale: f32 [4], or empty.
 //           step >= 1 counts this one. 0 <= beta < 1. state: null, or on a device where lr and step
 //           come from instead (kernels/include/step_state.h); halted, nothing is written.

@@ -19,7 +19,8 @@
 //
 // Shapes    w: f32 or f64, any shape    grad: as w, or beside f32 f16 or bf16 of that shape
 //           grad_rest: as grad, or empty; on the CPU only
-//           momentum_buffer: as w, or empty where momentum is 0    copy: as a 16-bit grad, or empty
+//           momentum_buffer: as w, or empty where momentum is 0    copy: as a 16-bit grad, on
+//           the CPU bf16 beside an f32 grad, or empty
 //           loss_scale: f32 [4], or empty    state: null, or on a device where lr and first_step
 //           come from instead (kernels/include/step_state.h); halted, nothing is written. nesterov
 //           needs momentum > 0 and dampening == 0.

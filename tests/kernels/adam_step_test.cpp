@@ -60,7 +60,7 @@ struct MixedCase {
 };
 
 TEST(AdamStep, MixedPrecisionMatchesTheOracle) {
-  if (test_device().is_host()) GTEST_SKIP() << "16 bits are not the CPU's";
+  if (test_device().is_host()) GTEST_SKIP() << "gradients of 16 bits are not the CPU's";
   TestContext c;
   for (const Shape& shape : elementwise_shapes())
     for (const auto& [type, scale, decoupled] :
@@ -107,8 +107,34 @@ TEST(AdamStep, MixedPrecisionMatchesTheOracle) {
     }
 }
 
+// The CPU's mixed precision: an f32 gradient and a bf16 copy. The update is that without a copy.
+TEST(AdamStep, OnTheCpuACopyIsTheWeightRounded) {
+  KILN_CPU_ONLY("devices have copies beside 16-bit gradients");
+  for (const Shape& shape : elementwise_shapes()) {
+    const OwnedTensor grad = random_tensor(shape, DType::f32, 3), copy(shape, DType::bf16);
+    const auto updated = [&](const Tensor& written) {
+      TestContext c(2);
+      OwnedTensor w = random_tensor(shape, DType::f32, 1);
+      const OwnedTensor first = random_tensor(shape, DType::f32, 2, 0, 1);
+      const OwnedTensor second = random_tensor(shape, DType::f32, 4, 0, 1);
+      adam_step(c, {.w = w,
+                    .grad = grad,
+                    .exp_avg = first,
+                    .exp_avg_sq = second,
+                    .copy = written,
+                    .lr = 0.1});
+      return w;
+    };
+    const OwnedTensor plain = updated({}), copied = updated(copy);
+    EXPECT_TRUE(bitwise_equal(plain, copied));
+    EXPECT_TRUE(elementwise_close_to(copy, rounded(plain.values(), DType::bf16), 0));
+    const OwnedTensor wrong(shape, DType::f16);
+    EXPECT_THROW(updated(wrong), Error);
+  }
+}
+
 TEST(AdamStep, AFoundInfinityLeavesEverythingAsItWas) {
-  if (test_device().is_host()) GTEST_SKIP() << "16 bits are not the CPU's";
+  if (test_device().is_host()) GTEST_SKIP() << "gradients of 16 bits are not the CPU's";
   TestContext c;
   for (const double found : {0.0, 1.0}) {
     const OwnedTensor w = random_tensor({37}, DType::f32, 1),

@@ -8,11 +8,6 @@
 namespace kiln::test {
 namespace {
 
-std::vector<DType> types() {
-  if (test_device().is_host()) return {DType::f32, DType::f64};
-  return {DType::f32, DType::f64, DType::f16, DType::bf16};
-}
-
 // Numbers that f32 holds, of every size, so that the way through f32 rounds nothing twice.
 Values numbers(const Shape& shape) {
   Values x = with_special_values(random_tensor(shape, DType::f32, 1).values());
@@ -23,8 +18,8 @@ Values numbers(const Shape& shape) {
 
 TEST(Cast, RoundsOnceToNearestEven) {
   TestContext c(2);
-  for (const DType from : types())
-    for (const DType to : types())
+  for (const DType from : storage_types())
+    for (const DType to : storage_types())
       for (const Shape& shape : elementwise_shapes()) {
         SCOPED_TRACE(std::string(name_of(from)) + " to " + std::string(name_of(to)));
         const OwnedTensor x(shape, from, numbers(shape));

@@ -179,10 +179,9 @@ inline Conv2dProblem problem_of(const Conv2dShape& shape, DType dtype, Activatio
           .thread_count = c.pool().thread_count()};
 }
 
-// The types that convolutions and linear layers are tested in: 16 bits are not the CPU's.
-inline std::vector<DType> tested_types() {
-  if (test_device().is_host()) return {DType::f32, DType::f64};
-  return {DType::f32, DType::f64, DType::f16, DType::bf16};
+// The type of bias, dw and dbias beside this storage: that of sums on the CPU.
+inline DType parameter_type(DType dtype) {
+  return test_device().is_host() ? accumulation_type(dtype) : dtype;
 }
 
 // `steps` in f32 or f64, and for a 16-bit result one rounding more. Results are compared with their

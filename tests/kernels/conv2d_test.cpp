@@ -15,7 +15,7 @@ struct Inputs {
   Inputs(const Conv2dShape& s, DType dtype)
       : x(random_tensor(s.input(), dtype, 1)),
         w(random_tensor(s.weights(), dtype, 2)),
-        bias(random_tensor({s.k}, dtype, 3)) {}
+        bias(random_tensor({s.k}, parameter_type(dtype), 3)) {}
   OwnedTensor x, w, bias;
 };
 
@@ -23,7 +23,7 @@ class Conv2dTest : public testing::TestWithParam<Conv2dShape> {};
 
 TEST_P(Conv2dTest, EqualsTheOracle) {
   const Conv2dShape& s = GetParam();
-  for (const DType dtype : tested_types()) {
+  for (const DType dtype : storage_types()) {
     const Inputs in(s, dtype);
     for (const bool has_bias : {false, true}) {
       const Activation activation = has_bias ? Activation::relu : Activation::none;
@@ -45,24 +45,26 @@ TEST_P(Conv2dTest, EqualsTheOracle) {
 
 TEST_P(Conv2dTest, BitsDependNeitherOnThreadsNorOnTheBatch) {
   const Conv2dShape& s = GetParam();
-  const Inputs in(s, DType::f32);
-  const auto run = [&](int threads, const Conv2dShape& shape, const Tensor& y) {
-    TestContext c(threads);
-    const Scratch scratch(conv2d_scratch_bytes(c, shape, DType::f32));
-    const Tensor all = in.x.view();
-    const Tensor x(all.raw(), shape.input(), DType::f32, all.device());
-    conv2d(c, {shape, x, in.w, in.bias, y, Activation::none, scratch.data()});
-  };
-  const OwnedTensor one(s.output(), DType::f32), three(s.output(), DType::f32);
-  run(1, s, one);
-  run(3, s, three);
-  EXPECT_TRUE(bitwise_equal(one, three));
-  Conv2dShape single = s;
-  single.n = 1;
-  const OwnedTensor first(single.output(), DType::f32);
-  run(2, single, first);
-  const Tensor all = one.view();
-  EXPECT_TRUE(bitwise_equal(first, Tensor(all.raw(), single.output(), DType::f32, all.device())));
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    const Inputs in(s, dtype);
+    const auto run = [&](int threads, const Conv2dShape& shape, const Tensor& y) {
+      TestContext c(threads);
+      const Scratch scratch(conv2d_scratch_bytes(c, shape, dtype));
+      const Tensor all = in.x.view();
+      const Tensor x(all.raw(), shape.input(), dtype, all.device());
+      conv2d(c, {shape, x, in.w, in.bias, y, Activation::none, scratch.data()});
+    };
+    const OwnedTensor one(s.output(), dtype), three(s.output(), dtype);
+    run(1, s, one);
+    run(3, s, three);
+    EXPECT_TRUE(bitwise_equal(one, three));
+    Conv2dShape single = s;
+    single.n = 1;
+    const OwnedTensor first(single.output(), dtype);
+    run(2, single, first);
+    const Tensor all = one.view();
+    EXPECT_TRUE(bitwise_equal(first, Tensor(all.raw(), single.output(), dtype, all.device())));
+  }
 }
 
 // The CPU's alone; EqualsTheOracle holds the plain call to the oracle.
@@ -91,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Conv2dTest, testing::ValuesIn(conv2d_cases()));
 
 TEST(Conv2d, ReluKeepsNan) {
   const Conv2dShape s{.n = 1, .h = 1, .w = 2, .c = 1, .k = 1, .r = 1, .s = 1};
-  for (const DType dtype : tested_types()) {
+  for (const DType dtype : storage_types()) {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     const OwnedTensor x(s.input(), dtype, {nan, -1}), w(s.weights(), dtype, {1});
     const OwnedTensor y(s.output(), dtype);

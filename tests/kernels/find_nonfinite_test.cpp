@@ -8,16 +8,11 @@
 namespace kiln::test {
 namespace {
 
-std::vector<DType> types() {
-  if (test_device().is_host()) return {DType::f32, DType::f64};
-  return {DType::f32, DType::f64, DType::f16, DType::bf16};
-}
-
 // The one bad element stands everywhere: in every place of a pack and in the tail.
 TEST(FindNonfinite, SeesOneElementAnywhere) {
   TestContext c;
   const double inf = std::numeric_limits<double>::infinity();
-  for (const DType dtype : types())
+  for (const DType dtype : storage_types())
     for (const std::int64_t count : {1, 8, 19})
       for (const double bad : {inf, -inf, std::nan("")})
         for (std::int64_t at = -1; at < count; ++at) {

@@ -24,8 +24,8 @@ struct Problem {
         y(random_tensor({n, o}, dtype, 3)),
         dy(random_tensor({n, o}, dtype, 4)),
         dx({n, i}, dtype),
-        dw({o, i}, dtype),
-        dbias({o}, dtype) {
+        dw({o, i}, parameter_type(dtype)),
+        dbias({o}, parameter_type(dtype)) {
     // What a relu leaves: no negative values, and exact zeros.
     for (std::int64_t at = 0; at < y.element_count(); ++at)
       if (y.at(at) < 0) y.set(at, 0);
@@ -54,7 +54,7 @@ struct Problem {
 class LinearGradTest : public testing::TestWithParam<LinearCase> {};
 
 TEST_P(LinearGradTest, EqualsTheOracleWithAnyThreadCountToTheBit) {
-  for (const DType dtype : tested_types())
+  for (const DType dtype : storage_types())
     for (const Activation activation : {Activation::none, Activation::relu}) {
       Problem first(GetParam(), dtype, activation);
       const auto wanted = first.wanted();
@@ -64,8 +64,8 @@ TEST_P(LinearGradTest, EqualsTheOracleWithAnyThreadCountToTheBit) {
         Problem& problem = threads == 1 ? first : again;
         problem.run(c);
         EXPECT_TRUE(close_to(problem.dx, wanted.dx, tolerance(dtype)));
-        EXPECT_TRUE(close_to(problem.dw, wanted.dw, tolerance(dtype)));
-        EXPECT_TRUE(close_to(problem.dbias, wanted.dbias, tolerance(dtype)));
+        EXPECT_TRUE(close_to(problem.dw, wanted.dw, tolerance(parameter_type(dtype))));
+        EXPECT_TRUE(close_to(problem.dbias, wanted.dbias, tolerance(parameter_type(dtype))));
         EXPECT_TRUE(bitwise_equal(first.dx, problem.dx));
         EXPECT_TRUE(bitwise_equal(first.dw, problem.dw));
         EXPECT_TRUE(bitwise_equal(first.dbias, problem.dbias));
@@ -74,7 +74,7 @@ TEST_P(LinearGradTest, EqualsTheOracleWithAnyThreadCountToTheBit) {
 }
 
 TEST_P(LinearGradTest, AddsAndSkipsWhereAskedTo) {
-  for (const DType dtype : tested_types()) {
+  for (const DType dtype : storage_types()) {
     Problem problem(GetParam(), dtype, Activation::relu);
     const auto wanted = problem.wanted();
     TestContext c(2);
@@ -87,8 +87,9 @@ TEST_P(LinearGradTest, AddsAndSkipsWhereAskedTo) {
     const Values dbias = problem.dbias.values();
     problem.run(c, GradWrite::accumulate, true);
     EXPECT_TRUE(close_to(problem.dx, plus(wanted.dx, dx), tolerance(dtype)));
-    EXPECT_TRUE(close_to(problem.dw, plus(wanted.dw, dw), tolerance(dtype)));
-    EXPECT_TRUE(close_to(problem.dbias, plus(wanted.dbias, dbias), tolerance(dtype)));
+    EXPECT_TRUE(close_to(problem.dw, plus(wanted.dw, dw), tolerance(parameter_type(dtype))));
+    EXPECT_TRUE(
+        close_to(problem.dbias, plus(wanted.dbias, dbias), tolerance(parameter_type(dtype))));
   }
 }
 

@@ -13,11 +13,11 @@ class LinearTest : public testing::TestWithParam<LinearCase> {};
 
 TEST_P(LinearTest, EqualsTheOracleWithAnyThreadCountToTheBit) {
   const auto [n, i, o] = GetParam();
-  for (const DType dtype : tested_types())
+  for (const DType dtype : storage_types())
     for (const bool has_bias : {false, true}) {
       const Activation activation = has_bias ? Activation::relu : Activation::none;
       const OwnedTensor x = random_tensor({n, i}, dtype, 1), w = random_tensor({o, i}, dtype, 2);
-      const OwnedTensor bias = random_tensor({o}, dtype, 3);
+      const OwnedTensor bias = random_tensor({o}, parameter_type(dtype), 3);
       const Values wanted = reference::linear(n, i, o, x.values(), w.values(),
                                               has_bias ? bias.values() : Values{}, activation);
       OwnedTensor first({n, o}, dtype);

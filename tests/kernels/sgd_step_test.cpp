@@ -111,7 +111,7 @@ struct MixedCase {
 };
 
 TEST(SgdStep, MixedPrecisionMatchesTheOracle) {
-  if (test_device().is_host()) GTEST_SKIP() << "16 bits are not the CPU's";
+  if (test_device().is_host()) GTEST_SKIP() << "gradients of 16 bits are not the CPU's";
   const reference::SgdSettings s{
       .lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4, .nesterov = true};
   TestContext c;
@@ -146,8 +146,33 @@ TEST(SgdStep, MixedPrecisionMatchesTheOracle) {
     }
 }
 
+// The CPU's mixed precision: an f32 gradient and a bf16 copy. The update is that without a copy.
+TEST(SgdStep, OnTheCpuACopyIsTheWeightRounded) {
+  KILN_CPU_ONLY("devices have copies beside 16-bit gradients");
+  for (const Shape& shape : elementwise_shapes()) {
+    const OwnedTensor grad = random_tensor(shape, DType::f32, 3), copy(shape, DType::bf16);
+    const auto updated = [&](const Tensor& written) {
+      TestContext c(2);
+      OwnedTensor w = random_tensor(shape, DType::f32, 1);
+      const OwnedTensor first = random_tensor(shape, DType::f32, 2, 0, 1);
+      sgd_step(c, {.w = w,
+                   .grad = grad,
+                   .momentum_buffer = first,
+                   .copy = written,
+                   .lr = 0.1,
+                   .momentum = 0.9});
+      return w;
+    };
+    const OwnedTensor plain = updated({}), copied = updated(copy);
+    EXPECT_TRUE(bitwise_equal(plain, copied));
+    EXPECT_TRUE(elementwise_close_to(copy, rounded(plain.values(), DType::bf16), 0));
+    const OwnedTensor wrong(shape, DType::f16);
+    EXPECT_THROW(updated(wrong), Error);
+  }
+}
+
 TEST(SgdStep, AFoundInfinityLeavesEverythingAsItWas) {
-  if (test_device().is_host()) GTEST_SKIP() << "16 bits are not the CPU's";
+  if (test_device().is_host()) GTEST_SKIP() << "gradients of 16 bits are not the CPU's";
   TestContext c;
   for (const double found : {0.0, 1.0}) {
     const OwnedTensor w = random_tensor({37}, DType::f32, 1),

@@ -47,11 +47,13 @@ TEST(SoftmaxXent, MatchesTheOracle) {
         if (gradient) all.push_back(of.dz);
         return all;
       };
-      check_op_in_all_types(
-          [&](Context& c, DType dtype) {
-            return run_xent(c, dtype, shape, z, t, smoothing, gradient);
-          },
-          wanted, kTolerance);
+      const auto run = [&](Context& c, DType dtype) {
+        return run_xent(c, dtype, shape, z, t, smoothing, gradient);
+      };
+      if (test_device().is_host())  // which takes widened scores only
+        check_op(run, wanted(DType::f32), kTolerance);
+      else
+        check_op_in_all_types(run, wanted, kTolerance);
     }
 }
 

@@ -44,6 +44,19 @@ inline Values plus(Values sum, const Values& other) {
   return sum;
 }
 
+// The 16-bit storage types of the device under test.
+inline std::vector<DType> types_of_16_bits() {
+  if (test_device().is_host()) return {DType::bf16};
+  return {DType::f16, DType::bf16};
+}
+
+// All types to store in.
+inline std::vector<DType> storage_types() {
+  std::vector<DType> types{DType::f32, DType::f64};
+  for (const DType dtype : types_of_16_bits()) types.push_back(dtype);
+  return types;
+}
+
 // Half a unit in the last place of a normal number near 1: the relative error of one rounding.
 inline double rounding_error(DType dtype) { return dtype == DType::f16 ? 0x1p-11 : 0x1p-8; }
 
@@ -107,21 +120,22 @@ inline void expect_stored(const OwnedTensor& got, Values wanted, Tolerance toler
              dtype == DType::f16 ? 0x1p-14 : 1e-30, what);
 }
 
-// As check_op, with `wanted(DType)` from inputs rounded to that type. On devices other than the CPU
-// also f16 and bf16: `wanted` within the bound above, and a second run has the same bits.
+// As check_op, with `wanted(DType)` from inputs rounded to that type; also in the 16-bit types of
+// the device: `wanted` within the bound above, and a second run has the same bits, on the CPU with
+// three threads under determinism.
 template <class Run, class Wanted>
 void check_op_in_all_types(const Run& run, const Wanted& wanted, Tolerance tolerance) {
   check_op(run, wanted(DType::f32), tolerance);
-  if (test_device().is_host()) return;
-  for (const DType dtype : {DType::f16, DType::bf16}) {
+  for (const DType dtype : types_of_16_bits()) {
     const std::string what(name_of(dtype));
-    TestContext context;
+    const bool host = test_device().is_host();
+    TestContext context(1, host), other(host ? 3 : 1, host);
     const Results results = run(context.get(), dtype);
     const std::vector<Values> all = wanted(dtype);
     ASSERT_EQ(results.size(), all.size());
     for (std::size_t i = 0; i < all.size(); ++i)
       expect_stored(results[i], all[i], tolerance, what + ", result " + std::to_string(i));
-    expect_bitwise_equal(results, run(context.get(), dtype), what + ", run again");
+    expect_bitwise_equal(results, run(other.get(), dtype), what + ", run again");
   }
 }
 

@@ -52,13 +52,14 @@ struct Job {
   int threads = 1;
   bool deterministic = false;
   bool resume = false;
+  DType storage = DType::f32;
   std::int64_t stop_after = -1;  // steps until the last rank is asked to stop
 };
 
 Outcome run_rank(const Job& job, Communicator* communicator, const Dataset& train,
                  const Dataset& test) {
   Workbench bench(job.threads, job.deterministic);
-  ParameterStore parameters(job.spec, DType::f32, Device{});
+  ParameterStore parameters(job.spec, DType::f32, Device{}, job.storage);
   parameters.initialise(job.options.seed + (communicator ? communicator->rank() : 0));
   TrainOptions options = job.options;
   options.communicator = communicator;
@@ -208,6 +209,25 @@ TEST_P(Ranks, DeterministicMicroBatchesHaveTheBitsOfOneLargeBatch) {
   EXPECT_EQ(run(job)[0].weights, whole.weights);
 }
 
+// Storage of 16 bits; gradients are summed in f32 all the same.
+TEST_P(Ranks, TrainInBf16) {
+  for (const bool deterministic : {false, true}) {
+    Job job;
+    job.storage = DType::bf16;
+    job.deterministic = deterministic;
+    job.ranks = GetParam();
+    job.options.global_batch = true;
+    const auto outcomes = run(job);
+    expect_equal_ranks(outcomes);
+    job.ranks = 1;
+    const Outcome alone = run(job).front();
+    if (deterministic)
+      EXPECT_EQ(outcomes.front().weights, alone.weights);
+    else
+      EXPECT_LT(relative_difference(outcomes.front().weights, alone.weights), 0x1p-8);
+  }
+}
+
 // Gradients with 8 significant bits: near the weights of f32, not equal to them.
 TEST_P(Ranks, GradientsTravelAsBf16) {
   Job job = many_steps({.spec = plain_resnet()}, 0.001);
@@ -236,7 +256,7 @@ TEST(MicroBatches, EachDrawsItsOwnDropoutMasksAndCountsAsABatch) {
   Job job{.spec = mini_resnet(16), .train_count = 24};
   job.options = {.epoch_count = 1, .batch_size = 4, .accumulate = 3};
   Workbench bench(1);
-  ParameterStore parameters(job.spec, DType::f32, Device{});
+  ParameterStore parameters(job.spec, DType::f32, Device{}, job.storage);
   parameters.initialise(1);
   const Dataset train = random_dataset(job.spec, job.train_count);
   Trainer trainer(job.spec, parameters, job.options, train, train, bench.context, bench.providers);

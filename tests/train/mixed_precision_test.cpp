@@ -1,4 +1,4 @@
-// Training with 16-bit storage on a device: KILN_TEST_DEVICE=emu or cuda.
+// Training with 16-bit storage on the CPU, and on a device: KILN_TEST_DEVICE=emu or cuda.
 #include "engine/train/mixed_precision.h"
 
 #include <cmath>
@@ -14,7 +14,8 @@
 #include "tests/reference/adadelta_step.h"
 #include "tests/reference/adam_step.h"
 #include "tests/reference/sgd_step.h"
-#include "tests/support/devices.h"
+#include "tests/support/check_op.h"
+#include "tests/support/sanitizers.h"
 #include "tests/support/temp_folder.h"
 #include "tests/train/fixture.h"
 #include "tests/train/mini_resnet.h"
@@ -35,10 +36,14 @@ Values doubles_of(const Tensor& tensor) {
 // A network with what training it takes; forward, backward and update are called one by one.
 class Session {
  public:
-  Session(const ModelSpec& spec, DType storage, const ArenaOptions& arena = {})
+  Session(const ModelSpec& spec, DType storage, const ArenaOptions& arena = {}, int threads = 1,
+          bool deterministic = false)
       : spec_(spec),
-        context_(test::test_device(), pool_, log_),
-        providers_(make_device_conv2d_providers(context_.device(), log_)),
+        pool_(threads),
+        context_(test::test_device(), pool_, log_, deterministic),
+        providers_(context_.device().is_host()
+                       ? make_cpu_conv2d_providers(log_, CpuConv2dChoice::own)
+                       : make_device_conv2d_providers(context_.device(), log_)),
         parameters(spec, DType::f32, context_.device(), storage),
         network(spec, parameters, context_, providers_, {.batch_size = kBatch, .arena = arena}),
         optimizer({.momentum = 0.9, .nesterov = true, .weight_decay = 1e-3}, parameters) {
@@ -66,7 +71,7 @@ class Session {
  private:
   ModelSpec spec_;
   Log log_{stderr, LogLevel::quiet};
-  ThreadPool pool_{1};
+  ThreadPool pool_;
   Context context_;
   Conv2dProviders providers_;
 
@@ -79,7 +84,8 @@ class Session {
 // What a convolution reads is its f32 weight, rounded.
 void expect_copies_of_the_weights(const Session& s) {
   for (const Parameter& p : s.parameters.all()) {
-    if (!p.narrow()) continue;
+    const bool on_cpu = p.value.device().is_host();
+    if (on_cpu ? p.role != ParameterRole::weight : !p.narrow()) continue;
     const Values values = doubles_of(p.value);
     visit_storage(p.working.dtype(), [&](auto zero) {
       using T = decltype(zero);
@@ -96,11 +102,6 @@ void expect_copies_of_the_weights(const Session& s) {
     });
   }
 }
-
-struct Storage {
-  DType dtype;
-  double unit;  // the relative error of one rounding
-};
 
 class MixedPrecision : public testing::TestWithParam<std::string> {
  protected:
@@ -148,7 +149,8 @@ double distance(const Values& a, const Values& b) {
 TEST_P(MixedPrecision, StaysNearFullPrecision) {
   Session full(spec(), DType::f32);
   const Course wanted = course_of(full);
-  for (const auto& [dtype, unit] : {Storage{DType::bf16, 0x1p-8}, Storage{DType::f16, 0x1p-11}}) {
+  for (const DType dtype : test::types_of_16_bits()) {
+    const double unit = test::rounding_error(dtype);
     SCOPED_TRACE(name_of(dtype));
     Session narrow(spec(), dtype);
     const Course got = course_of(narrow);
@@ -165,7 +167,7 @@ TEST_P(MixedPrecision, StaysNearFullPrecision) {
 }
 
 TEST_P(MixedPrecision, RunsAgreeBitForBitWithForgottenMemoryAndGuards) {
-  for (const DType dtype : {DType::bf16, DType::f16}) {
+  for (const DType dtype : test::types_of_16_bits()) {
     Session packed(spec(), dtype);
     Session guarded(spec(), dtype, {.share = false, .poison = true, .guards = true});
     for (int step = 0; step < 2; ++step) EXPECT_EQ(packed.step(), guarded.step());
@@ -173,7 +175,66 @@ TEST_P(MixedPrecision, RunsAgreeBitForBitWithForgottenMemoryAndGuards) {
   }
 }
 
+TEST_P(MixedPrecision, UnderDeterminismThreadsChangeNoBit) {
+  KILN_CPU_ONLY("threads");
+  const auto run = [&](int threads) {
+    Session s(spec(), DType::bf16, {}, threads, true);
+    s.step();
+    s.step();
+    return s.values();
+  };
+  const Values one = run(1);
+  EXPECT_EQ(run(2), one);
+  EXPECT_EQ(run(3), one);
+}
+
+// One class lights the left half of a picture, the other the right, both under noise.
+struct Halves {
+  Halves(const ModelSpec& spec, std::int64_t count, std::uint64_t seed) : data(spec, count, seed) {
+    const std::int64_t row = spec.width * spec.channels;
+    for (std::size_t i = 0; i < data.images.size(); ++i) {
+      const std::size_t picture = i / static_cast<std::size_t>(spec.height * row);
+      const bool left = static_cast<std::int64_t>(i) % row < row / 2;
+      data.labels[picture] %= 2;
+      if (left == (data.labels[picture] == 0))
+        data.images[i] = static_cast<std::uint8_t>(data.images[i] / 2 + 100);
+    }
+  }
+  RandomBatch data;
+};
+
+// Pictures of 120 unseen ones that are named rightly after some steps.
+std::int64_t hits_after_training(const ModelSpec& spec, DType storage) {
+  Session s(spec, storage);
+  for (std::uint64_t step = 0; step < 30; ++step) {
+    const Halves halves(spec, kBatch, step);
+    s.network.set_input(s.context(), halves.data.images, halves.data.labels, {});
+    test::forward_loss(s.network, s.context());
+    s.network.backward(s.context());
+    s.update();
+  }
+  s.context().mode = Mode::eval;
+  std::int64_t hits = 0;
+  for (std::uint64_t batch = 0; batch < 20; ++batch) {
+    const Halves halves(spec, kBatch, 1000 + batch);
+    s.network.set_input(s.context(), halves.data.images, halves.data.labels, {});
+    s.network.forward(s.context());
+    hits += s.network.loss(s.context()).hit_count;
+  }
+  return hits;
+}
+
+TEST_P(MixedPrecision, LearnsWhatFullPrecisionLearns) {
+  KILN_CPU_ONLY("emu would take minutes");
+  if (test::kWithSanitizer) GTEST_SKIP() << "hundreds of steps; the others are sanitized";
+  const std::int64_t full = hits_after_training(spec(), DType::f32);
+  const std::int64_t narrow = hits_after_training(spec(), DType::bf16);
+  EXPECT_GE(full, 108);         // 90 %: the task is learnt at all
+  EXPECT_GE(narrow, full - 6);  // within 5 %
+}
+
 TEST_P(MixedPrecision, OneInfinityLeavesOutOneUpdateAndHalvesTheScale) {
+  if (test::test_device().is_host()) GTEST_SKIP() << "the CPU has no f16";
   Session s(spec(), DType::f16);
   s.step();
   const LossScaling before = loss_scaling(s.parameters);
@@ -203,6 +264,7 @@ INSTANTIATE_TEST_SUITE_P(Networks, MixedPrecision, testing::Values("lenet", "min
 
 // The planted fault of the test above in the span that is f32 even here.
 TEST(MixedPrecisionSpans, AnInfinityInBatchNormalisationIsSeenToo) {
+  if (test::test_device().is_host()) GTEST_SKIP() << "the CPU has no f16";
   Session s(test::mini_resnet(8), DType::f16);
   s.gradients();
   const ParameterSpan& wide = s.parameters.spans().back();
@@ -252,7 +314,7 @@ void reference_step(OptimizerKind kind, Values& w, const Values& g) {
 TEST(MixedPrecisionSpans, EveryOptimizerStepsAsItsOracle) {
   for (const OptimizerKind kind :
        {OptimizerKind::sgd, OptimizerKind::adadelta, OptimizerKind::adam, OptimizerKind::adamw})
-    for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (const DType dtype : test::types_of_16_bits()) {
       SCOPED_TRACE(std::string(name_of(kind)) + ", " + std::string(name_of(dtype)));
       Session s(test::mini_resnet(8), dtype);
       Optimizer optimizer({.kind = kind, .weight_decay = 1e-3}, s.parameters);
@@ -278,7 +340,7 @@ class MixedCheckpoint : public TempFolderTest {};
 
 // Files hold f32 alone, and a resumed run has the bits of one that never stopped.
 TEST_F(MixedCheckpoint, ResumesBitForBit) {
-  for (const DType dtype : {DType::bf16, DType::f16}) {
+  for (const DType dtype : test::types_of_16_bits()) {
     Session through(lenet(), dtype), resumed(lenet(), dtype);
     through.step();
     save_checkpoint(folder() / "at", through.parameters, through.optimizer, {}, {});

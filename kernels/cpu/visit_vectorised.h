@@ -1,0 +1,21 @@
+// The element types with vectorised bodies on the CPU: f32, and bf16 as storage.
+#pragma once
+
+#include "engine/core/dtype.h"
+
+namespace kiln::cpu {
+
+// Calls f(T{}) with the C++ type where `dtype` is one of them, and says whether it is; f64 has
+// plain bodies.
+template <class F>
+bool visit_vectorised(DType dtype, F&& f) {
+  if (dtype == DType::f32)
+    std::forward<F>(f)(float{});
+  else if (dtype == DType::bf16)
+    std::forward<F>(f)(BFloat16{});
+  else
+    return false;
+  return true;
+}
+
+}  // namespace kiln::cpu
