@@ -1,8 +1,8 @@
 // kiln-step-bench: images per second of whole training steps, and where the time goes.
 //
 // Pictures lie in memory as bytes; a step is normalise, forward, loss, backward, update, exactly
-// what kiln train runs. Before anything is timed, a hundred steps on one batch must bring its loss
-// down: a step that computes nonsense is not worth timing.
+// what kiln train runs. Before anything is timed, a hundred steps (--verify) on one batch must
+// bring its loss down: a step that computes nonsense is not worth timing.
 //
 // The backward pass of a pooled convolution visits live windows only, so the pictures may matter:
 // --pictures takes a data set, the synthetic set or noise.
@@ -38,6 +38,7 @@ struct StepFlags {
   std::string model = "lenet";
   std::string pictures;
   std::int64_t batch = 64;
+  int verified_steps = 100;
   double seconds = 2.0;
   bool profile = false;
   bool inference = false;
@@ -75,12 +76,12 @@ class StepBench {
   void verify() {
     if (flags_.inference) return;
     const double before = step(kLearningRate);
-    for (int i = 0; i < 100; ++i) step(kLearningRate);
+    for (int i = 0; i < flags_.verified_steps; ++i) step(kLearningRate);
     const double after = step(kLearningRate);
     if (!(after < 0.999 * before))
       throw Error(ErrorKind::diverged, "verification",
-                  "a hundred steps took the loss from " + std::to_string(before) + " to " +
-                      std::to_string(after));
+                  std::to_string(flags_.verified_steps) + " steps took the loss from " +
+                      std::to_string(before) + " to " + std::to_string(after));
   }
 
   // Steps for `seconds`, timed in rounds of about 50 ms; returns images/s of every round.
@@ -206,6 +207,8 @@ int run(int argc, char** argv) {
   app.add_option("--pictures", flags.pictures,
                  "synth, noise or the folder of a data set; synth where it fits the model");
   app.add_option("--batch", flags.batch, "pictures in a step")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--verify", flags.verified_steps, "steps that must bring the loss down first")
+      ->check(CLI::Range(1, 100000));
   app.add_option("--seconds", flags.seconds, "how long to measure")
       ->check(CLI::Range(0.01, 3600.0));
   app.add_flag("--profile", flags.profile,

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
+#include "kernels/cpu/conv2d_problem.h"
 #include "kernels/cpu/isa.h"
 
 namespace kiln::cpu {
@@ -16,16 +17,6 @@ std::string name_algorithm(DType dtype, const Conv2dShape& s) {
   const GemmColumns block = gemm_tile().block(s.k / s.groups);
   return "direct " + std::to_string(block.max_rows) + "x" + std::to_string(block.width) + " " +
          std::string(name_of(isa()));
-}
-
-int parts_of(const Conv2dProblem& problem) {
-  const int parts = problem.deterministic ? Context::kDeterministicParts : problem.thread_count;
-  return static_cast<int>(std::clamp<std::int64_t>(problem.shape.n, 1, parts));
-}
-
-void check_context(const Conv2dProblem& problem, const Context& context) {
-  KILN_CHECK(context.pool().thread_count() == problem.thread_count);
-  KILN_CHECK(context.deterministic() == problem.deterministic);
 }
 
 class OwnForward final : public Conv2dForward {
