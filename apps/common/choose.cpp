@@ -65,7 +65,8 @@ Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device devic
                                         {.choice = parse_device_conv2d_choice(options.conv),
                                          .tf32 = options.math == "tf32",
                                          .autotune = options.autotune == "on"});
-  return make_cpu_conv2d_providers(log, parse_cpu_conv2d_choice(options.conv));
+  return make_cpu_conv2d_providers(log, parse_cpu_conv2d_choice(options.conv),
+                                   parse_cpu_conv2d_algorithm(options.conv_algorithm));
 }
 
 }  // namespace kiln

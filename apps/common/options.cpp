@@ -73,6 +73,11 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
                  "Convolution kernels: auto, own, onednn (CPU) or cudnn (GPU)")
       ->check(CLI::IsMember({"auto", "own", "onednn", "cudnn"}))
       ->capture_default_str();
+  app.add_option("--conv-algorithm", options.conv_algorithm,
+                 "How own f32 convolution kernels of the CPU compute: auto (a rule by shape),\n"
+                 "direct, or winograd: every 3x3 convolution of stride 1 by Winograd's algorithm")
+      ->check(CLI::IsMember({"auto", "direct", "winograd"}))
+      ->capture_default_str();
   app.add_option("--autotune", options.autotune,
                  "On a GPU, whether cuDNN's plans are timed once and the choice kept on the\n"
                  "disk: on or off; never with --deterministic")

@@ -27,11 +27,13 @@ struct CommonOptions {
   bool deterministic = false;
   std::string log_level = "info";
   std::string conv = "auto";
+  std::string conv_algorithm = "auto";
   std::string autotune = "on";
   std::string math = "fp32";  // add_math_option
 };
 
-// --threads, --device, --deterministic, --log-level, --conv, --autotune and --version.
+// --threads, --device, --deterministic, --log-level, --conv, --conv-algorithm, --autotune and
+// --version.
 void add_common_options(CLI::App& app, CommonOptions& options);
 
 // --math, for the programs that run a network.
@@ -56,8 +58,8 @@ Device choose_device(const CommonOptions& options, Log& log);
 // Throws Error (unsupported) for a mode that the device does not have.
 DType choose_storage(const CommonOptions& options, Device device, Log& log);
 
-// The convolution providers of the device that --conv names; --math tf32 reaches cuDNN. Throws
-// Error (usage) for a library that does not work on that device.
+// The convolution providers of the device that --conv and --conv-algorithm name; --math tf32
+// reaches cuDNN. Throws Error (usage) for a library that does not work on that device.
 Conv2dProviders make_conv2d_providers(const CommonOptions& options, Device device, Log& log);
 
 }  // namespace kiln

@@ -409,6 +409,7 @@ KeyValues resolved(const TrainFlags& f) {
       {"threads", whole(f.common.thread_count)},
       {"deterministic", truth(f.common.deterministic)},
       {"conv", quoted(f.common.conv)},
+      {"conv-algorithm", quoted(f.common.conv_algorithm)},
       {"math", quoted(f.common.math)},
       {"checkpoint-interval", whole(f.checkpoint_interval)},
       {"log-interval", whole(f.log_interval)},

@@ -52,13 +52,16 @@ inline std::byte* start_of(const test::OwnedTensor& scratch) {
   return static_cast<std::byte*>(scratch.view().raw());
 }
 
-// Own kernels, or the library's: oneDNN on the CPU, cuDNN on a GPU.
-enum class ConvChoice { own, library };
+// Own kernels, or the library's: oneDNN on the CPU, cuDNN on a GPU. On the CPU own kernels are the
+// direct ones, and Winograd's.
+enum class ConvChoice { own, winograd, library };
 
 inline Conv2dProviders conv2d_providers(Context& c, ConvChoice choice) {
-  const bool own = choice == ConvChoice::own;
+  const bool own = choice != ConvChoice::library;
   if (c.device().is_host())
-    return make_cpu_conv2d_providers(c.log(), own ? CpuConv2dChoice::own : CpuConv2dChoice::onednn);
+    return make_cpu_conv2d_providers(
+        c.log(), own ? CpuConv2dChoice::own : CpuConv2dChoice::onednn,
+        choice == ConvChoice::winograd ? CpuConv2dAlgorithm::winograd : CpuConv2dAlgorithm::direct);
   return make_device_conv2d_providers(
       c.device(), c.log(),
       {.choice = own ? DeviceConv2dChoice::own : DeviceConv2dChoice::cudnn, .autotune = !own});
@@ -76,15 +79,18 @@ inline bool onednn_present() {
 template <class Body>
 void for_each_choice(const Body& body) {
   body("/own", ConvChoice::own);
+  if (!on_device()) body("/winograd", ConvChoice::winograd);
   if (on_device())
     body("/cudnn", ConvChoice::library);
   else if (onednn_present())
     body("/onednn", ConvChoice::library);
 }
 
-// Empty, or why a case of the library would time own kernels again.
+// Empty, or why a case would time own direct kernels again.
 inline std::string skip_reason(ConvChoice choice, std::string_view algorithm,
                                std::string_view own_algorithm) {
+  if (choice == ConvChoice::winograd && algorithm == own_algorithm)
+    return "not a problem for Winograd's algorithm";
   if (!on_device() || choice == ConvChoice::own || algorithm != own_algorithm) return "";
   return "cuDNN is not there or has no plan";
 }

@@ -1,5 +1,6 @@
 #include "kernels/cpu/conv2d_onednn_provider.h"
 #include "kernels/cpu/conv2d_own_provider.h"
+#include "kernels/cpu/conv2d_winograd_provider.h"
 #include "kernels/include/conv2d_provider.h"
 
 namespace kiln {
@@ -12,10 +13,21 @@ CpuConv2dChoice parse_cpu_conv2d_choice(std::string_view name) {
               "use auto, own or onednn");
 }
 
-Conv2dProviders make_cpu_conv2d_providers(Log& log, CpuConv2dChoice choice) {
+CpuConv2dAlgorithm parse_cpu_conv2d_algorithm(std::string_view name) {
+  if (name == "automatic" || name == "auto") return CpuConv2dAlgorithm::automatic;
+  if (name == "direct") return CpuConv2dAlgorithm::direct;
+  if (name == "winograd") return CpuConv2dAlgorithm::winograd;
+  throw Error(ErrorKind::usage, printable(name), "is no convolution algorithm",
+              "use auto, direct or winograd");
+}
+
+Conv2dProviders make_cpu_conv2d_providers(Log& log, CpuConv2dChoice choice,
+                                          CpuConv2dAlgorithm algorithm) {
   std::vector<std::unique_ptr<Conv2dProvider>> ordered;
   if (choice != CpuConv2dChoice::own)
     ordered.push_back(cpu::make_onednn_conv2d_provider(log, choice));
+  if (algorithm != CpuConv2dAlgorithm::direct)
+    ordered.push_back(cpu::make_winograd_conv2d_provider(algorithm));
   ordered.push_back(cpu::make_own_conv2d_provider());
   return {Device{}, std::move(ordered), log};
 }

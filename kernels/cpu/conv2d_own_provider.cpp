@@ -5,6 +5,7 @@
 #include "kernels/cpu/conv2d_bf16.h"
 #include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
+#include "kernels/cpu/conv2d_problem.h"
 #include "kernels/cpu/isa.h"
 
 namespace kiln::cpu {
@@ -21,16 +22,6 @@ std::string name_algorithm(DType dtype, const Conv2dShape& s) {
   return std::string(dtype == DType::bf16 ? "widened, " : "") + "direct " +
          std::to_string(block.max_rows) + "x" + std::to_string(block.width) + " " +
          std::string(name_of(isa()));
-}
-
-int parts_of(const Conv2dProblem& problem) {
-  const int parts = problem.deterministic ? Context::kDeterministicParts : problem.thread_count;
-  return static_cast<int>(std::clamp<std::int64_t>(problem.shape.n, 1, parts));
-}
-
-void check_context(const Conv2dProblem& problem, const Context& context) {
-  KILN_CHECK(context.pool().thread_count() == problem.thread_count);
-  KILN_CHECK(context.deterministic() == problem.deterministic);
 }
 
 class OwnForward final : public Conv2dForward {

@@ -96,10 +96,21 @@ enum class CpuConv2dChoice {
 // Throws Error (usage) for a name other than automatic (or auto), own and onednn.
 CpuConv2dChoice parse_cpu_conv2d_choice(std::string_view name);
 
+// The algorithm of the CPU's own f32 kernels.
+enum class CpuConv2dAlgorithm {
+  automatic,  // the rule of docs/decisions.md
+  direct,     // the definition's sums
+  winograd,   // Winograd's algorithm for every 3x3 problem of stride 1 in one group
+};
+
+// Throws Error (usage) for a name other than automatic (or auto), direct and winograd.
+CpuConv2dAlgorithm parse_cpu_conv2d_algorithm(std::string_view name);
+
 // The providers of this build for the CPU. The oneDNN plug-in is looked for only when a problem
 // comes that is oneDNN's to compute; where it is absent one line says so and own kernels take over.
-Conv2dProviders make_cpu_conv2d_providers(Log& log,
-                                          CpuConv2dChoice choice = CpuConv2dChoice::automatic);
+Conv2dProviders make_cpu_conv2d_providers(
+    Log& log, CpuConv2dChoice choice = CpuConv2dChoice::automatic,
+    CpuConv2dAlgorithm algorithm = CpuConv2dAlgorithm::automatic);
 
 enum class DeviceConv2dChoice {
   automatic,  // on a GPU cuDNN where it has a plan; own kernels for the rest, and everywhere else

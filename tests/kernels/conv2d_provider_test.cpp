@@ -176,6 +176,18 @@ TEST(ConvProviders, LogTheirChoiceOncePerShape) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
 }
 
+TEST(ConvProviders, LogTheAlgorithmOfOwnKernels) {
+  const Conv2dProblem problem{.shape = {.n = 64, .h = 8, .w = 8, .c = 16, .k = 16, .r = 3, .s = 3}};
+  const auto line = [&](CpuConv2dAlgorithm algorithm) {
+    LogText log;
+    make_cpu_conv2d_providers(log.log, CpuConv2dChoice::own, algorithm).backward(problem);
+    return log.text();
+  };
+  EXPECT_TRUE(contains(line(CpuConv2dAlgorithm::automatic), "own, winograd 4x4"));
+  EXPECT_TRUE(contains(line(CpuConv2dAlgorithm::winograd), "own, winograd 4x4"));
+  EXPECT_TRUE(contains(line(CpuConv2dAlgorithm::direct), "own, direct"));
+}
+
 TEST(ConvProviders, NameShapeTypeAndDeviceWhereNobodyTakesTheProblem) {
   Log log(stderr, LogLevel::quiet);
   Conv2dProviders none(Device{}, {}, log);
@@ -246,6 +258,10 @@ TEST(ConvProviders, ParseTheirNames) {
   EXPECT_EQ(parse_cpu_conv2d_choice("own"), CpuConv2dChoice::own);
   EXPECT_EQ(parse_cpu_conv2d_choice("onednn"), CpuConv2dChoice::onednn);
   EXPECT_THROW(parse_cpu_conv2d_choice("cudnn"), Error);
+  EXPECT_EQ(parse_cpu_conv2d_algorithm("auto"), CpuConv2dAlgorithm::automatic);
+  EXPECT_EQ(parse_cpu_conv2d_algorithm("direct"), CpuConv2dAlgorithm::direct);
+  EXPECT_EQ(parse_cpu_conv2d_algorithm("winograd"), CpuConv2dAlgorithm::winograd);
+  EXPECT_THROW(parse_cpu_conv2d_algorithm("fft"), Error);
 }
 
 TEST(ConvProviders, RefuseAnotherContextThanTheyPlannedFor) {

@@ -1,0 +1,162 @@
+// The gradient of the weights by Winograd's algorithm: dw = G^T dU G, dU[36][K][C] a sum over tiles
+// of products of (A dy A^T) and (B^T x B).
+//
+// Small dU: the batch's tiles are cut into parts, as conv2d_grad.h promises, each with a dU of its
+// own; the inverse transform adds them in order. Large dU: there is one, its slices are divided
+// among the threads, and blocks of tiles are added one after the other.
+#include "kernels/cpu/conv2d_winograd.h"
+#include "kernels/cpu/conv2d_winograd_layout.h"
+
+namespace kiln::cpu {
+namespace {
+
+struct WeightGrad {
+  WeightGrad(const Conv2dShape& shape, int reduction_parts)
+      : s(shape),
+        x_tiles(winograd_tiles(s.h, s.w, s.c, -s.pad_h, -s.pad_w, s.p(), s.q())),
+        dy_tiles(winograd_tiles(s.p(), s.q(), s.k, 0, 0, s.p(), s.q())),
+        layout(s.c, s.k, s.n * dy_tiles.tiles_h * dy_tiles.tiles_w),
+        bias_parts(reduction_parts),
+        parts(layout.shared ? 1 : reduction_parts),
+        row(whole_lines(s.c)),
+        slice(winograd_slice(s.k * row)) {}
+
+  std::int64_t part_step() const { return kWinogradSlices * slice; }
+  std::int64_t block_sets(int thread_count) const { return layout.shared ? 1 : thread_count; }
+  std::size_t scratch_bytes(int thread_count) const {
+    return static_cast<std::size_t>(parts * part_step() + bias_parts * whole_lines(s.k) +
+                                    block_sets(thread_count) * layout.block_count()) *
+           sizeof(float);
+  }
+
+  Conv2dShape s;
+  WinogradTiles x_tiles, dy_tiles;
+  WinogradLayout layout;
+  int bias_parts, parts;    // of the batch
+  std::int64_t row, slice;  // of dU
+};
+
+// dU of one slice, rows K and one block of columns, over the `tiles` tiles of a block.
+void multiply(const WeightGrad& g, float* block, std::int64_t slice, std::int64_t column,
+              const GemmColumns& columns, std::int64_t tiles, bool add, float* sums) {
+  const WinogradRows x = g.layout.depth_rows(block), dy = g.layout.column_rows(block);
+  GemmTileJob job;
+  job.a_row = 1;
+  job.a_step = dy.row_step;
+  job.b = x.slices + slice * x.slice_step + column;
+  job.b_step = x.row_step;
+  job.depth = tiles;
+  job.c_row = g.row;
+  job.add_to_c = add;
+  for_each_row_block(g.s.k, columns.max_rows, [&](std::int64_t first, std::int64_t rows) {
+    job.a = dy.slices + slice * dy.slice_step + first;
+    job.c = sums + slice * g.slice + first * g.row + column;
+    gemm_tile().run(job, columns, rows);
+  });
+}
+
+// Tiles [begin, end) of the batch into the rows from `first` on of a block.
+void transform(const WeightGrad& g, const Conv2dGradArgs& a, std::int64_t begin, std::int64_t end,
+               const WinogradRows& x, const WinogradRows& dy) {
+  KILN_CALL_ISA(winograd_input_f32(g.x_tiles, a.x.data<float>(), begin, end, x));
+  KILN_CALL_ISA(winograd_output_grad_f32(g.dy_tiles, a.dy.data<float>(), begin, end, dy));
+}
+
+// One part's tiles by one thread, in blocks.
+void add_part(const WeightGrad& g, const Conv2dGradArgs& a, std::int64_t part, float* block,
+              float* sums) {
+  const std::int64_t of_image = g.dy_tiles.tiles_h * g.dy_tiles.tiles_w;
+  const std::int64_t first = part * g.s.n / g.parts * of_image;
+  const std::int64_t last = (part + 1) * g.s.n / g.parts * of_image;
+  const std::int64_t blocks = (last - first + g.layout.block_tiles - 1) / g.layout.block_tiles;
+  for (std::int64_t i = 0; i < blocks; ++i) {
+    const std::int64_t begin = first + i * (last - first) / blocks;
+    const std::int64_t end = first + (i + 1) * (last - first) / blocks;
+    transform(g, a, begin, end, g.layout.depth_rows(block), g.layout.column_rows(block));
+    for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
+      gemm_tile().for_each_block(g.s.c, [&](std::int64_t column, const GemmColumns& columns) {
+        multiply(g, block, slice, column, columns, end - begin, i > 0, sums);
+      });
+  }
+}
+
+// All tiles, every stage of a block divided among the threads.
+void add_shared(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* block,
+                float* sums) {
+  const WinogradLayout& l = g.layout;
+  const WinogradRows x = l.depth_rows(block), dy = l.column_rows(block);
+  const std::int64_t width = gemm_tile().width[0];
+  const std::int64_t pieces = (g.s.c + width - 1) / width;
+  for (std::int64_t i = 0; i < l.blocks; ++i) {
+    const std::int64_t begin = l.block_begin(i), tiles = l.block_begin(i + 1) - begin;
+    share_tiles(pool, tiles, [&](std::int64_t first, std::int64_t last) {
+      transform(g, a, begin + first, begin + last, from_row(x, first), from_row(dy, first));
+    });
+    pool.parallel_for(kWinogradSlices * pieces, [&](std::int64_t unit) {
+      const std::int64_t piece = unit % pieces * width;
+      gemm_tile().for_each_block(
+          std::min(g.s.c - piece, width), [&](std::int64_t column, const GemmColumns& columns) {
+            multiply(g, block, unit / pieces, piece + column, columns, tiles, i > 0, sums);
+          });
+    });
+  }
+}
+
+// Sums of each part's dy over its pixels, added in the order of the parts.
+void sum_bias(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* partials) {
+  static constexpr float kOne = 1.0f;
+  constexpr std::int64_t kPixels = 512;  // summed in registers, which keeps rounding errors small
+  const std::int64_t of_image = g.s.p() * g.s.q(), step = whole_lines(g.s.k);
+  pool.parallel_for(g.bias_parts, [&](std::int64_t part) {
+    const std::int64_t first = part * g.s.n / g.bias_parts * of_image;
+    const std::int64_t last = (part + 1) * g.s.n / g.bias_parts * of_image;
+    GemmTileJob job;
+    job.a = &kOne;
+    job.a_row = 1;
+    job.a_step = 0;
+    job.b_step = g.s.k;
+    for (std::int64_t at = first; at < last; at += kPixels) {
+      job.depth = std::min(kPixels, last - at);
+      job.add_to_c = at > first;
+      gemm_tile().for_each_block(g.s.k, [&](std::int64_t column, const GemmColumns& columns) {
+        job.b = a.dy.data<float>() + at * g.s.k + column;
+        job.c = partials + part * step + column;
+        gemm_tile().run(job, columns, 1);
+      });
+    }
+  });
+  float* dbias = a.dbias.data<float>();
+  for (std::int64_t k = 0; k < g.s.k; ++k) {
+    float sum = partials[k];
+    for (int part = 1; part < g.bias_parts; ++part) sum += partials[part * step + k];
+    dbias[k] = a.accumulate_parameters ? dbias[k] + sum : sum;
+  }
+}
+
+}  // namespace
+
+std::size_t winograd_dw_scratch_bytes(const Conv2dShape& s, int thread_count, int parts) {
+  return WeightGrad(s, parts).scratch_bytes(thread_count);
+}
+
+void winograd_dw_f32(Context& context, const Conv2dGradArgs& a) {
+  const WeightGrad g(a.shape, context.reduction_parts(a.shape.n));
+  ThreadPool& pool = context.pool();
+  float* sums = reinterpret_cast<float*>(a.scratch);
+  float* bias_sums = sums + g.parts * g.part_step();
+  float* blocks = bias_sums + g.bias_parts * whole_lines(g.s.k);
+  if (g.layout.shared)
+    add_shared(pool, g, a, blocks, sums);
+  else
+    pool.parallel_for_threads(g.parts, [&](std::int64_t part, int thread) {
+      add_part(g, a, part, blocks + thread * g.layout.block_count(), sums + part * g.part_step());
+    });
+  pool.parallel_for(g.s.k, [&](std::int64_t k) {
+    KILN_CALL_ISA(winograd_filter_grad_f32(sums + k * g.row, g.slice, g.parts, g.part_step(), g.s.c,
+                                           a.accumulate_parameters,
+                                           a.dw.data<float>() + k * 9 * g.s.c, g.s.c));
+  });
+  if (!a.dbias.empty()) sum_bias(pool, g, a, bias_sums);
+}
+
+}  // namespace kiln::cpu
