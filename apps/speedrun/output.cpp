@@ -28,9 +28,9 @@ std::string to_table(const Series& series) {
   for (const auto& [name, value] : series.settings)
     if (name == "model" || name == "data" || name == "epochs" || name == "batch-size" ||
         name == "tta" || name == "math" || name == "conv")
-      text += left(name, 14) + "  " + printable(value) + "\n";
+      text += left(name, 16) + "  " + printable(value) + "\n";
   for (const auto& [name, value] : series.environment)
-    text += left(name, 14) + "  " + printable(value) + "\n";
+    text += left(name, 16) + "  " + printable(value) + "\n";
   text += "\n" + left("run", 14) + right("accuracy", 12) + right("seconds", 12) +
           right("evaluation", 12) + right("MHz", 12) + "\n";
   for (const RunResult& run : series.runs)

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/apps/app_test.h"
+#include "tests/support/sanitizers.h"
 
 namespace kiln::test {
 namespace {
@@ -69,6 +70,20 @@ TEST_F(Speedrun, KeepsEveryRunAndTheirSums) {
   const std::string plot = read_text_file(path("runs.svg"), 1 << 20);
   EXPECT_THAT(plot, HasSubstr("seconds by the clock"));
   EXPECT_EQ(plot.find("nan"), plot.npos);
+}
+
+TEST_F(Speedrun, WhitensAndLooksSixTimesWhereARecipeSaysSo) {
+  if (kWithSanitizer) GTEST_SKIP() << "too slow under a sanitizer";
+  const ProcessResult result =
+      run_process({"kiln", "speedrun", "--data", data_, "--recipe", "speedrun94-smoke", "--device",
+                   "cpu", "--runs", "1", "--json", path("runs.json")});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const json series = kept("runs.json");
+  EXPECT_EQ(series["settings"]["tta"], "\"translate\"");
+  EXPECT_EQ(series["settings"]["drop-last"], "true");
+  const json& run = series["runs"][0];
+  EXPECT_EQ(run["trained_images"], 100);  // two steps of 50; the last 20 pictures are left out
+  EXPECT_GT(run["sections"]["preparation"].get<double>(), 0.0);
 }
 
 // Two runs and then a third are the three of one call; what is finished is not run again.
