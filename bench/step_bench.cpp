@@ -1,8 +1,8 @@
 // kiln-step-bench: images per second of whole training steps, and where the time goes.
 //
 // Pictures lie in memory as bytes; a step is normalise, forward, loss, backward, update, exactly
-// what kiln train runs. Before anything is timed, a hundred steps (--verify-steps) on one batch must
-// bring its loss down: a step that computes nonsense is not worth timing.
+// what kiln train runs. Before anything is timed, a hundred steps (--verify-steps) on one batch
+// must bring its loss down: a step that computes nonsense is not worth timing.
 //
 // The backward pass of a pooled convolution visits live windows only, so the pictures may matter:
 // --pictures takes a data set, the synthetic set or noise.

@@ -59,7 +59,7 @@ struct WinogradPass {
   std::int64_t filter_slice;  // of [column block][depth][width], from one slice to the next
 };
 
-WinogradPass forward_pass(const Conv2dShape& s) {
+WinogradPass winograd_forward_pass(const Conv2dShape& s) {
   return {winograd_tiles(s.h, s.w, s.c, -s.pad_h, -s.pad_w, s.p(), s.q()),
           winograd_tiles(s.p(), s.q(), s.k, 0, 0, s.p(), s.q()), s.n};
 }
@@ -186,7 +186,7 @@ bool winograd_takes(const Conv2dShape& s) {
 }
 
 std::size_t winograd_scratch_bytes(const Conv2dShape& s, int thread_count) {
-  return forward_pass(s).scratch_bytes(thread_count);
+  return winograd_forward_pass(s).scratch_bytes(thread_count);
 }
 
 std::size_t winograd_dx_scratch_bytes(const Conv2dShape& s, int thread_count) {
@@ -194,7 +194,7 @@ std::size_t winograd_dx_scratch_bytes(const Conv2dShape& s, int thread_count) {
 }
 
 void winograd_f32(Context& context, const Conv2dArgs& a) {
-  const WinogradPass pass = forward_pass(a.shape);
+  const WinogradPass pass = winograd_forward_pass(a.shape);
   float* filters = reinterpret_cast<float*>(a.scratch);
   float* blocks = filters + pass.filter_count();
   transform_filters(context.pool(), pass, a.w.data<float>(), filters, blocks);
