@@ -1,6 +1,6 @@
 // The transforms of kernels/cpu/conv2d_winograd_simd.h, from the points 0, +-a, +-b and infinity
-// with a = 3/4 and b = 3/2: every entry of A and B is a float exactly, and rounding errors are a
-// quarter of those of the usual 1 and 2. Opposite points share their even and odd halves.
+// with a = 3/4 and b = 3/2: every entry of A and B is a float exactly, and rounding errors are half
+// those of the usual 1 and 2. Opposite points share their even and odd halves.
 #include "kernels/cpu/conv2d_winograd_simd.h"
 
 #include "kernels/cpu/simd_map.h"

@@ -7,7 +7,8 @@
 //   forward->run(context, {.shape = ..., .scratch = ...}); // in a step: never allocates
 //
 // The choice follows a fixed rule per problem (docs/decisions.md), never a timing of this run
-// alone: equal seeds must give equal bits.
+// alone: equal seeds must give equal bits. It may look at N, so a picture's bits may depend on the
+// batch that was planned for, if not on what else is in it.
 #pragma once
 
 #include <cstddef>
