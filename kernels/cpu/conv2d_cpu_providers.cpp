@@ -16,6 +16,7 @@ Conv2dProviders make_cpu_conv2d_providers(Log& log, CpuConv2dChoice choice) {
   std::vector<std::unique_ptr<Conv2dProvider>> ordered;
   if (choice != CpuConv2dChoice::own)
     ordered.push_back(cpu::make_onednn_conv2d_provider(log, choice));
+  // The last takes every type; one of other arithmetic for some shapes stands before it.
   ordered.push_back(cpu::make_own_conv2d_provider());
   return {Device{}, std::move(ordered), log};
 }

@@ -29,8 +29,9 @@ bool supports_bf16_dots() {
 #endif
 }
 
-// Intel's cores take a vdpbf16ps apart: it starts every four cycles, where two FMAs start in each
-// (docs/decisions.md, "bf16 on the CPU"), so f32 arithmetic is twice as fast.
+// On Intel's cores without AMX a vdpbf16ps makes fewer products a second than f32 FMAs do
+// (docs/decisions.md, "bf16 on the CPU"); Zen 4 and later start as many of them as of FMAs, each
+// with twice the products.
 bool bf16_dots_are_fast() {
 #if defined(__x86_64__)
   return __builtin_cpu_is("intel") == 0;
