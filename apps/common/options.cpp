@@ -91,7 +91,7 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
 
 void add_math_option(CLI::App& app, CommonOptions& options) {
   app.add_option("--math", options.math,
-                 "What to compute with: fp32, tf32, or on a device bf16 or fp16: 16-bit\n"
+                 "What to compute with: fp32, tf32, bf16, or on a device fp16: 16-bit\n"
                  "activations and copies of f32 weights, sums in f32")
       ->check(CLI::IsMember({"fp32", "tf32", "bf16", "fp16"}))
       ->capture_default_str();

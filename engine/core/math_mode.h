@@ -3,7 +3,7 @@
 //   fp32   f32 throughout
 //   tf32   f32 in memory; where a provider has tensor cores, products of numbers cut to 11 bits
 //   bf16   weights that layers read and activations in bf16; sums, statistics, losses and the
-//          weights that are trained in f32
+//          weights that are trained in f32, on the CPU also their gradients
 //   fp16   the same with f16, and a scaled loss
 #pragma once
 

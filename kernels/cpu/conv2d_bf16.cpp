@@ -87,25 +87,106 @@ void pack_phase(const GemmTile& tile, const Conv2dShape& s, const Window& window
 
 }  // namespace
 
+namespace {
+
+// Scratch of the ways that widen piece by piece: panels, then a copy for each thread.
+std::int64_t widening_forward_count(const Conv2dShape& s, int thread_count) {
+  return forward_panel_count(gemm_tile_to_bf16(), s) +
+         thread_count * widened_stride(forward_window(s));
+}
+
+std::int64_t widening_dx_stride(const Conv2dShape& s) {
+  std::int64_t most = 0;
+  for (std::int64_t phase = 0; phase < s.stride_h * s.stride_w; ++phase) {
+    const Window window = input_grad_window(s, phase / s.stride_w, phase % s.stride_w);
+    if (window.h.outputs > 0 && window.w.outputs > 0) most = std::max(most, widened_stride(window));
+  }
+  return most;
+}
+
+std::int64_t widening_dx_count(const Conv2dShape& s, int thread_count) {
+  return input_grad_panel_count(gemm_tile_to_bf16(), s) + thread_count * widening_dx_stride(s);
+}
+
+WindowPass narrowing(WindowPass pass, const GemmTile& tile, const Tensor& out) {
+  pass.out = out.raw();
+  pass.out_type = DType::bf16;
+  pass.tile = &tile;
+  return pass;
+}
+
+void conv2d_widening(Context& context, const Conv2dArgs& a) {
+  const Conv2dShape& s = a.shape;
+  ThreadPool& pool = context.pool();
+  const GemmTile& tile = gemm_tile_to_bf16();
+  float* panels = reinterpret_cast<float*>(a.scratch);
+  const int pieces = small_job(a.w.element_count()) ? 1 : pool.thread_count();
+  pool.parallel_for(pieces, [&](std::int64_t piece) {
+    pack_forward_panels(tile, s, elements(a.w), piece, pieces, panels);
+  });
+  WindowPass pass = narrowing(forward_pass(s), tile, a.y);
+  pass.narrow_source = elements(a.x);
+  pass.panels = panels;
+  pass.start = a.bias.empty() ? nullptr : a.bias.data<float>();
+  pass.relu = a.activation == Activation::relu;
+  pass.padded = panels + forward_panel_count(tile, s);
+  pass.padded_stride = widened_stride(pass.window);
+  run_window_pass(pool, pass);
+}
+
+void conv2d_dx_widening(Context& context, const Conv2dGradArgs& a) {
+  const Conv2dShape& s = a.shape;
+  ThreadPool& pool = context.pool();
+  const GemmTile& tile = gemm_tile_to_bf16();
+  float* panels = reinterpret_cast<float*>(a.scratch);
+  const int pieces = small_job(a.w.element_count()) ? 1 : pool.thread_count();
+  for (std::int64_t phase = 0; phase < s.stride_h * s.stride_w; ++phase) {
+    const Window window = input_grad_window(s, phase / s.stride_w, phase % s.stride_w);
+    if (window.tap_count() == 0 && a.mode == GradWrite::accumulate) continue;
+    pool.parallel_for(pieces, [&](std::int64_t piece) {
+      pack_input_grad_panels(tile, s, window, elements(a.w), piece * s.k / pieces,
+                             (piece + 1) * s.k / pieces, panels);
+    });
+    WindowPass pass = narrowing(input_grad_pass(s, window), tile, a.dx);
+    pass.narrow_source = elements(a.dy);
+    pass.panels = panels;
+    pass.add = a.mode == GradWrite::accumulate;
+    pass.padded = panels + input_grad_panel_count(tile, s);
+    pass.padded_stride = widening_dx_stride(s);
+    run_window_pass(pool, pass);
+  }
+}
+
+}  // namespace
+
 bool conv2d_takes_pairs(const Conv2dShape& s) {
   if (!has_bf16_dots() || is_depthwise(s)) return false;
   return s.groups == 1 || !(odd(s.c / s.groups) || odd(s.k / s.groups));
 }
 
 std::size_t conv2d_bf16_scratch_bytes(const Conv2dShape& s, int thread_count) {
-  if (!conv2d_takes_pairs(s)) return conv2d_widened_scratch_bytes(s, thread_count);
-  return static_cast<std::size_t>(forward_count(s, thread_count)) * sizeof(float);
+  if (is_depthwise(s)) return conv2d_widened_scratch_bytes(s, thread_count);
+  const std::int64_t count = conv2d_takes_pairs(s) ? forward_count(s, thread_count)
+                                                   : widening_forward_count(s, thread_count);
+  return static_cast<std::size_t>(count) * sizeof(float);
 }
 
 std::size_t conv2d_grad_bf16_scratch_bytes(const Conv2dShape& s, int thread_count, int parts) {
-  if (!conv2d_takes_pairs(s)) return conv2d_grad_widened_scratch_bytes(s, thread_count, parts);
-  return std::max(static_cast<std::size_t>(dx_count(s, thread_count)) * sizeof(float),
+  if (is_depthwise(s)) return conv2d_grad_widened_scratch_bytes(s, thread_count, parts);
+  const auto bytes = [](std::int64_t count) {
+    return static_cast<std::size_t>(count) * sizeof(float);
+  };
+  if (!conv2d_takes_pairs(s))
+    return std::max(bytes(widening_dx_count(s, thread_count)),
+                    conv2d_dw_widening_scratch_bytes(s, thread_count, parts));
+  return std::max(bytes(dx_count(s, thread_count)),
                   conv2d_dw_pairs_scratch_bytes(s, thread_count, parts));
 }
 
 void conv2d_bf16(Context& context, const Conv2dArgs& a) {
   const Conv2dShape& s = a.shape;
-  if (!conv2d_takes_pairs(s)) return conv2d_widened(context, a);
+  if (is_depthwise(s)) return conv2d_widened(context, a);
+  if (!conv2d_takes_pairs(s)) return conv2d_widening(context, a);
   ThreadPool& pool = context.pool();
   const GemmTile& tile = pair_tile_bf16();
   const Conv2dShape paired = with_input_pairs(s);
@@ -119,11 +200,8 @@ void conv2d_bf16(Context& context, const Conv2dArgs& a) {
   pool.parallel_for(pieces, [&](std::int64_t piece) {
     pack_forward_panels(tile, paired, w, piece, pieces, panels);
   });
-  WindowPass pass = forward_pass(paired);
+  WindowPass pass = narrowing(forward_pass(paired), tile, a.y);
   pass.source = x;
-  pass.out = a.y.raw();
-  pass.out_type = DType::bf16;
-  pass.tile = &tile;
   pass.panels = panels;
   pass.start = a.bias.empty() ? nullptr : a.bias.data<float>();
   pass.relu = a.activation == Activation::relu;
@@ -133,7 +211,8 @@ void conv2d_bf16(Context& context, const Conv2dArgs& a) {
 
 void conv2d_dx_bf16(Context& context, const Conv2dGradArgs& a) {
   const Conv2dShape& s = a.shape;
-  if (!conv2d_takes_pairs(s)) return conv2d_dx_widened(context, a);
+  if (is_depthwise(s)) return conv2d_dx_widened(context, a);
+  if (!conv2d_takes_pairs(s)) return conv2d_dx_widening(context, a);
   ThreadPool& pool = context.pool();
   const GemmTile& tile = pair_tile_bf16();
   const Conv2dShape paired = with_output_pairs(s);
@@ -149,11 +228,8 @@ void conv2d_dx_bf16(Context& context, const Conv2dGradArgs& a) {
       pack_phase(tile, s, window, elements(a.w), piece * paired.k / pieces,
                  (piece + 1) * paired.k / pieces, panels);
     });
-    WindowPass pass = input_grad_pass(paired, window);
+    WindowPass pass = narrowing(input_grad_pass(paired, window), tile, a.dx);
     pass.source = dy;
-    pass.out = a.dx.raw();
-    pass.out_type = DType::bf16;
-    pass.tile = &tile;
     pass.panels = panels;
     pass.add = a.mode == GradWrite::accumulate;
     pass.padded = free;
@@ -162,7 +238,8 @@ void conv2d_dx_bf16(Context& context, const Conv2dGradArgs& a) {
 }
 
 void conv2d_dw_bf16(Context& context, const Conv2dGradArgs& a, int parts) {
-  if (!conv2d_takes_pairs(a.shape)) return conv2d_dw_widened(context, a);
+  if (is_depthwise(a.shape)) return conv2d_dw_widened(context, a);
+  if (!conv2d_takes_pairs(a.shape)) return conv2d_dw_widening(context, a, parts);
   conv2d_dw_pairs(context, a, parts);
 }
 

@@ -1,10 +1,15 @@
 // Convolution of bf16 on the CPU: x, w, y and their gradients in bf16, bias, dw and dbias in f32.
 //
-// Where the processor multiplies pairs of bf16 (has_bf16_dots) the kernels are those of f32 over
-// words of two: pairs of input channels forward, of output channels for dx, of images for dw; an
-// odd number is filled up with zeros. Elsewhere, and for groups of an odd number of channels, all
-// is widened to f32 in scratch memory and computed there: the same storage, other roundings of the
-// sum.
+// Three ways, one storage; sums are f32 and results rounded once in each:
+//
+//   widening  what a piece of work reads is widened into a copy that fits the cache, and the
+//   kernels
+//             of f32 run over it
+//   pairs     where has_bf16_dots(): the kernels of f32 over words of two bf16, multiplied by
+//             vdpbf16ps; pairs of input channels forward, of output channels for dx, of images for
+//             dw, an odd number filled up with zeros. Subnormal numbers count as zero. Not for
+//             groups of an odd number of channels
+//   widened   all operands are widened whole: for depthwise problems, whose kernels are their own
 #pragma once
 
 #include <cstddef>
@@ -25,7 +30,7 @@ void conv2d_bf16(Context& context, const Conv2dArgs& args);
 void conv2d_dx_bf16(Context& context, const Conv2dGradArgs& args);
 void conv2d_dw_bf16(Context& context, const Conv2dGradArgs& args, int parts);
 
-// The same by f32 kernels over widened copies.
+// The third way.
 std::size_t conv2d_widened_scratch_bytes(const Conv2dShape& shape, int thread_count);
 std::size_t conv2d_grad_widened_scratch_bytes(const Conv2dShape& shape, int thread_count,
                                               int parts);

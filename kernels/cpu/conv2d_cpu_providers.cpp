@@ -28,6 +28,7 @@ Conv2dProviders make_cpu_conv2d_providers(Log& log, CpuConv2dChoice choice,
     ordered.push_back(cpu::make_onednn_conv2d_provider(log, choice));
   if (algorithm != CpuConv2dAlgorithm::direct)
     ordered.push_back(cpu::make_winograd_conv2d_provider(algorithm));
+  // The last takes every type; one of other arithmetic for some shapes stands before it.
   ordered.push_back(cpu::make_own_conv2d_provider());
   return {Device{}, std::move(ordered), log};
 }

@@ -15,6 +15,7 @@
 #include "kernels/cpu/conv2d_bf16.h"
 #include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
+#include "kernels/cpu/pointwise_simd.h"
 #include "kernels/cpu/transpose.h"
 
 namespace kiln::cpu {
@@ -87,6 +88,29 @@ struct Floats {
     }
     v.dy_step = s.p() * row;
     v.dy = dy + v.image * v.dy_step + v.begin * row;
+  }
+};
+
+// bf16 images, widened into copies.
+struct WidenedImages {
+  const BFloat16 *x, *dy;
+  std::int64_t scratch_count(const GradLayout& l) const { return l.copied_x() + l.copied_dy(); }
+  const float* one() const { return Floats{}.one(); }
+  void load(const GradLayout& l, Visit& v, float* scratch) const {
+    const Conv2dShape& s = l.s;
+    const std::int64_t source_image = s.h * s.w * s.c, row = s.q() * s.k;
+    v.image_step = l.window.padded_count(l.band_rows);
+    v.dy_step = (v.end - v.begin) * row;
+    float* copied_dy = scratch + l.copied_x();
+    for (std::int64_t i = 0; i < v.image_count; ++i) {
+      const std::int64_t image = v.image + i;
+      const WindowSource source = widened_window_source(l.window, x + image * source_image, v.begin,
+                                                        v.end, scratch + i * v.image_step);
+      if (i == 0) v.source = source;
+      KILN_CALL_ISA(
+          widen(dy + (image * s.p() + v.begin) * row, copied_dy + i * v.dy_step, v.dy_step));
+    }
+    v.dy = copied_dy;
   }
 };
 
@@ -299,6 +323,15 @@ void conv2d_dw_f32(Context& context, const Conv2dGradArgs& a) {
   if (is_depthwise(a.shape)) return depthwise_dw_f32(context, a);
   run(context.pool(), GradLayout(a.shape, gemm_tile()),
       Floats{a.x.data<float>(), a.dy.data<float>()}, a, context.reduction_parts(a.shape.n));
+}
+
+std::size_t conv2d_dw_widening_scratch_bytes(const Conv2dShape& s, int thread_count, int parts) {
+  return scratch_bytes(GradLayout(s, gemm_tile()), WidenedImages{}, thread_count, parts);
+}
+
+void conv2d_dw_widening(Context& context, const Conv2dGradArgs& a, int parts) {
+  run(context.pool(), GradLayout(a.shape, gemm_tile()),
+      WidenedImages{a.x.data<BFloat16>(), a.dy.data<BFloat16>()}, a, parts);
 }
 
 std::size_t conv2d_dw_pairs_scratch_bytes(const Conv2dShape& s, int thread_count, int parts) {

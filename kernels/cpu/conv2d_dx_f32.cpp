@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
+#include "kernels/cpu/pointwise_simd.h"
 
 namespace kiln::cpu {
 
@@ -39,9 +40,19 @@ WindowPass input_grad_pass(const Conv2dShape& s, const Window& window) {
 
 namespace {
 
+void copy_row(const float* from, float* to, std::int64_t count) {
+  std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+}
+void copy_row(const BFloat16* from, float* to, std::int64_t count) {
+  KILN_CALL_ISA(widen(from, to, count));
+}
+
+}  // namespace
+
 // panel[(t_h, t_w, k)][c] = w[k][r(t_h)][s(t_w)][c] for the taps of one phase, k in [begin, end).
-void pack_phase(const GemmTile& tile, const Conv2dShape& s, const Window& window, const float* w,
-                std::int64_t begin, std::int64_t end, float* panels) {
+template <class T>
+void pack_input_grad_panels(const GemmTile& tile, const Conv2dShape& s, const Window& window,
+                            const T* w, std::int64_t begin, std::int64_t end, float* panels) {
   const std::int64_t group_k = s.k / s.groups, group_c = s.c / s.groups;
   const std::int64_t depth = window.tap_count() * group_k;
   for (std::int64_t k = begin; k < end; ++k) {
@@ -49,18 +60,19 @@ void pack_phase(const GemmTile& tile, const Conv2dShape& s, const Window& window
     for (std::int64_t tap = 0; tap < window.tap_count(); ++tap) {
       const std::int64_t r = window.h.weight_first + tap / window.w.taps * window.h.weight_step;
       const std::int64_t u = window.w.weight_first + tap % window.w.taps * window.w.weight_step;
-      const float* from = w + ((k * s.r + r) * s.s + u) * group_c;
+      const T* from = w + ((k * s.r + r) * s.s + u) * group_c;
       float* to = panels + group * depth * tile.padded(group_c);
       const std::int64_t at = tap * group_k + k % group_k;
       tile.for_each_block(group_c, [&](std::int64_t column, const GemmColumns& block) {
-        std::memcpy(to + column * depth + at * block.width, from + column,
-                    static_cast<std::size_t>(block.columns) * sizeof(float));
+        copy_row(from + column, to + column * depth + at * block.width, block.columns);
       });
     }
   }
 }
-
-}  // namespace
+template void pack_input_grad_panels(const GemmTile&, const Conv2dShape&, const Window&,
+                                     const float*, std::int64_t, std::int64_t, float*);
+template void pack_input_grad_panels(const GemmTile&, const Conv2dShape&, const Window&,
+                                     const BFloat16*, std::int64_t, std::int64_t, float*);
 
 std::size_t conv2d_dx_f32_scratch_bytes(const Conv2dShape& s, int thread_count) {
   if (is_depthwise(s)) return depthwise_dx_scratch_bytes(s, thread_count);
@@ -80,8 +92,8 @@ void conv2d_dx_f32(Context& context, const Conv2dGradArgs& a) {
     const Window window = input_grad_window(s, phase / s.stride_w, phase % s.stride_w);
     if (window.tap_count() == 0 && a.mode == GradWrite::accumulate) continue;
     pool.parallel_for(pieces, [&](std::int64_t piece) {
-      pack_phase(tile, s, window, a.w.data<float>(), piece * s.k / pieces,
-                 (piece + 1) * s.k / pieces, panels);
+      pack_input_grad_panels(tile, s, window, static_cast<const float*>(a.w.data<float>()),
+                             piece * s.k / pieces, (piece + 1) * s.k / pieces, panels);
     });
     WindowPass pass = input_grad_pass(s, window);
     pass.source = a.dy.data<float>();

@@ -13,13 +13,24 @@ std::int64_t padded_stride(const Window& window) {
   return window.needs_copy() ? whole_lines(window.padded_count(window.band_rows())) : 0;
 }
 
-void pack_forward_panels(const GemmTile& tile, const Conv2dShape& s, const float* w,
-                         std::int64_t piece, std::int64_t pieces, float* panels) {
+std::int64_t widened_stride(const Window& window) {
+  if (window.tap_count() == 0) return 0;
+  return whole_lines(window.padded_count(window.band_rows()));
+}
+
+template <class T>
+void pack_forward_panels(const GemmTile& tile, const Conv2dShape& s, const T* w, std::int64_t piece,
+                         std::int64_t pieces, float* panels) {
   const std::int64_t group_k = s.k / s.groups, depth = s.r * s.s * (s.c / s.groups);
   for (std::int64_t group = 0; group < s.groups; ++group)
     pack_transposed(tile, w + group * group_k * depth, group_k, depth, piece * depth / pieces,
                     (piece + 1) * depth / pieces, panels + group * depth * tile.padded(group_k));
 }
+
+template void pack_forward_panels(const GemmTile&, const Conv2dShape&, const float*, std::int64_t,
+                                  std::int64_t, float*);
+template void pack_forward_panels(const GemmTile&, const Conv2dShape&, const BFloat16*,
+                                  std::int64_t, std::int64_t, float*);
 
 WindowPass forward_pass(const Conv2dShape& s) {
   const Window window = forward_window(s);

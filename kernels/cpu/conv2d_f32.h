@@ -28,6 +28,9 @@ void conv2d_f32(Context& context, const Conv2dArgs& args);
 void conv2d_dx_f32(Context& context, const Conv2dGradArgs& args);
 void conv2d_dw_f32(Context& context, const Conv2dGradArgs& args);
 
+// dw and dbias, f32, of bf16 x and dy, widened piece by piece; no depthwise problems.
+std::size_t conv2d_dw_widening_scratch_bytes(const Conv2dShape& shape, int thread_count, int parts);
+void conv2d_dw_widening(Context& context, const Conv2dGradArgs& args, int parts);
 // dw and dbias, f32, of bf16 x and dy by dot products of pairs of images; only where
 // has_bf16_dots(). At most `parts` partial sums.
 std::size_t conv2d_dw_pairs_scratch_bytes(const Conv2dShape& shape, int thread_count, int parts);
@@ -40,9 +43,10 @@ void conv2d_dw_pairs(Context& context, const Conv2dGradArgs& args, int parts);
 struct WindowPass {
   Window window;
   std::int64_t image_count = 1, group_count = 1;
-  std::int64_t depth = 0, columns = 0;  // channels per group: summed over, and produced
-  const float* source = nullptr;        // [n, window.h.source, window.w.source, channels]
-  void* out = nullptr;                  // [n, out_height, out_width, out_channels] of out_type
+  std::int64_t depth = 0, columns = 0;      // channels per group: summed over, and produced
+  const float* source = nullptr;            // [n, window.h.source, window.w.source, channels]
+  const BFloat16* narrow_source = nullptr;  // instead of source: widened piece by piece
+  void* out = nullptr;                      // [n, out_height, out_width, out_channels] of out_type
   std::int64_t out_height = 0, out_width = 0, out_channels = 0;
   const float* panels = nullptr;  // per group and column block: [taps_h][taps_w][depth][width]
   const float* start = nullptr;   // [out_channels] or null
@@ -58,9 +62,17 @@ void run_window_pass(ThreadPool& pool, const WindowPass& pass);
 // What f32 and bf16 share: `s` counts words where a word is a pair of channels. A pass knows its
 // extents; source, out, panels and the rest are the caller's.
 std::int64_t forward_panel_count(const GemmTile& tile, const Conv2dShape& s);
-// Piece `piece` of `pieces` along the depth of every panel.
-void pack_forward_panels(const GemmTile& tile, const Conv2dShape& s, const float* w,
-                         std::int64_t piece, std::int64_t pieces, float* panels);
+// Piece `piece` of `pieces` along the depth of every panel; of f32 filters, or widened ones of
+// bf16.
+template <class T>
+void pack_forward_panels(const GemmTile& tile, const Conv2dShape& s, const T* w, std::int64_t piece,
+                         std::int64_t pieces, float* panels);
+// The panels of one phase, for filters k in [begin, end).
+template <class T>
+void pack_input_grad_panels(const GemmTile& tile, const Conv2dShape& s, const Window& window,
+                            const T* w, std::int64_t begin, std::int64_t end, float* panels);
+// Floats of the widened copy of what one piece of a pass reads: padded_stride of a narrow_source.
+std::int64_t widened_stride(const Window& window);
 WindowPass forward_pass(const Conv2dShape& s);
 std::int64_t input_grad_panel_count(const GemmTile& tile, const Conv2dShape& s);
 std::int64_t input_grad_padded_stride(const Conv2dShape& s);

@@ -15,11 +15,11 @@ namespace {
 std::string name_algorithm(DType dtype, const Conv2dShape& s) {
   if (dtype == DType::f64) return "plain loops";
   if (is_depthwise(s))
-    return std::string(dtype == DType::bf16 ? "widened, " : "") + "depthwise " +
+    return std::string(dtype == DType::bf16 ? "widening, " : "") + "depthwise " +
            std::string(name_of(isa()));
-  if (dtype == DType::bf16 && conv2d_takes_pairs(s)) return "bf16 pairs avx512_bf16";
+  if (dtype == DType::bf16 && conv2d_takes_pairs(s)) return "pairs avx512_bf16";
   const GemmColumns block = gemm_tile().block(s.k / s.groups);
-  return std::string(dtype == DType::bf16 ? "widened, " : "") + "direct " +
+  return std::string(dtype == DType::bf16 ? "widening, " : "") + "direct " +
          std::to_string(block.max_rows) + "x" + std::to_string(block.width) + " " +
          std::string(name_of(isa()));
 }

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "kernels/cpu/pointwise_simd.h"
+
 namespace kiln::cpu {
 
 WindowAxis forward_axis(std::int64_t source, std::int64_t outputs, std::int64_t window,
@@ -64,23 +66,20 @@ Window input_grad_window(const Conv2dShape& s, std::int64_t phase_h, std::int64_
 
 WindowSource window_source(const Window& window, const float* image, std::int64_t begin,
                            std::int64_t end, float* padded) {
-  const WindowAxis &h = window.h, &w = window.w;
-  const std::int64_t c = window.channels;
-  if (!window.needs_copy()) return {image + w.low(0) * c, 0, w.source * c};
-  const std::int64_t top = std::clamp<std::int64_t>(h.low(begin), 0, h.source);
-  const std::int64_t bottom = std::clamp<std::int64_t>(h.high(end), top, h.source);
-  const std::int64_t left = w.low(0), width = window.padded_width();
-  const std::int64_t copy_begin = std::clamp<std::int64_t>(-left, 0, width);
-  const std::int64_t copy_end = std::clamp<std::int64_t>(w.source - left, copy_begin, width);
-  for (std::int64_t row = top; row < bottom; ++row) {
-    float* to = padded + (row - top) * width * c;
-    std::fill_n(to, copy_begin * c, 0.0f);
-    if (copy_end > copy_begin)
-      std::memcpy(to + copy_begin * c, image + (row * w.source + left + copy_begin) * c,
-                  static_cast<std::size_t>((copy_end - copy_begin) * c) * sizeof(float));
-    std::fill_n(to + copy_end * c, (width - copy_end) * c, 0.0f);
-  }
-  return {padded, top, width * c};
+  if (!window.needs_copy())
+    return {image + window.w.low(0) * window.channels, 0, window.w.source * window.channels};
+  return copied_window(
+      window, begin, end, padded, [=](std::int64_t from, float* to, std::int64_t count) {
+        std::memcpy(to, image + from, static_cast<std::size_t>(count) * sizeof *to);
+      });
+}
+
+WindowSource widened_window_source(const Window& window, const BFloat16* image, std::int64_t begin,
+                                   std::int64_t end, float* padded) {
+  return copied_window(window, begin, end, padded,
+                       [=](std::int64_t from, float* to, std::int64_t count) {
+                         KILN_CALL_ISA(widen(image + from, to, count));
+                       });
 }
 
 }  // namespace kiln::cpu

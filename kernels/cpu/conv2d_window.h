@@ -7,9 +7,11 @@
 // index h = out_first + i * out_step sums dy at i + first + t * step over the taps that meet h.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/core/half.h"
 #include "kernels/include/conv2d_shape.h"
 
 namespace kiln::cpu {
@@ -85,5 +87,30 @@ struct WindowSource {
 // [begin, end) read to `padded`, with zeros beside them.
 WindowSource window_source(const Window& window, const float* image, std::int64_t begin,
                            std::int64_t end, float* padded);
+// Of a bf16 image, widened: always a copy.
+WindowSource widened_window_source(const Window& window, const BFloat16* image, std::int64_t begin,
+                                   std::int64_t end, float* padded);
+
+// The copy: copy(from, to, count) writes `count` elements of the image from element `from` on.
+template <class Copy>
+WindowSource copied_window(const Window& window, std::int64_t begin, std::int64_t end,
+                           float* padded, const Copy& copy) {
+  const WindowAxis &h = window.h, &w = window.w;
+  const std::int64_t c = window.channels;
+  const std::int64_t top = std::clamp<std::int64_t>(h.low(begin), 0, h.source);
+  const std::int64_t bottom = std::clamp<std::int64_t>(h.high(end), top, h.source);
+  const std::int64_t left = w.low(0), width = window.padded_width();
+  const std::int64_t copy_begin = std::clamp<std::int64_t>(-left, 0, width);
+  const std::int64_t copy_end = std::clamp<std::int64_t>(w.source - left, copy_begin, width);
+  for (std::int64_t row = top; row < bottom; ++row) {
+    float* to = padded + (row - top) * width * c;
+    std::fill_n(to, copy_begin * c, 0.0f);
+    if (copy_end > copy_begin)
+      copy((row * w.source + left + copy_begin) * c, to + copy_begin * c,
+           (copy_end - copy_begin) * c);
+    std::fill_n(to + copy_end * c, (width - copy_end) * c, 0.0f);
+  }
+  return {padded, top, width * c};
+}
 
 }  // namespace kiln::cpu

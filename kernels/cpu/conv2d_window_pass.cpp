@@ -71,8 +71,10 @@ void run_window_pass(ThreadPool& pool, const WindowPass& pass) {
     const std::int64_t image = piece / bands, band = piece % bands;
     const std::int64_t begin = band * rows / bands, end = (band + 1) * rows / bands;
     const WindowSource source =
-        pass.window.tap_count() == 0
-            ? WindowSource{.rows = pass.source}  // nothing is read
+        pass.window.tap_count() == 0 ? WindowSource{.rows = pass.source}  // nothing is read
+        : pass.narrow_source != nullptr
+            ? widened_window_source(pass.window, pass.narrow_source + image * source_image, begin,
+                                    end, pass.padded + thread * pass.padded_stride)
             : window_source(pass.window, pass.source + image * source_image, begin, end,
                             pass.padded + thread * pass.padded_stride);
     for (std::int64_t group = 0; group < pass.group_count; ++group)

@@ -20,12 +20,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/core/half.h"
+
 namespace kiln::cpu {
 
 struct GemmTileJob {
   const float* a = nullptr;
   const float* b = nullptr;
-  void* c = nullptr;             // float, or BFloat16 where the kernels are pair_tile_bf16
+  void* c = nullptr;             // float, or BFloat16 where the kernels say so
   const float* start = nullptr;  // one value per column, or null for zeros
   std::ptrdiff_t a_outer = 0, a_inner = 0, a_row = 0, a_step = 1;  // one of a_row and a_step is 1
   std::ptrdiff_t b_outer = 0, b_inner = 0, b_step = 0;
@@ -108,6 +110,9 @@ void for_each_row_block(std::int64_t rows, int max_rows, const Body& body) {
 // The micro-kernels for the instruction set in use.
 const GemmTile& gemm_tile();
 
+// The same with C in bf16 (then c is BFloat16's): the sums are those of f32, rounded once.
+const GemmTile& gemm_tile_to_bf16();
+
 // The micro-kernels on pairs of bf16, with results in f32 and rounded to bf16 (strides of C count
 // elements of that type). Only where has_bf16_dots().
 const GemmTile& pair_tile_f32();
@@ -117,5 +122,8 @@ const GemmTile& pair_tile_bf16();
 // `tile`: for the block at column k, panel[k*depth + j*width + lane] = w[(k + lane)*depth + j].
 void pack_transposed(const GemmTile& tile, const float* w, std::int64_t columns, std::int64_t depth,
                      std::int64_t begin, std::int64_t end, float* panels);
+// The same from bf16, widened.
+void pack_transposed(const GemmTile& tile, const BFloat16* w, std::int64_t columns,
+                     std::int64_t depth, std::int64_t begin, std::int64_t end, float* panels);
 
 }  // namespace kiln::cpu

@@ -81,7 +81,6 @@ inline V load_vector(const float* p, int lanes) {
   return v;
 }
 
-// Adds the products of one (outer, inner) pair to the sums.
 // C in memory: a whole vector, or its first `tail` lanes.
 template <class V>
 inline V load_result(const float* p, bool whole, int tail) {
@@ -94,23 +93,34 @@ inline void store_result(float* p, V v, bool whole, int tail) {
   else
     store_some(p, v, tail);
 }
-#if defined(KILN_ISA_avx512_bf16)
 inline Vec as_vec(Vec v) { return v; }
+template <class V>
+inline V lower_part(Vec v) {
+  if constexpr (kLanesOf<V> == kLanes) {
+    return v;
+  } else {
+#if defined(KILN_ISA_avx512)
+    return _mm512_castps512_ps256(v);
+#endif
+  }
+}
+#if defined(KILN_ISA_avx512)
 inline Vec as_vec(Vec8 v) { return _mm512_zextps256_ps512(v); }
+#endif
 template <class V>
 inline V load_result(const BFloat16* p, bool whole, int tail) {
-  const Vec v = load_first(p, whole ? kLanesOf<V> : tail);
-  if constexpr (kLanesOf<V> == kLanes)
-    return v;
-  else
-    return _mm512_castps512_ps256(v);
+  return lower_part<V>(whole && kLanesOf<V> == kLanes ? load(p)
+                                                      : load_first(p, whole ? kLanesOf<V> : tail));
 }
 template <class V>
 inline void store_result(BFloat16* p, V v, bool whole, int tail) {
-  store_first(p, as_vec(v), whole ? kLanesOf<V> : tail);
+  if (whole && kLanesOf<V> == kLanes)
+    store(p, as_vec(v));
+  else
+    store_first(p, as_vec(v), whole ? kLanesOf<V> : tail);
 }
-#endif
 
+// Adds the products of one (outer, inner) pair to the sums.
 template <class V, int kRows, int kVectors, bool kRowsTouch, bool kPartial>
 inline void multiply(V (&sums)[kRows][kVectors], const GemmTileJob& job, const float* a,
                      const float* b, int tail) {
@@ -235,6 +245,7 @@ const GemmTile& pair_tile_kernels_f32() { return kKernels<float>; }
 const GemmTile& pair_tile_kernels_bf16() { return kKernels<BFloat16>; }
 #else
 const GemmTile& gemm_tile_kernels() { return kKernels<float>; }
+const GemmTile& gemm_tile_kernels_bf16() { return kKernels<BFloat16>; }
 #endif
 
 }  // namespace kiln::cpu::KILN_ISA

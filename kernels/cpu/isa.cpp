@@ -29,15 +29,27 @@ bool supports_bf16_dots() {
 #endif
 }
 
+// On Intel's cores without AMX a vdpbf16ps makes fewer products a second than f32 FMAs do
+// (docs/decisions.md, "bf16 on the CPU"); Zen 4 and later start as many of them as of FMAs, each
+// with twice the products.
+bool bf16_dots_are_fast() {
+#if defined(__x86_64__)
+  return __builtin_cpu_is("intel") == 0;
+#else
+  return false;
+#endif
+}
+
 struct Level {
   Isa isa;
   bool bf16_dots;
 };
 
 Level capped() {
-  const Level best{best_supported(), supports_bf16_dots()};
+  const Level best{best_supported(), supports_bf16_dots() && bf16_dots_are_fast()};
   const char* wanted = std::getenv("KILN_CPU_ISA");
-  if (wanted == nullptr || *wanted == '\0' || std::string(wanted) == "avx512_bf16") return best;
+  if (wanted == nullptr || *wanted == '\0') return best;
+  if (std::string(wanted) == "avx512_bf16") return {best.isa, supports_bf16_dots()};
   for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
     if (name_of(isa) == wanted) return {std::min(isa, best.isa), false};
   throw Error(ErrorKind::usage, "KILN_CPU_ISA=" + printable(wanted), "is no instruction set",

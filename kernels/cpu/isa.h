@@ -24,8 +24,9 @@ constexpr std::string_view name_of(Isa isa) {
 // for an unknown name in the variable.
 Isa isa();
 
-// Whether, beside avx512, the dot products of bf16 pairs are there (AVX-512 BF16) and KILN_CPU_ISA
-// does not cap them: what kiln_bf16_dot_sources compiles may then be called.
+// Whether bf16 is to be multiplied by dot products of pairs (AVX-512 BF16): where the processor has
+// them and they are faster than f32, which on Intel's they are not, or KILN_CPU_ISA=avx512_bf16
+// asks for them. What kiln_bf16_dot_sources compiles may then be called.
 bool has_bf16_dots();
 
 // Whether this core takes 512-bit loads for two of 256 bits, as Zen 4 does: where a kernel can use

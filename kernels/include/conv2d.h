@@ -3,11 +3,12 @@
 //
 // Shapes    x [N,H,W,C]; w [K,R,S,C/groups]; bias [K] or empty; y [N,P,Q,K];
 //           packed [conv2d_packed_count] or empty
-// Types     f32 (vectorised) and f64 (plain, for gradient checks); on devices other
-//           than the CPU also f16 and bf16, summed in f32; all tensors alike
-// Aliasing  none.
-// Writes    y is replaced.
-// Order     each element of y is one sum in a fixed order, so neither the batch it stands in nor
+// Types     f32 (vectorised), f64 (plain, for gradient checks) and bf16 (vectorised), on devices
+//           other than the CPU also f16; 16 bits are summed in f32 and rounded once. All tensors
+//           alike, but bias, which beside bf16 is f32 on the CPU
+// Subnormal numbers count as zero where the CPU multiplies pairs of bf16
+// (kernels/cpu/conv2d_bf16.h). Aliasing  none. Writes    y is replaced. Order     each element of y
+// is one sum in a fixed order, so neither the batch it stands in nor
 //           the thread count changes its bits.
 // Source    docs/math.md, "Convolution".
 //

@@ -6,15 +6,17 @@
 //   dbias[k]     = sum_{n,p,q} dy[n,p,q,k]
 //
 // Shapes    as conv2d; dy [N,P,Q,K]; dx [N,H,W,C] or empty; dw as w; dbias [K] or empty
-// Types     f32 and f64; on devices other than the CPU also f16 and bf16, summed in f32. All
-// tensors
-//           alike: dw and dbias of 16 bits too, which the optimizer widens (docs/decisions.md)
+// Types     f32, f64 and bf16, on devices other than the CPU also f16; 16 bits are summed in f32.
+// All
+//           tensors alike: dw and dbias of 16 bits too, which the optimizer widens
+//           (docs/decisions.md); on the CPU dw and dbias are f32 beside bf16
 // Aliasing  none.
 // Writes    dx by `mode`, not at all when it is empty or the mode is skip; dw and dbias are
 //           replaced, or added to where `accumulate_parameters` is set (micro-batches).
 // Order     dx: fixed. dw and dbias: the batch is cut into reduction_parts(N) contiguous groups of
 //           images whose partial sums are added in order, so the bits depend on that number:
-//           on the thread count normally, on nothing else under --deterministic.
+//           on the thread count normally, on nothing else under --deterministic. Where the CPU
+//           multiplies pairs of bf16, those are of images, and the groups are cut between pairs.
 // Source    docs/math.md, "Convolution".
 #pragma once
 

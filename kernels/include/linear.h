@@ -1,8 +1,9 @@
 // linear: y = act(x w^T + bias).
 //
 // Shapes    x [N,I]; w [O,I]; bias [O] or empty; y [N,O]
-// Types     f32 (vectorised) and f64 (plain, for gradient checks); on devices other
-//           than the CPU also f16 and bf16, summed in f32; all tensors alike
+// Types     f32 (vectorised), f64 (plain, for gradient checks) and bf16 (vectorised), on devices
+//           other than the CPU also f16; 16 bits are summed in f32 and rounded once. All tensors
+//           alike, but bias, which beside bf16 is f32 on the CPU
 // Aliasing  none.
 // Writes    y is replaced.
 // Order     each element of y is one sum in a fixed order; the thread count changes no bit.

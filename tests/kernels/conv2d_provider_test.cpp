@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/cpu/conv2d_onednn_provider.h"
+#include "kernels/cpu/isa.h"
 #include "tests/kernels/conv2d_cases.h"
 #include "tests/reference/conv2d.h"
 #include "tests/support/compare.h"
@@ -221,6 +222,22 @@ TEST(ConvProviders, OwnKernelsNameWhatTheyAre) {
   EXPECT_TRUE(contains(algorithm(s), "depthwise")) << algorithm(s);
   s.groups = 3;
   EXPECT_TRUE(contains(algorithm(s), "direct")) << algorithm(s);
+}
+
+// A network in bf16 runs on own kernels whatever was chosen, and the log says by which arithmetic.
+TEST(ConvProviders, OwnKernelsTakeBf16AndSayHow) {
+  Log log(stderr, LogLevel::quiet);
+  const Conv2dShape dense{.n = 2, .h = 4, .w = 4, .c = 3, .k = 5, .r = 3, .s = 3};
+  Conv2dShape apart{.n = 1, .h = 4, .w = 4, .c = 12, .k = 12, .r = 3, .s = 3, .groups = 12};
+  for (const auto choice : {CpuConv2dChoice::automatic, CpuConv2dChoice::own}) {
+    auto providers = make_cpu_conv2d_providers(log, choice);
+    const auto algorithm = [&](const Conv2dShape& shape) {
+      return std::string(providers.forward({.shape = shape, .dtype = DType::bf16})->algorithm());
+    };
+    const std::string wanted = cpu::has_bf16_dots() ? "pairs avx512_bf16" : "widening, direct";
+    EXPECT_TRUE(contains(algorithm(dense), wanted)) << algorithm(dense);
+    EXPECT_TRUE(contains(algorithm(apart), "widened, depthwise")) << algorithm(apart);
+  }
 }
 
 // oneDNN replaces; what is to be added is made in scratch memory first.
