@@ -96,9 +96,11 @@ int threads_of(const TrainFlags& flags, int local_ranks) {
   return flags.common.thread_count > 0 ? all : std::max(1, all / local_ranks);
 }
 
+// Muon's step is as long whatever the batch.
 void scale_rates(TrainOptions& options, int ranks) {
   options.schedule.base *= ranks;
-  for (ParameterGroup& group : options.optimizer.groups) group.learning_rate *= ranks;
+  for (ParameterGroup& group : options.optimizer.groups)
+    if (group.kind == ParameterGroup::Kind::sgd) group.learning_rate *= ranks;
 }
 
 // An observer of a rank that is not the first: its files are the first one's business.

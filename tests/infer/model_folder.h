@@ -154,10 +154,12 @@ inline ModelSpec everything() {
                      {.kind = K::log_softmax, .name = "log_softmax"}}};
 }
 
-// By name: the networks of the zoo, "everything" and "mini" (a small residual network).
+// By name: the networks of the zoo, "everything", "mini" (a small residual network) and "speedrun"
+// (a narrow speedrun94).
 inline ModelSpec network_of(const std::string& name) {
   if (name == "everything") return everything();
   if (name == "mini") return mini_resnet(8);
+  if (name == "speedrun") return speedrun94(10, {8, 12, 10});
   return find_model(name, 10);
 }
 

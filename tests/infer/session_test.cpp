@@ -113,7 +113,8 @@ TEST_P(InferNetwork, ARunAllocatesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, InferNetwork,
-                         testing::Values("lenet", "mnist", "resnet18", "mini", "everything"),
+                         testing::Values("lenet", "mnist", "resnet18", "mini", "everything",
+                                         "speedrun"),
                          [](const auto& network) { return std::string(network.param); });
 
 TEST_F(InferSession, BytesAndValuesMix) {

@@ -43,7 +43,8 @@ TEST_P(TrainAgrees, OnTheBytesOfPictures) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Networks, TrainAgrees,
-                         testing::Values("lenet", "mnist", "resnet18", "mini", "everything"),
+                         testing::Values("lenet", "mnist", "resnet18", "mini", "everything",
+                                         "speedrun"),
                          [](const auto& network) { return std::string(network.param); });
 
 }  // namespace

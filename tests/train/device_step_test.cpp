@@ -12,6 +12,7 @@
 #include "engine/train/trainer.h"
 #include "models/zoo.h"
 #include "tests/support/devices.h"
+#include "tests/support/sanitizers.h"
 #include "tests/support/temp_folder.h"
 #include "tests/train/fixture.h"
 #include "tests/train/mini_resnet.h"
@@ -176,6 +177,7 @@ TEST(ResidentOptimizers, AgreeBitForBitToo) {
 // Groups with rates of their own, one of which stops within the first epoch: a second graph.
 TEST(ResidentOptimizers, GroupsAgreeBitForBitAndStop) {
   TrainOptions options = two_epochs();
+  if (test::kWithSanitizer) options.epoch_count = 1;
   options.drop_last = true;
   options.optimizer = test::speedrun_optimizer(4, 0.75);
   options.augmentation.cutout_side = 0;

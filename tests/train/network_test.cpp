@@ -218,7 +218,9 @@ TEST(Network, GeluInThePassOfANormalisationAgreesWithAPassOfItsOwn) {
 // Frozen weights, normalisation of weight 1, GELU behind pooling, scaled logits: the gradients of
 // the input and of all that is trained.
 TEST(NetworkGradient, TheNarrowSpeedrun) {
-  EXPECT_LE(worst_gradient_error(test::narrow_speedrun(16), 4, true, 0.2), 1e-6);
+  ModelSpec spec = test::narrow_speedrun(16);
+  spec.layers.back().factor = -0.5;  // over 256 the rounding of the loss would drown its slope
+  EXPECT_LE(worst_gradient_error(spec, 4, true, 0.2), 1e-6);
 }
 
 // One training step; returns every value, gradient and the loss.
