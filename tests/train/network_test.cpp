@@ -208,7 +208,7 @@ TEST(Network, GeluInThePassOfANormalisationAgreesWithAPassOfItsOwn) {
     losses[fuse] = test::forward_loss(network, bench.context);
     network.backward(bench.context);
     for (const Parameter& p : parameters.all())
-      if (p.trainable()) gradients[fuse].push_back(in_file_order(p, p.gradient));
+      if (p.trainable()) gradients[fuse].push_back(test::in_file_order(p, p.gradient));
   }
   EXPECT_EQ(losses[0], losses[1]);
   for (std::size_t i = 0; i < gradients[0].size(); ++i)
