@@ -191,8 +191,10 @@ OwnedTensor normal_tensor(const Shape& shape, std::uint64_t seed) {
   OwnedTensor tensor(shape, DType::f32);
   RandomSequence sequence(seed, RandomStream::synthesise, 0);
   for (std::int64_t i = 0; i < tensor.element_count(); ++i) {
-    const double radius = std::sqrt(-2 * std::log(1.0 - double{sequence.next_uniform(0, 1)}));
-    tensor.set(i, radius * std::cos(2 * std::numbers::pi * double{sequence.next_uniform(0, 1)}));
+    const double radius =
+        std::sqrt(-2 * std::log(1.0 - static_cast<double>(sequence.next_uniform(0, 1))));
+    tensor.set(i, radius * std::cos(2 * std::numbers::pi *
+                                    static_cast<double>(sequence.next_uniform(0, 1))));
   }
   return tensor;
 }
