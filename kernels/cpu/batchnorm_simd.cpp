@@ -232,6 +232,7 @@ void batchnorm_grad(const BatchnormSums<T>& in, const BatchnormTilt& tilt, T* dx
   apply(wide_rows * group * channels, rows - wide_rows * group, channels, in.mean, tilt);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type.
 #define KILN_INSTANTIATE(T)                                                                     \
   template void batchnorm_moments(const T*, std::int64_t, std::int64_t, double*, double*);      \
   template void batchnorm_apply(const T*, T*, std::int64_t, std::int64_t, const float*,         \
@@ -243,5 +244,6 @@ void batchnorm_grad(const BatchnormSums<T>& in, const BatchnormTilt& tilt, T* dx
 KILN_INSTANTIATE(float)
 KILN_INSTANTIATE(BFloat16)
 #undef KILN_INSTANTIATE
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace kiln::cpu::KILN_ISA
