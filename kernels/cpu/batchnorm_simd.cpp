@@ -308,6 +308,7 @@ void batchnorm_grad(const BatchnormSums<T>& in, const BatchnormTilt& tilt, T* dx
   apply(moved_by(in, done * channels), dx + done * channels, rows - done, channels, tilt);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type.
 #define KILN_INSTANTIATE(T)                                                                     \
   template void batchnorm_moments(const T*, std::int64_t, std::int64_t, double*, double*);      \
   template void batchnorm_apply(const T*, T*, std::int64_t, std::int64_t, const float*,         \
@@ -319,5 +320,6 @@ void batchnorm_grad(const BatchnormSums<T>& in, const BatchnormTilt& tilt, T* dx
 KILN_INSTANTIATE(float)
 KILN_INSTANTIATE(BFloat16)
 #undef KILN_INSTANTIATE
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace kiln::cpu::KILN_ISA

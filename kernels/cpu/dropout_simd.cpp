@@ -94,6 +94,7 @@ void scale_columns(const float* factors, const T* from, T* to, std::int64_t row_
     scale_row(factors, from + row * stride, to + row * stride, column_count, add);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type.
 #define KILN_INSTANTIATE(T)                                                                   \
   template void dropout(const MaskNumbers&, std::uint64_t, const T*, T*, std::int64_t, bool); \
   template void scale_columns(const float*, const T*, T*, std::int64_t, std::int64_t,         \
@@ -101,5 +102,6 @@ void scale_columns(const float* factors, const T* from, T* to, std::int64_t row_
 KILN_INSTANTIATE(float)
 KILN_INSTANTIATE(BFloat16)
 #undef KILN_INSTANTIATE
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace kiln::cpu::KILN_ISA

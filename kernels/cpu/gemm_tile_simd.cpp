@@ -12,7 +12,6 @@ namespace {
 #if defined(KILN_ISA_avx512)
 // Eight lanes, for few columns.
 using Vec8 = float __attribute__((vector_size(32)));
-inline Vec8 multiply_add(Vec8 a, Vec8 b, Vec8 c) { return _mm256_fmadd_ps(a, b, c); }
 inline __mmask16 mask_of(int lanes) { return static_cast<__mmask16>((1u << lanes) - 1u); }
 inline Vec load_some(const float* p, int lanes, Vec) {
   return _mm512_maskz_loadu_ps(mask_of(lanes), p);
@@ -38,8 +37,6 @@ inline void store_some(float* p, Vec v, int lanes) { store_first(p, v, lanes); }
 inline constexpr bool kMaskIsFree = false;
 #endif
 
-inline Vec multiply_add(Vec a, Vec b, Vec c) { return fmadd(a, b, c); }
-
 #if defined(KILN_ISA_avx512_bf16)
 // Words are pairs of bf16.
 inline __m512 multiply_pairs(__m512i a, Vec b, Vec c) {
@@ -63,10 +60,10 @@ struct Products {
 };
 #else
 struct Products {
-  template <class V>
-  static V add(const float* a, V b, V c) {
-    return multiply_add(*a - V{}, b, c);
-  }
+  static Vec add(const float* a, Vec b, Vec c) { return fmadd(*a - Vec{}, b, c); }
+#if defined(KILN_ISA_avx512)
+  static Vec8 add(const float* a, Vec8 b, Vec8 c) { return _mm256_fmadd_ps(*a - Vec8{}, b, c); }
+#endif
 };
 #endif
 

@@ -54,6 +54,7 @@ void add_relu(const T* a, const T* b, T* y, std::int64_t count) {
   });
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type.
 #define KILN_INSTANTIATE(T)                                            \
   template void relu(const T*, T*, std::int64_t);                      \
   template void relu_grad(const T*, const T*, T*, std::int64_t, bool); \
@@ -62,6 +63,7 @@ void add_relu(const T* a, const T* b, T* y, std::int64_t count) {
 KILN_INSTANTIATE(float)
 KILN_INSTANTIATE(BFloat16)
 #undef KILN_INSTANTIATE
+// NOLINTEND(bugprone-macro-parentheses)
 
 // From and to the storage types.
 void widen(const BFloat16* x, float* y, std::int64_t count) {

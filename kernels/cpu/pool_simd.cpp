@@ -172,6 +172,7 @@ void avgpool_grad_rows(const PoolJob& job, const T* dy, T* dx, std::int64_t begi
   }
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type.
 #define KILN_INSTANTIATE(T)                                                                        \
   template void maxpool_rows(const PoolJob&, const T*, T*, std::uint8_t*, std::int64_t,            \
                              std::int64_t);                                                        \
@@ -182,5 +183,6 @@ void avgpool_grad_rows(const PoolJob& job, const T* dy, T* dx, std::int64_t begi
 KILN_INSTANTIATE(float)
 KILN_INSTANTIATE(BFloat16)
 #undef KILN_INSTANTIATE
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace kiln::cpu::KILN_ISA

@@ -112,6 +112,7 @@ void log_softmax_grad_rows(const T* y, const T* dy, T* dx, std::int64_t classes,
   }
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type.
 #define KILN_INSTANTIATE(T)                                                               \
   template void log_softmax_rows(const T*, T*, std::int64_t, std::int64_t, std::int64_t); \
   template void log_softmax_grad_rows(const T*, const T*, T*, std::int64_t, std::int64_t, \
@@ -119,5 +120,6 @@ void log_softmax_grad_rows(const T* y, const T* dy, T* dx, std::int64_t classes,
 KILN_INSTANTIATE(float)
 KILN_INSTANTIATE(BFloat16)
 #undef KILN_INSTANTIATE
+// NOLINTEND(bugprone-macro-parentheses)
 
 }  // namespace kiln::cpu::KILN_ISA
