@@ -15,7 +15,7 @@ namespace {
 std::string name_algorithm(DType dtype, const Conv2dShape& s) {
   if (dtype == DType::f64) return "plain loops";
   if (is_depthwise(s))
-    return std::string(dtype == DType::bf16 ? "widening, " : "") + "depthwise " +
+    return std::string(dtype == DType::bf16 ? "widened, " : "") + "depthwise " +
            std::string(name_of(isa()));
   if (dtype == DType::bf16 && conv2d_takes_pairs(s)) return "pairs avx512_bf16";
   const GemmColumns block = gemm_tile().block(s.k / s.groups);
