@@ -1,8 +1,8 @@
 // kiln-step-bench: images per second of whole training steps, and where the time goes.
 //
 // Pictures lie in memory as bytes; a step is normalise, forward, loss, backward, update, exactly
-// what kiln train runs. Before anything is timed, a hundred steps (--verify) on one batch must
-// bring its loss down: a step that computes nonsense is not worth timing.
+// what kiln train runs. Before anything is timed, --verify-steps on one batch must bring its loss
+// down: a step that computes nonsense is not worth timing.
 //
 // The backward pass of a pooled convolution visits live windows only, so the pictures may matter:
 // --pictures takes a data set, the synthetic set or noise.
@@ -39,7 +39,7 @@ struct StepFlags {
   std::string pictures;
   std::int64_t batch = 64;
   double seconds = 2.0;
-  std::int64_t verify_steps = 100;
+  int verify_steps = 100;
   bool profile = false;
   bool inference = false;
   CommonOptions common;
@@ -76,7 +76,7 @@ class StepBench {
   void verify() {
     if (flags_.inference) return;
     const double before = step(kLearningRate);
-    for (std::int64_t i = 0; i < flags_.verify_steps; ++i) step(kLearningRate);
+    for (int i = 0; i < flags_.verify_steps; ++i) step(kLearningRate);
     const double after = step(kLearningRate);
     if (!(after < 0.999 * before))
       throw Error(ErrorKind::diverged, "verification",
@@ -210,9 +210,9 @@ int run(int argc, char** argv) {
   app.add_option("--batch", flags.batch, "pictures in a step")->check(CLI::Range(1, 1 << 20));
   app.add_option("--seconds", flags.seconds, "how long to measure")
       ->check(CLI::Range(0.01, 3600.0));
-  app.add_option("--verify", flags.verify_steps,
-                 "steps on one batch before anything is timed, which must bring its loss down")
-      ->check(CLI::Range(1, 100000));
+  app.add_option("--verify-steps", flags.verify_steps,
+                 "steps that must bring the loss of a batch down before anything is timed")
+      ->check(CLI::Range(1, 10000));
   app.add_flag("--profile", flags.profile,
                "also print the mean time of every part, when the threads share each op");
   app.add_flag("--inference", flags.inference, "forward only");
