@@ -40,7 +40,7 @@ struct StepFlags {
   std::string pictures;
   std::int64_t batch = 64;
   double seconds = 2.0;
-  std::int64_t verify_steps = 100;
+  int verify_steps = 100;
   bool profile = false;
   bool inference = false;
   CommonOptions common;
@@ -79,7 +79,7 @@ class StepBench {
   void verify() {
     if (flags_.inference) return;
     const double before = step(kLearningRate);
-    for (std::int64_t i = 0; i < flags_.verify_steps; ++i) step(kLearningRate);
+    for (int i = 0; i < flags_.verify_steps; ++i) step(kLearningRate);
     const double after = step(kLearningRate);
     if (!(after < 0.999 * before))
       throw Error(ErrorKind::diverged, "verification",
