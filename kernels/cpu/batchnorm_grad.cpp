@@ -63,7 +63,8 @@ double through_activation(const BatchnormGradArgs& a, const Inner<double>& inner
 
 // The slope of gelu costs more than to write the gradient behind it once and read it again.
 bool keeps_gradient(const BatchnormGradArgs& a) {
-  return a.activation == Activation::gelu && a.mode == GradWrite::overwrite;
+  return a.activation == Activation::gelu && a.mode == GradWrite::overwrite &&
+         a.dx.dtype() == DType::f32;  // in bf16 it would be rounded before it is used
 }
 
 template <class T>

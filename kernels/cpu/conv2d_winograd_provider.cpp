@@ -83,10 +83,14 @@ bool uses_winograd(const Conv2dProblem& problem, CpuConv2dAlgorithm algorithm) {
   // Few channels: the transforms cost more than the products that they save.
   constexpr std::int64_t kChannels = 16;
   // Few tiles: the transformed filters, four times the plain ones, are made and read for little.
-  constexpr std::int64_t kTiles = 24;
-  const std::int64_t tiles = s.n * ((s.p() + 3) / 4) * ((s.q() + 3) / 4);
+  // Only the smallest pictures let that depend on their number: ranks and batches of other sizes
+  // shall differ by the order of sums, not by the algorithm.
+  constexpr std::int64_t kTiles = 24, kTilesOfPicture = 4;
+  const std::int64_t of_picture = ((s.p() + 3) / 4) * ((s.q() + 3) / 4);
+  const std::int64_t tiles = s.n * of_picture;
+  const bool enough = of_picture >= kTilesOfPicture || tiles >= kTiles;
   const bool half_used = 2 * s.n * s.p() * s.q() >= 16 * tiles;
-  return s.c >= kChannels && s.k >= kChannels && tiles >= kTiles && half_used;
+  return s.c >= kChannels && s.k >= kChannels && enough && half_used;
 }
 
 std::unique_ptr<Conv2dProvider> make_winograd_conv2d_provider(CpuConv2dAlgorithm algorithm) {

@@ -5,16 +5,17 @@
 namespace kiln::cpu {
 
 void scale(Context& c, const ScaleArgs& a) {
-  visit_float(a.x.dtype(), [&](auto zero) {
+  visit_storage(a.x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const T factor = static_cast<T>(a.factor);
+    using Sum = Accumulated<T>;
+    const auto factor = static_cast<Sum>(a.factor);
     const T* x = a.x.data<T>();
     T* y = a.y.data<T>();
     const bool add = a.mode == GradWrite::accumulate;
     map_ranges(c, a.x.element_count(), kMapGrain, 16, [&](Range range) {
       for (std::int64_t i = range.begin; i < range.end; ++i) {
-        const T value = factor * x[i];
-        y[i] = add ? y[i] + value : value;
+        const Sum value = factor * static_cast<Sum>(x[i]);
+        y[i] = static_cast<T>(add ? static_cast<Sum>(y[i]) + value : value);
       }
     });
   });

@@ -17,10 +17,11 @@
 namespace kiln::test {
 
 struct Workbench {
-  explicit Workbench(int thread_count = 1, bool deterministic = false)
+  explicit Workbench(int thread_count = 1, bool deterministic = false,
+                     CpuConv2dAlgorithm algorithm = CpuConv2dAlgorithm::automatic)
       : pool(thread_count),
         context(Device{}, pool, log, deterministic),
-        providers(make_cpu_conv2d_providers(log, CpuConv2dChoice::own)) {}
+        providers(make_cpu_conv2d_providers(log, CpuConv2dChoice::own, algorithm)) {}
 
   Log log{stderr, LogLevel::quiet};
   ThreadPool pool;
