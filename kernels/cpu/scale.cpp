@@ -1,5 +1,6 @@
 #include "kernels/include/scale.h"
 
+#include "kernels/common/converted.h"
 #include "kernels/common/ranges.h"
 
 namespace kiln::cpu {
@@ -14,8 +15,8 @@ void scale(Context& c, const ScaleArgs& a) {
     const bool add = a.mode == GradWrite::accumulate;
     map_ranges(c, a.x.element_count(), kMapGrain, 16, [&](Range range) {
       for (std::int64_t i = range.begin; i < range.end; ++i) {
-        const Sum value = factor * static_cast<Sum>(x[i]);
-        y[i] = static_cast<T>(add ? static_cast<Sum>(y[i]) + value : value);
+        const Sum value = factor * converted<Sum>(x[i]);
+        y[i] = converted<T>(add ? converted<Sum>(y[i]) + value : value);
       }
     });
   });
