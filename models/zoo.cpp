@@ -82,7 +82,7 @@ void add_speedrun_half(std::vector<LayerSpec>& layers, const std::string& name, 
                     .momentum = 0.4,
                     .epsilon = 1e-12,
                     .scale = false});
-  layers.push_back(plain(LayerKind::gelu, name + ".activ" + number));
+  layers.push_back(plain(LayerKind::gelu, name + ".gelu" + number));
 }
 
 }  // namespace
