@@ -3,6 +3,7 @@
 #include <string>
 
 #include "engine/core/error.h"
+#include "kernels/cpu/has_bf16.h"
 
 namespace kiln {
 namespace {
@@ -35,6 +36,8 @@ void require_float(std::string_view op, std::string_view name, const Tensor& ten
   const DType dtype = tensor.dtype();
   if (dtype == DType::f16 && tensor.device().is_host())
     refuse(op, subject(name) + "has type f16, which the CPU has no kernel for; use bf16 or f32");
+  if (dtype == DType::bf16 && tensor.device().is_host() && !cpu::kHasBf16)
+    refuse(op, subject(name) + "has type bf16, which this build leaves out; use f32");
   if (dtype != DType::f32 && dtype != DType::f64 && !is_16_bit(dtype))
     refuse(op,
            subject(name) + "has type " + std::string(name_of(dtype)) + " instead of f32 or f64");

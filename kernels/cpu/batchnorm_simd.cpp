@@ -86,17 +86,25 @@ void wide_moments(const T* x, std::int64_t rows, std::int64_t width, double* mea
   }
 }
 
+#if defined(KILN_SMALL)  // what a server computes at once is smaller than kStreamedBytes
+constexpr bool kStreams = false;
+#else
+constexpr bool kStreams = true;
+#endif
+
 // body(lanes, row, c) over `count` rows of `width` elements that are written from `to` on.
 template <class T, class Body>
 void map_rows(T* to, std::int64_t count, std::int64_t width, bool stream, const Body& body) {
-  if (!stream || !streamable(to, width)) {
+  if (!kStreams || !stream || !streamable(to, width)) {
     for (std::int64_t row = 0; row < count; ++row)
       map_vectors(width, [=](auto lanes, std::int64_t c) { body(lanes, row, c); });
     return;
   }
-  for (std::int64_t row = 0; row < count; ++row)
-    for (std::int64_t c = 0; c < width; c += kLanes) body(StreamedLanes{}, row, c);
-  fence_streams();
+  if constexpr (kStreams) {
+    for (std::int64_t row = 0; row < count; ++row)
+      for (std::int64_t c = 0; c < width; c += kLanes) body(StreamedLanes{}, row, c);
+    fence_streams();
+  }
 }
 
 template <Activation activation>

@@ -3,12 +3,13 @@
 #include "kernels/cpu/conv2d_bf16.h"
 #include "kernels/cpu/conv2d_f32.h"
 #include "kernels/cpu/conv2d_plain.h"
+#include "kernels/cpu/has_bf16.h"
 
 namespace kiln {
 
 std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shape, DType dtype,
                                  Filters filters) {
-  if (dtype == DType::bf16 && context.device().is_host())
+  if (cpu::computes_bf16(dtype) && context.device().is_host())
     return cpu::conv2d_bf16_scratch_bytes(shape, context.pool().thread_count());
   if (dtype != DType::f32) return 0;
   return cpu::conv2d_f32_scratch_bytes(shape, context.pool().thread_count(), filters);
@@ -45,7 +46,7 @@ void conv2d_f64(Context& context, const Conv2dArgs& a) {
 void conv2d(Context& context, const Conv2dArgs& args) {
   if (args.x.dtype() == DType::f32)
     conv2d_f32(context, args);
-  else if (args.x.dtype() == DType::bf16)
+  else if (computes_bf16(args.x.dtype()))
     conv2d_bf16(context, args);
   else
     conv2d_f64(context, args);

@@ -3,13 +3,14 @@
 #include "kernels/cpu/conv2d_bf16.h"
 #include "kernels/cpu/conv2d_f32.h"
 #include "kernels/cpu/conv2d_plain.h"
+#include "kernels/cpu/has_bf16.h"
 
 namespace kiln {
 
 std::size_t conv2d_grad_scratch_bytes(const Context& context, const Conv2dShape& shape,
                                       DType dtype) {
   const int threads = context.pool().thread_count(), parts = context.reduction_parts(shape.n);
-  if (dtype == DType::bf16 && context.device().is_host())
+  if (cpu::computes_bf16(dtype) && context.device().is_host())
     return cpu::conv2d_grad_bf16_scratch_bytes(shape, threads, parts);
   if (dtype == DType::f32)
     return std::max(cpu::conv2d_dx_f32_scratch_bytes(shape, threads),
@@ -65,7 +66,7 @@ void conv2d_grad(Context& context, const Conv2dGradArgs& args) {
   if (args.x.dtype() == DType::f32) {
     if (args.wants_dx()) conv2d_dx_f32(context, args);
     conv2d_dw_f32(context, args);
-  } else if (args.x.dtype() == DType::bf16) {
+  } else if (computes_bf16(args.x.dtype())) {
     if (args.wants_dx()) conv2d_dx_bf16(context, args);
     conv2d_dw_bf16(context, args, context.reduction_parts(args.shape.n));
   } else {

@@ -6,6 +6,7 @@
 #include "kernels/cpu/conv2d_depthwise.h"
 #include "kernels/cpu/conv2d_f32.h"
 #include "kernels/cpu/conv2d_problem.h"
+#include "kernels/cpu/has_bf16.h"
 #include "kernels/cpu/isa.h"
 
 namespace kiln::cpu {
@@ -17,7 +18,7 @@ std::string name_algorithm(DType dtype, const Conv2dShape& s) {
   if (is_depthwise(s))
     return std::string(dtype == DType::bf16 ? "widened, " : "") + "depthwise " +
            std::string(name_of(isa()));
-  if (dtype == DType::bf16 && conv2d_takes_pairs(s)) return "pairs avx512_bf16";
+  if (computes_bf16(dtype) && conv2d_takes_pairs(s)) return "pairs avx512_bf16";
   const GemmColumns block = gemm_tile().block(s.k / s.groups);
   return std::string(dtype == DType::bf16 ? "widening, " : "") + "direct " +
          std::to_string(block.max_rows) + "x" + std::to_string(block.width) + " " +
@@ -29,7 +30,7 @@ class OwnForward final : public Conv2dForward {
   explicit OwnForward(const Conv2dProblem& problem)
       : problem_(problem), algorithm_(name_algorithm(problem.dtype, problem.shape)) {}
   std::size_t scratch_bytes() const override {
-    if (problem_.dtype == DType::bf16)
+    if (computes_bf16(problem_.dtype))
       return conv2d_bf16_scratch_bytes(problem_.shape, problem_.thread_count);
     if (problem_.dtype != DType::f32) return 0;
     return conv2d_f32_scratch_bytes(problem_.shape, problem_.thread_count);
@@ -53,7 +54,7 @@ class OwnBackward final : public Conv2dBackward {
   std::size_t scratch_bytes() const override {
     const Conv2dShape& s = problem_.shape;
     const int parts = parts_of(problem_);
-    if (problem_.dtype == DType::bf16)
+    if (computes_bf16(problem_.dtype))
       return conv2d_grad_bf16_scratch_bytes(s, problem_.thread_count, parts);
     if (problem_.dtype != DType::f32)
       return static_cast<std::size_t>(parts * (s.weights().element_count() + s.k)) *
@@ -76,7 +77,7 @@ class OwnBackward final : public Conv2dBackward {
 };
 
 bool takes(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16;
+  return dtype == DType::f32 || dtype == DType::f64 || computes_bf16(dtype);
 }
 
 class OwnProvider final : public Conv2dProvider {

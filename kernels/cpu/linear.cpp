@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/gemm_tile.h"
+#include "kernels/cpu/has_bf16.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/linear_bf16.h"
 #include "kernels/cpu/linear_dot.h"
@@ -126,7 +127,7 @@ void linear_f64(Context& context, const LinearArgs& a) {
 
 void linear(Context& context, const LinearArgs& a) {
   if (a.x.dtype() == DType::f64) return linear_f64(context, a);
-  if (a.x.dtype() == DType::bf16) return linear_bf16(context, a);
+  if (computes_bf16(a.x.dtype())) return linear_bf16(context, a);
   const LinearDotJob job{.x = a.x.data<float>(),
                          .w = a.w.data<float>(),
                          .bias = a.bias.empty() ? nullptr : a.bias.data<float>(),
@@ -150,7 +151,7 @@ void linear(Context& context, const LinearArgs& a) {
 
 std::size_t linear_scratch_bytes(const Context& context, std::int64_t row_count,
                                  std::int64_t input_count, std::int64_t output_count, DType dtype) {
-  if (dtype == DType::bf16 && context.device().is_host())
+  if (cpu::computes_bf16(dtype) && context.device().is_host())
     return cpu::linear_bf16_scratch_bytes(context, row_count, input_count, output_count);
   if (dtype != DType::f32) return 0;
   const auto panel_floats = [&](std::int64_t columns) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/gemm_tile.h"
+#include "kernels/cpu/has_bf16.h"
 #include "kernels/cpu/linear_bf16.h"
 #include "kernels/cpu/pointwise_simd.h"
 
@@ -11,7 +12,7 @@ namespace kiln {
 std::size_t linear_grad_scratch_bytes(const Context& context, std::int64_t row_count,
                                       std::int64_t input_count, std::int64_t output_count,
                                       DType dtype) {
-  if (dtype == DType::bf16 && context.device().is_host())
+  if (cpu::computes_bf16(dtype) && context.device().is_host())
     return cpu::linear_grad_bf16_scratch_bytes(context, row_count, input_count, output_count);
   return static_cast<std::size_t>(row_count * output_count) * size_of(dtype);
 }
@@ -168,7 +169,7 @@ void linear_grad(Context& context, const LinearGradArgs& args) {
     if (args.wants_dx()) linear_dx_f64(context, args, dz);
     return linear_dw_f64(context, args, dz);
   }
-  if (args.x.dtype() == DType::bf16) return linear_grad_bf16(context, args);
+  if (computes_bf16(args.x.dtype())) return linear_grad_bf16(context, args);
   const float* dz = dz_f32(args);
   if (args.wants_dx()) linear_dx_f32(context, args, dz);
   linear_dw_f32(context, args, dz);

@@ -1,7 +1,7 @@
 // The element types with vectorised bodies on the CPU: f32, and bf16 as storage.
 #pragma once
 
-#include "engine/core/dtype.h"
+#include "kernels/cpu/has_bf16.h"
 
 namespace kiln::cpu {
 
@@ -9,13 +9,17 @@ namespace kiln::cpu {
 // plain bodies.
 template <class F>
 bool visit_vectorised(DType dtype, F&& f) {
-  if (dtype == DType::f32)
+  if (dtype == DType::f32) {
     std::forward<F>(f)(float{});
-  else if (dtype == DType::bf16)
-    std::forward<F>(f)(BFloat16{});
-  else
-    return false;
-  return true;
+    return true;
+  }
+  if constexpr (kHasBf16) {
+    if (dtype == DType::bf16) {
+      std::forward<F>(f)(BFloat16{});
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace kiln::cpu
