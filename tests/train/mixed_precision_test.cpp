@@ -19,6 +19,7 @@
 #include "tests/support/temp_folder.h"
 #include "tests/train/fixture.h"
 #include "tests/train/mini_resnet.h"
+#include "tests/train/narrow_speedrun.h"
 
 namespace kiln {
 namespace {
@@ -356,6 +357,17 @@ TEST_F(MixedCheckpoint, ResumesBitForBit) {
     const SafetensorsFile file(folder() / "at");
     for (const SafetensorsEntry& entry : file.entries()) EXPECT_NE(entry.dtype, dtype);
   }
+}
+
+// A whitening filter and weights of batch normalisation that are not trained, GELU, a scale.
+TEST(MixedPrecision, NetworksWithFixedWeightsLearn) {
+  Session s(test::narrow_speedrun(16), DType::bf16);
+  const Values before = s.values();
+  const auto fixed = [&] { return doubles_of(s.parameters.find("whiten.weight").value); };
+  const Values filter = fixed();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(std::isfinite(s.step()));
+  EXPECT_NE(s.values(), before);
+  EXPECT_EQ(fixed(), filter);
 }
 
 }  // namespace

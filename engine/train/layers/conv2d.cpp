@@ -1,6 +1,7 @@
 #include "engine/train/layers/conv2d.h"
 
 #include "engine/train/layers/pooling.h"
+#include "engine/train/layers/unwanted_gradient.h"
 #include "kernels/include/conv2d_relu_maxpool.h"
 #include "kernels/include/conv2d_relu_maxpool_grad.h"
 #include "kernels/include/relu_grad.h"
@@ -16,12 +17,6 @@ Conv2dShape on_input(Conv2dShape geometry, const Shape& input) {
 }
 
 namespace {
-
-// A slot for the gradient of a parameter that has none of its own, since it is not trained; else
-// none.
-Slot unwanted_gradient(Planner& p, const Parameter& parameter) {
-  return parameter.trainable() ? Slot{} : p.define(parameter.name + ".unwanted", parameter.shape);
-}
 
 Tensor gradient_of(const Parameter& parameter, const Memory& m, Slot unwanted) {
   return unwanted ? m[unwanted] : parameter.gradient;

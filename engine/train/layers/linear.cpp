@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/train/layers/unwanted_gradient.h"
 #include "kernels/include/linear.h"
 #include "kernels/include/linear_grad.h"
 
@@ -41,7 +42,7 @@ void Linear::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
   const Slot mask = activation_ == Activation::relu ? y_ : x_;  // y is needed for the relu alone
   const std::size_t scratch = linear_grad_scratch_bytes(
       p.context(), p.shape(x_)[0], weight_.shape[1], weight_.shape[0], p.dtype());
-  dw_ = weight_.trainable() ? Slot{} : p.define(name() + ".dw", weight_.shape);
+  dw_ = unwanted_gradient(p, weight_);
   const bool add = mode == GradWrite::accumulate;
   p.op({.name = op,
         .reads = {dy, x_, mask},
