@@ -32,16 +32,17 @@ class Lint(ToolTest):
         commands = [{"directory": str(self.root), "file": str(source),
                      "command": f"clang++ -std=c++20 -I{HOME} {flag} -c {source}"}
                     for flag in flags]
-        self.write({"compile_commands.json": json.dumps(commands)})
+        self.write({"build/compile_commands.json": json.dumps(commands)})
+        self.build = self.root / "build"
 
     def test_every_planted_fault_is_reported(self):
         self.write_commands(PLANTED / "planted.cpp", "")
-        code, output = self.run_tool("lint", "--build", self.root)
+        code, output = self.run_tool("lint", "--build", self.build)
         self.assertEqual(code, 1, output)
         self.assertGreater(len(planted_faults()), 15)
         self.assertEqual(reported_faults(output), planted_faults(), output)
         plain = subprocess.run(
-            ["clang-tidy-14", "-quiet", "-p", str(self.root), str(PLANTED / "planted.cpp")],
+            ["clang-tidy-14", "-quiet", "-p", str(self.build), str(PLANTED / "planted.cpp")],
             capture_output=True, text=True, check=False)
         self.assertEqual(reported_faults(plain.stdout), planted_faults(), plain.stdout)
 
@@ -54,12 +55,23 @@ class Lint(ToolTest):
                 (["-include no_such_file.h"], 1, "'no_such_file.h' file not found")]:
             with self.subTest(words):
                 self.write_commands(source, *flags)
-                status, output = self.run_tool("lint", "--build", self.root)
+                status, output = self.run_tool("lint", "--build", self.build)
                 self.assertEqual(status, code, output)
                 self.assertIn(words, output)
-        status, output = self.run_tool("lint", "--build", self.root, "no_such_path")
+        status, output = self.run_tool("lint", "--build", self.build, "no_such_path")
         self.assertEqual(status, 1, output)
         self.assertIn("no source matched", output)
+
+    def test_what_the_build_wrote_is_not_checked(self):
+        self.write({"good.cpp": "int main() {}\n", "build/faulty.cpp": "int Main(int* a) {}\n"})
+        self.write_commands(self.root / "good.cpp", "")
+        commands = self.build / "compile_commands.json"
+        written = commands.read_text(encoding="utf-8")
+        both = json.loads(written) + json.loads(written.replace("good.cpp", "build/faulty.cpp"))
+        commands.write_text(json.dumps(both), encoding="utf-8")
+        status, output = self.run_tool("lint", "--build", self.build)
+        self.assertEqual(status, 0, output)
+        self.assertIn("clang-tidy: 1 sources, 1 commands", output)
 
 
 if __name__ == "__main__":
