@@ -117,7 +117,8 @@ void Planner::op(const OpSpec& spec) {
   for (const Slot slot : spec.writes)
     if (slot) touch(slot, true);
   scratch_bytes_ = std::max(scratch_bytes_, aligned(spec.scratch_bytes));
-  if (spec.may_alias && spec.reads.size() > 0 && spec.writes.size() > 0)
+  const bool both = spec.reads.size() > 0 && spec.writes.size() > 0;
+  if (spec.may_alias && both && *spec.reads.begin() && *spec.writes.begin())
     alias_requests_.push_back({*spec.writes.begin(), *spec.reads.begin(), op_count() - 1});
 }
 

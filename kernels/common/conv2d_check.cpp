@@ -4,32 +4,11 @@
 namespace kiln {
 namespace {
 
-void check_float(const Tensor& x) {
-  const DType dtype = x.dtype();
-  if (dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16) return;
-  if (dtype == DType::f16 && !x.device().is_host()) return;
-  throw Error(ErrorKind::unsupported, "conv2d of " + std::string(name_of(dtype)),
-              "is not supported on " + to_string(x.device()), "use bf16, f32 or f64");
-}
-
-// `tensor` is of `shape`, and of the type and on the device of `like`.
-void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like) {
-  KILN_CHECK(!tensor.empty() && tensor.shape() == shape);
-  KILN_CHECK(tensor.dtype() == like.dtype() && tensor.device() == like.device());
-}
-
 // Either w or packed, and that only for the CPU's f32 body.
 void check_filters(const Conv2dArgs& a) {
   if (a.packed.empty()) return check_tensor(a.w, a.shape.weights(), a.x);
   KILN_CHECK(a.w.empty() && a.x.dtype() == DType::f32 && a.x.device().is_host());
   check_tensor(a.packed, {conv2d_packed_count(a.shape)}, a.x);
-}
-
-// As check_tensor for bias, dw and dbias, which on the CPU have the type of sums.
-void check_parameter(const Tensor& tensor, const Shape& shape, const Tensor& like) {
-  const DType dtype = like.device().is_host() ? accumulation_type(like.dtype()) : like.dtype();
-  KILN_CHECK(!tensor.empty() && tensor.shape() == shape);
-  KILN_CHECK(tensor.dtype() == dtype && tensor.device() == like.device());
 }
 
 }  // namespace
@@ -51,7 +30,7 @@ void check(const Conv2dShape& s) {
 
 void check(const Conv2dArgs& a) {
   check(a.shape);
-  check_float(a.x);
+  require_float("conv2d", "x", a.x);
   check_tensor(a.x, a.shape.input(), a.x);
   check_filters(a);
   check_tensor(a.y, a.shape.output(), a.x);
@@ -61,7 +40,7 @@ void check(const Conv2dArgs& a) {
 
 void check(const Conv2dGradArgs& a) {
   check(a.shape);
-  check_float(a.x);
+  require_float("conv2d", "x", a.x);
   check_tensor(a.x, a.shape.input(), a.x);
   check_tensor(a.w, a.shape.weights(), a.x);
   check_tensor(a.dy, a.shape.output(), a.x);

@@ -19,12 +19,6 @@ void check_supported(const Conv2dShape& shape, const Pool2dShape& pool, DType dt
                 "is not supported", "use conv2d, relu and maxpool one by one");
 }
 
-// `tensor` is of `shape`, and of the type and on the device of `like`.
-void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like) {
-  KILN_CHECK(!tensor.empty() && tensor.shape() == shape);
-  KILN_CHECK(tensor.dtype() == like.dtype() && tensor.device() == like.device());
-}
-
 // Either w, with or without a bias, or packed, and that only for f32.
 void check_filters(const Conv2dReluMaxpoolArgs& a) {
   if (a.packed.empty()) {

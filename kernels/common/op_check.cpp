@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "engine/core/check.h"
 #include "engine/core/error.h"
 #include "kernels/cpu/has_bf16.h"
 
@@ -56,6 +57,17 @@ void require_alike(std::string_view op, NamedTensor model,
   for (const NamedTensor& other : others)
     require_tensor(op, other.name, other.tensor, model.tensor.shape(), model.tensor.dtype(),
                    model.tensor.device());
+}
+
+void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like) {
+  KILN_CHECK(!tensor.empty() && tensor.shape() == shape);
+  KILN_CHECK(tensor.dtype() == like.dtype() && tensor.device() == like.device());
+}
+
+void check_parameter(const Tensor& tensor, const Shape& shape, const Tensor& like) {
+  const DType dtype = like.device().is_host() ? accumulation_type(like.dtype()) : like.dtype();
+  KILN_CHECK(!tensor.empty() && tensor.shape() == shape);
+  KILN_CHECK(tensor.dtype() == dtype && tensor.device() == like.device());
 }
 
 void require_no_host_state(std::string_view op, const Tensor& tensor, const StepState* state) {

@@ -40,6 +40,12 @@ void require_wide(std::string_view op, std::string_view name, const Tensor& tens
 void require_alike(std::string_view op, NamedTensor model,
                    std::initializer_list<NamedTensor> others);
 
+// For the layers' own arguments, whose shapes the layers fix: std::logic_error where one does not
+// fit. `tensor` has memory, is of `shape`, and of the type and on the device of `like`.
+void check_tensor(const Tensor& tensor, const Shape& shape, const Tensor& like);
+// The same of bias, dw and dbias, which on the CPU have the type of sums.
+void check_parameter(const Tensor& tensor, const Shape& shape, const Tensor& like);
+
 // An op of the CPU gets the numbers of a step in its Args, not in a StepState.
 void require_no_host_state(std::string_view op, const Tensor& tensor, const StepState* state);
 

@@ -52,13 +52,14 @@ const float* filled(ThreadPool& pool, const Tensor& t, std::int64_t channels, fl
 std::int64_t forward_count(const Conv2dShape& s, int thread_count) {
   const Conv2dShape paired = with_input_pairs(s);
   return forward_panel_count(pair_tile_bf16(), paired) + filled_count(s.n * s.h * s.w, s.c) +
-         filled_count(s.k * s.r * s.s, s.c) + thread_count * forward_pass(paired).padded_stride;
+         filled_count(s.k * s.r * s.s, s.c) +
+         thread_count * copy_stride(forward_window(paired), false);
 }
 
 std::int64_t dx_count(const Conv2dShape& s, int thread_count) {
   const Conv2dShape paired = with_output_pairs(s);
   return input_grad_panel_count(pair_tile_bf16(), paired) + filled_count(s.n * s.p() * s.q(), s.k) +
-         thread_count * input_grad_padded_stride(paired);
+         thread_count * input_grad_copy_stride(paired, false);
 }
 
 // panel[(t_h, t_w, pair of k)][c] = w[k, k + 1][r(t_h)][s(t_w)][c] for the taps of one phase, pairs
@@ -85,76 +86,41 @@ void pack_phase(const GemmTile& tile, const Conv2dShape& s, const Window& window
   }
 }
 
-}  // namespace
-
-namespace {
-
 // Scratch of the ways that widen piece by piece: panels, then a copy for each thread.
 std::int64_t widening_forward_count(const Conv2dShape& s, int thread_count) {
   return forward_panel_count(gemm_tile_to_bf16(), s) +
-         thread_count * widened_stride(forward_window(s));
-}
-
-std::int64_t widening_dx_stride(const Conv2dShape& s) {
-  std::int64_t most = 0;
-  for (std::int64_t phase = 0; phase < s.stride_h * s.stride_w; ++phase) {
-    const Window window = input_grad_window(s, phase / s.stride_w, phase % s.stride_w);
-    if (window.h.outputs > 0 && window.w.outputs > 0) most = std::max(most, widened_stride(window));
-  }
-  return most;
+         thread_count * copy_stride(forward_window(s), true);
 }
 
 std::int64_t widening_dx_count(const Conv2dShape& s, int thread_count) {
-  return input_grad_panel_count(gemm_tile_to_bf16(), s) + thread_count * widening_dx_stride(s);
-}
-
-WindowPass narrowing(WindowPass pass, const GemmTile& tile, const Tensor& out) {
-  pass.out = out.raw();
-  pass.out_type = DType::bf16;
-  pass.tile = &tile;
-  return pass;
+  return input_grad_panel_count(gemm_tile_to_bf16(), s) +
+         thread_count * input_grad_copy_stride(s, true);
 }
 
 void conv2d_widening(Context& context, const Conv2dArgs& a) {
   const Conv2dShape& s = a.shape;
-  ThreadPool& pool = context.pool();
   const GemmTile& tile = gemm_tile_to_bf16();
   float* panels = reinterpret_cast<float*>(a.scratch);
-  const int pieces = small_job(a.w.element_count()) ? 1 : pool.thread_count();
-  pool.parallel_for(pieces, [&](std::int64_t piece) {
-    pack_forward_panels(tile, s, elements(a.w), piece, pieces, panels);
-  });
-  WindowPass pass = narrowing(forward_pass(s), tile, a.y);
+  pack_forward_panels(context.pool(), tile, s, elements(a.w), panels);
+  WindowPass pass = forward_pass(tile, s, a, true);
   pass.narrow_source = elements(a.x);
   pass.panels = panels;
-  pass.start = a.bias.empty() ? nullptr : a.bias.data<float>();
-  pass.relu = a.activation == Activation::relu;
   pass.padded = panels + forward_panel_count(tile, s);
-  pass.padded_stride = widened_stride(pass.window);
-  run_window_pass(pool, pass);
+  run_window_pass(context.pool(), pass);
 }
 
 void conv2d_dx_widening(Context& context, const Conv2dGradArgs& a) {
   const Conv2dShape& s = a.shape;
-  ThreadPool& pool = context.pool();
   const GemmTile& tile = gemm_tile_to_bf16();
   float* panels = reinterpret_cast<float*>(a.scratch);
-  const int pieces = small_job(a.w.element_count()) ? 1 : pool.thread_count();
-  for (std::int64_t phase = 0; phase < s.stride_h * s.stride_w; ++phase) {
-    const Window window = input_grad_window(s, phase / s.stride_w, phase % s.stride_w);
-    if (window.tap_count() == 0 && a.mode == GradWrite::accumulate) continue;
-    pool.parallel_for(pieces, [&](std::int64_t piece) {
-      pack_input_grad_panels(tile, s, window, elements(a.w), piece * s.k / pieces,
-                             (piece + 1) * s.k / pieces, panels);
-    });
-    WindowPass pass = narrowing(input_grad_pass(s, window), tile, a.dx);
-    pass.narrow_source = elements(a.dy);
-    pass.panels = panels;
-    pass.add = a.mode == GradWrite::accumulate;
-    pass.padded = panels + input_grad_panel_count(tile, s);
-    pass.padded_stride = widening_dx_stride(s);
-    run_window_pass(pool, pass);
-  }
+  WindowPass pass = input_grad_pass(tile, s, a, true);
+  pass.narrow_source = elements(a.dy);
+  pass.panels = panels;
+  pass.padded = panels + input_grad_panel_count(tile, s);
+  run_input_grad(context.pool(), s, pass,
+                 [&](const Window& window, std::int64_t begin, std::int64_t end) {
+                   pack_input_grad_panels(tile, s, window, elements(a.w), begin, end, panels);
+                 });
 }
 
 }  // namespace
@@ -196,15 +162,10 @@ void conv2d_bf16(Context& context, const Conv2dArgs& a) {
   free += filled_count(s.n * s.h * s.w, s.c);
   const float* w = filled(pool, a.w, s.c / s.groups, free);
   free += filled_count(s.k * s.r * s.s, s.c);
-  const int pieces = small_job(a.w.element_count()) ? 1 : pool.thread_count();
-  pool.parallel_for(pieces, [&](std::int64_t piece) {
-    pack_forward_panels(tile, paired, w, piece, pieces, panels);
-  });
-  WindowPass pass = narrowing(forward_pass(paired), tile, a.y);
+  pack_forward_panels(pool, tile, paired, w, panels);
+  WindowPass pass = forward_pass(tile, paired, a, false);
   pass.source = x;
   pass.panels = panels;
-  pass.start = a.bias.empty() ? nullptr : a.bias.data<float>();
-  pass.relu = a.activation == Activation::relu;
   pass.padded = free;
   run_window_pass(pool, pass);
 }
@@ -220,21 +181,14 @@ void conv2d_dx_bf16(Context& context, const Conv2dGradArgs& a) {
   float* free = panels + input_grad_panel_count(tile, paired);
   const float* dy = filled(pool, a.dy, s.k / s.groups, free);
   free += filled_count(s.n * s.p() * s.q(), s.k);
-  const int pieces = small_job(a.w.element_count()) ? 1 : pool.thread_count();
-  for (std::int64_t phase = 0; phase < s.stride_h * s.stride_w; ++phase) {
-    const Window window = input_grad_window(paired, phase / s.stride_w, phase % s.stride_w);
-    if (window.tap_count() == 0 && a.mode == GradWrite::accumulate) continue;
-    pool.parallel_for(pieces, [&](std::int64_t piece) {
-      pack_phase(tile, s, window, elements(a.w), piece * paired.k / pieces,
-                 (piece + 1) * paired.k / pieces, panels);
-    });
-    WindowPass pass = narrowing(input_grad_pass(paired, window), tile, a.dx);
-    pass.source = dy;
-    pass.panels = panels;
-    pass.add = a.mode == GradWrite::accumulate;
-    pass.padded = free;
-    run_window_pass(pool, pass);
-  }
+  WindowPass pass = input_grad_pass(tile, paired, a, false);
+  pass.source = dy;
+  pass.panels = panels;
+  pass.padded = free;
+  run_input_grad(pool, paired, pass,
+                 [&](const Window& window, std::int64_t begin, std::int64_t end) {
+                   pack_phase(tile, s, window, elements(a.w), begin, end, panels);
+                 });
 }
 
 void conv2d_dw_bf16(Context& context, const Conv2dGradArgs& a, int parts) {

@@ -2,9 +2,9 @@
 //
 // Three ways, one storage; sums are f32 and results rounded once in each:
 //
-//   widening  what a piece of work reads is widened into a copy that fits the cache, and the
-//   kernels
-//             of f32 run over it
+//   widening  the kernels of f32 run over copies of what a piece of work reads, widened: of so many
+//             rows of an image as fit the cache, and of one row at the least. All rows of a linear
+//             layer's sum for dw are pixels of one such row (kernels/cpu/linear_bf16.cpp)
 //   pairs     where has_bf16_dots(): the kernels of f32 over words of two bf16, multiplied by
 //             vdpbf16ps; pairs of input channels forward, of output channels for dx, of images for
 //             dw, an odd number filled up with zeros. Subnormal numbers count as zero. Not for

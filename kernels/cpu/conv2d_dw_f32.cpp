@@ -10,6 +10,7 @@
 // (zeros beside the last one of an odd number), so every window, stride and border is that of one
 // image. The pairs are made while a visit is copied to the thread's scratch. All sums are f32.
 #include <cstring>
+#include <numeric>
 
 #include "kernels/cpu/bf16_pairs.h"
 #include "kernels/cpu/conv2d_bf16.h"
@@ -206,7 +207,7 @@ void add_bias(const GradLayout& l, const Visit& v, const float* one, float* part
 }
 
 // Every (group, column block, kernel row) is one unit; a part's units are dealt to `split_count`
-// pieces of work.
+// pieces of work, each of which loads the visit anew.
 void add_visit(const GradLayout& l, const Visit& v, std::int64_t split, std::int64_t split_count,
                float* partial) {
   std::int64_t unit = 0;
@@ -215,6 +216,15 @@ void add_visit(const GradLayout& l, const Visit& v, std::int64_t split, std::int
       for (std::int64_t r = 0; r < l.s.r; ++r)
         if (unit++ % split_count == split) add_kernel_row(l, v, group, column, block, r, partial);
     });
+}
+
+// Pieces of work to a part: enough that no thread is left idle, no more than it has units. Which
+// piece sums a unit changes no bit.
+std::int64_t splits_of_part(const GradLayout& l, std::int64_t parts, std::int64_t threads) {
+  std::int64_t units = 0;
+  l.tile.for_each_block(l.group_k,
+                        [&](std::int64_t, const GemmColumns&) { units += l.s.groups * l.s.r; });
+  return std::min(threads / std::gcd(parts, threads), units);
 }
 
 // Images [begin, end) in visits; `scratch` is the thread's own.
@@ -285,7 +295,7 @@ template <class Images>
 void run(ThreadPool& pool, const GradLayout& l, const Images& images, const Conv2dGradArgs& a,
          int parts) {
   const int threads = pool.thread_count();
-  const std::int64_t splits = parts % threads == 0 ? 1 : threads;
+  const std::int64_t splits = splits_of_part(l, parts, threads);
   float* partials = reinterpret_cast<float*>(a.scratch);
   float* copies = partials + parts * l.part_stride;
   pool.parallel_for(parts, [&](std::int64_t part) {

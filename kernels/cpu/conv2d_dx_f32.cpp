@@ -14,28 +14,29 @@ std::int64_t input_grad_panel_count(const GemmTile& tile, const Conv2dShape& s) 
   return whole_lines(s.groups * columns * s.r * s.s * (s.k / s.groups));
 }
 
-std::int64_t input_grad_padded_stride(const Conv2dShape& s) {
+std::int64_t input_grad_copy_stride(const Conv2dShape& s, bool narrow) {
   std::int64_t most = 0;
-  for (std::int64_t i = 0; i < s.stride_h; ++i)
-    for (std::int64_t j = 0; j < s.stride_w; ++j) {
-      const Window window = input_grad_window(s, i, j);
-      if (!window.needs_copy()) continue;
-      if (window.h.outputs == 0 || window.w.outputs == 0) continue;
-      most = std::max(most, window.padded_count(window.band_rows()));
-    }
-  return whole_lines(most);
+  for (std::int64_t phase = 0; phase < s.stride_h * s.stride_w; ++phase) {
+    const Window window = input_grad_window(s, phase / s.stride_w, phase % s.stride_w);
+    if (window.h.outputs > 0 && window.w.outputs > 0)
+      most = std::max(most, copy_stride(window, narrow));
+  }
+  return most;
 }
 
-WindowPass input_grad_pass(const Conv2dShape& s, const Window& window) {
-  return {.window = window,
+WindowPass input_grad_pass(const GemmTile& tile, const Conv2dShape& s, const Conv2dGradArgs& a,
+                           bool narrow) {
+  return {.tile = &tile,
           .image_count = s.n,
           .group_count = s.groups,
           .depth = s.k / s.groups,
           .columns = s.c / s.groups,
+          .out = a.dx.raw(),
           .out_height = s.h,
           .out_width = s.w,
           .out_channels = s.c,
-          .padded_stride = input_grad_padded_stride(s)};
+          .add = a.mode == GradWrite::accumulate,
+          .padded_stride = input_grad_copy_stride(s, narrow)};
 }
 
 namespace {
@@ -77,32 +78,23 @@ template void pack_input_grad_panels(const GemmTile&, const Conv2dShape&, const 
 std::size_t conv2d_dx_f32_scratch_bytes(const Conv2dShape& s, int thread_count) {
   if (is_depthwise(s)) return depthwise_dx_scratch_bytes(s, thread_count);
   const std::int64_t count =
-      input_grad_panel_count(gemm_tile(), s) + thread_count * input_grad_padded_stride(s);
+      input_grad_panel_count(gemm_tile(), s) + thread_count * input_grad_copy_stride(s, false);
   return static_cast<std::size_t>(count) * sizeof(float);
 }
 
 void conv2d_dx_f32(Context& context, const Conv2dGradArgs& a) {
   const Conv2dShape& s = a.shape;
   if (is_depthwise(s)) return depthwise_dx_f32(context, a);
-  ThreadPool& pool = context.pool();
   const GemmTile& tile = gemm_tile();
   float* panels = reinterpret_cast<float*>(a.scratch);
-  const int pieces = small_job(a.w.element_count()) ? 1 : pool.thread_count();
-  for (std::int64_t phase = 0; phase < s.stride_h * s.stride_w; ++phase) {
-    const Window window = input_grad_window(s, phase / s.stride_w, phase % s.stride_w);
-    if (window.tap_count() == 0 && a.mode == GradWrite::accumulate) continue;
-    pool.parallel_for(pieces, [&](std::int64_t piece) {
-      pack_input_grad_panels(tile, s, window, static_cast<const float*>(a.w.data<float>()),
-                             piece * s.k / pieces, (piece + 1) * s.k / pieces, panels);
-    });
-    WindowPass pass = input_grad_pass(s, window);
-    pass.source = a.dy.data<float>();
-    pass.out = a.dx.raw();
-    pass.panels = panels;
-    pass.add = a.mode == GradWrite::accumulate;
-    pass.padded = panels + input_grad_panel_count(tile, s);
-    run_window_pass(pool, pass);
-  }
+  WindowPass pass = input_grad_pass(tile, s, a, false);
+  pass.source = a.dy.data<float>();
+  pass.panels = panels;
+  pass.padded = panels + input_grad_panel_count(tile, s);
+  run_input_grad(
+      context.pool(), s, pass, [&](const Window& window, std::int64_t begin, std::int64_t end) {
+        pack_input_grad_panels(tile, s, window, a.w.data<const float>(), begin, end, panels);
+      });
 }
 
 }  // namespace kiln::cpu

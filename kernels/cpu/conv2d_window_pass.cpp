@@ -17,13 +17,13 @@ std::int64_t band_count(const ThreadPool& pool, const WindowPass& pass) {
 }
 
 // Output rows [begin, end) of one image and one group.
-void run_band(const GemmTile& tile, const WindowPass& pass, const WindowSource& source,
-              std::int64_t group, std::int64_t image, std::int64_t begin, std::int64_t end) {
+void run_band(const WindowPass& pass, const WindowSource& source, std::int64_t group,
+              std::int64_t image, std::int64_t begin, std::int64_t end) {
+  const GemmTile& tile = *pass.tile;
   const WindowAxis &h = pass.window.h, &w = pass.window.w;
   const std::int64_t taps_depth = pass.window.tap_count() * pass.depth;
   // Taps side by side in memory run as one longer sum.
   const bool touching = w.step == 1 && pass.depth == pass.window.channels;
-  const auto out_size = static_cast<std::int64_t>(size_of(pass.out_type));
   const float* panel = pass.panels + group * taps_depth * tile.padded(pass.columns);
   tile.for_each_block(pass.columns, [&](std::int64_t column, const GemmColumns& block) {
     GemmTileJob job;
@@ -50,8 +50,8 @@ void run_band(const GemmTile& tile, const WindowPass& pass, const WindowSource& 
       for_each_row_block(w.outputs, block.max_rows, [&](std::int64_t j, std::int64_t count) {
         job.a = a + j * job.a_row;
         const std::int64_t pixel = out_row * pass.out_width + w.out_first + j * w.out_step;
-        job.c =
-            static_cast<std::byte*>(pass.out) + (pixel * pass.out_channels + channel) * out_size;
+        job.c = static_cast<std::byte*>(pass.out) +
+                (pixel * pass.out_channels + channel) * tile.out_size;
         tile.run(job, block, count);
       });
     }
@@ -63,7 +63,6 @@ void run_band(const GemmTile& tile, const WindowPass& pass, const WindowSource& 
 void run_window_pass(ThreadPool& pool, const WindowPass& pass) {
   const std::int64_t rows = pass.window.h.outputs;
   if (rows == 0 || pass.window.w.outputs == 0) return;
-  const GemmTile& tile = pass.tile == nullptr ? gemm_tile() : *pass.tile;
   const std::int64_t bands = band_count(pool, pass);
   const std::int64_t source_image =
       pass.window.h.source * pass.window.w.source * pass.window.channels;
@@ -78,7 +77,7 @@ void run_window_pass(ThreadPool& pool, const WindowPass& pass) {
             : window_source(pass.window, pass.source + image * source_image, begin, end,
                             pass.padded + thread * pass.padded_stride);
     for (std::int64_t group = 0; group < pass.group_count; ++group)
-      run_band(tile, pass, source, group, image, begin, end);
+      run_band(pass, source, group, image, begin, end);
   });
 }
 

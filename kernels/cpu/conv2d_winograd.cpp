@@ -131,6 +131,14 @@ void share_block(ThreadPool& pool, const WinogradPass& pass, const PassData& dat
   });
 }
 
+// Blocks that threads take for themselves: those of the layout, and more and smaller ones where a
+// thread would be left without. Neither y nor dx depends on them.
+std::int64_t own_blocks(const WinogradLayout& l, std::int64_t threads) {
+  constexpr std::int64_t kLeastTiles = 16;
+  const std::int64_t even = (l.blocks + threads - 1) / threads * threads;
+  return std::max(l.blocks, std::min(even, l.tiles / kLeastTiles));
+}
+
 void run_pass(ThreadPool& pool, const WinogradPass& pass, const PassData& data, float* blocks) {
   const WinogradLayout& l = pass.layout;
   if (l.shared) {
@@ -138,13 +146,15 @@ void run_pass(ThreadPool& pool, const WinogradPass& pass, const PassData& data, 
       share_block(pool, pass, data, l.block_begin(i), l.block_begin(i + 1), blocks);
     return;
   }
-  pool.parallel_for_threads(l.blocks, [&](std::int64_t i, int thread) {
-    run_block(pass, data, l.block_begin(i), l.block_begin(i + 1),
+  const std::int64_t pieces = own_blocks(l, pool.thread_count());
+  pool.parallel_for_threads(pieces, [&](std::int64_t i, int thread) {
+    run_block(pass, data, i * l.tiles / pieces, (i + 1) * l.tiles / pieces,
               blocks + thread * l.block_count());
   });
 }
 
-// w to [36][column block over K][C][width]: runs of C are turned into panels tap by tap first.
+// w to [36][column block over K][C][width]: runs of C are turned into panels tap by tap first, with
+// zeros behind the last column.
 void transform_filters(ThreadPool& pool, const WinogradPass& pass, const float* w, float* filters,
                        float* taps) {
   constexpr std::int64_t kRun = WinogradPass::kRun;
@@ -155,6 +165,7 @@ void transform_filters(ThreadPool& pool, const WinogradPass& pass, const float* 
     float* of_thread = taps + thread * WinogradPass::taps_count();
     gemm_tile().for_each_block(k, [&](std::int64_t column, const GemmColumns& columns) {
       const std::int64_t piece = count * columns.width;
+      if (columns.columns < columns.width) std::fill_n(of_thread, 9 * piece, 0.0f);
       for (std::int64_t tap = 0; tap < 9; ++tap)
         transpose(w + (column * 9 + tap) * c + first, 9 * c, columns.columns, count,
                   of_thread + tap * piece, columns.width);

@@ -51,6 +51,7 @@ struct GemmTile {
   int width[kKindCount];           // descending; the last may repeat
   int max_rows[kKindCount];        // what the registers hold
   const Run* runs[kKindCount][2];  // [kind][a_row == 1][rows - 1]
+  std::ptrdiff_t out_size;         // bytes of an element of C
 
   // Sums one block of C of `rows` <= block.max_rows rows.
   void run(const GemmTileJob& job, const GemmColumns& block, std::int64_t rows) const {

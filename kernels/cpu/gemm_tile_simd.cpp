@@ -225,14 +225,16 @@ constexpr GemmTile kKernels{.width = {2 * kLanes, kLanes, 8},
                             .max_rows = {14, 16, 16},
                             .runs = {{kRuns<Out, Vec, 2, false>, kRuns<Out, Vec, 2, true>},
                                      {kRuns<Out, Vec, 1, false>, kRuns<Out, Vec, 1, true>},
-                                     {kRuns<Out, Vec8, 1, false>, kRuns<Out, Vec8, 1, true>}}};
+                                     {kRuns<Out, Vec8, 1, false>, kRuns<Out, Vec8, 1, true>}},
+                            .out_size = sizeof(Out)};
 #else
 template <class Out>
 constexpr GemmTile kKernels{.width = {2 * kLanes, kLanes, kLanes},
                             .max_rows = {6, 12, 12},
                             .runs = {{kRuns<Out, Vec, 2, false>, kRuns<Out, Vec, 2, true>},
                                      {kRuns<Out, Vec, 1, false>, kRuns<Out, Vec, 1, true>},
-                                     {kRuns<Out, Vec, 1, false>, kRuns<Out, Vec, 1, true>}}};
+                                     {kRuns<Out, Vec, 1, false>, kRuns<Out, Vec, 1, true>}},
+                            .out_size = sizeof(Out)};
 #endif
 
 }  // namespace

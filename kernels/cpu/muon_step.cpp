@@ -8,6 +8,7 @@
 #include "kernels/common/muon_scratch.h"
 #include "kernels/common/ranges.h"
 #include "kernels/cpu/gemm_tile.h"
+#include "kernels/cpu/optimizer_copy.h"
 #include "kernels/cpu/transpose.h"
 
 namespace kiln {
@@ -34,13 +35,12 @@ void check(const MuonStepArgs& a) {
 namespace cpu {
 namespace {
 
-// c [m, n] (+)= a [m, k] b [k, n], all dense by rows. `add`: c is added to.
+// c [m, n] = a [m, k] b [k, n], all dense by rows.
 template <class T>
 struct Product {
   const T *a, *b;
   T* c;
   std::int64_t m, n, k;
-  bool add = false;
 };
 
 // Rows [first, first + count). B is read in runs of rows that fit the second level cache.
@@ -55,7 +55,7 @@ void product_rows(const Product<float>& p, std::int64_t first, std::int64_t coun
       t.b_step = p.n;
       t.depth = std::min(run, p.k - begin);
       t.c_row = p.n;
-      t.add_to_c = p.add || begin > 0;
+      t.add_to_c = begin > 0;
       for_each_row_block(count, block.max_rows, [&](std::int64_t row, std::int64_t rows) {
         t.a = p.a + (first + row) * p.k + begin;
         t.c = p.c + (first + row) * p.n + column;
@@ -67,7 +67,7 @@ void product_rows(const Product<float>& p, std::int64_t first, std::int64_t coun
 void product_rows(const Product<double>& p, std::int64_t first, std::int64_t count) {
   for (std::int64_t i = first; i < first + count; ++i) {
     double* c = p.c + i * p.n;
-    if (!p.add) std::fill_n(c, p.n, 0.0);
+    std::fill_n(c, p.n, 0.0);
     for (std::int64_t l = 0; l < p.k; ++l)
       for (std::int64_t j = 0; j < p.n; ++j) c[j] += p.a[i * p.k + l] * p.b[l * p.n + j];
   }
@@ -83,11 +83,13 @@ void multiply(Context& c, const Product<T>& p) {
   });
 }
 
-void turn(const float* from, std::int64_t rows, std::int64_t columns, float* to) {
-  transpose(from, columns, rows, columns, to, rows);
+// Rows [range) of `from` [rows, columns] become columns of `to`.
+void turn_rows(const float* from, std::int64_t rows, std::int64_t columns, Range range, float* to) {
+  transpose(from + range.begin * columns, columns, range.count(), columns, to + range.begin, rows);
 }
-void turn(const double* from, std::int64_t rows, std::int64_t columns, double* to) {
-  for (std::int64_t i = 0; i < rows; ++i)
+void turn_rows(const double* from, std::int64_t rows, std::int64_t columns, Range range,
+               double* to) {
+  for (std::int64_t i = range.begin; i < range.end; ++i)
     for (std::int64_t j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
 }
 
@@ -106,6 +108,7 @@ class MatrixStep {
     map_ranges(c_, e_.rows * e_.columns, kMapGrain, 16, [&](Range range) {
       for (std::int64_t i = range.begin; i < range.end; ++i)
         w[i] = std::fma(minus_rate, s_.x[i], w[i]);
+      if constexpr (std::is_same_v<T, float>) write_copy(matrix_.w, matrix_.copy, range);
     });
   }
 
@@ -148,22 +151,26 @@ class MatrixStep {
     });
   }
 
+  // a X + B X is (a I + B) X, so a is added to B's diagonal.
   void iterate() {
     const std::int64_t small = e_.smaller();
     const bool wide = e_.rows <= e_.columns;
-    turn(s_.x, e_.rows, e_.columns, s_.other);
+    map_ranges(c_, e_.rows, kMapGrain / e_.columns, 16,
+               [&](Range range) { turn_rows(s_.x, e_.rows, e_.columns, range, s_.other); });
     const T *left = wide ? s_.x : s_.other, *right = wide ? s_.other : s_.x;
     multiply<T>(c_, {left, right, s_.gram, small, small, std::max(e_.rows, e_.columns)});
     multiply<T>(c_, {s_.gram, s_.gram, s_.square, small, small, small});
     const T a = static_cast<T>(MuonNumbers::kA), b = static_cast<T>(MuonNumbers::kB),
             third = static_cast<T>(MuonNumbers::kC);
-    for (std::int64_t i = 0; i < small * small; ++i)
-      s_.gram[i] = b * s_.gram[i] + third * s_.square[i];
-    for (std::int64_t i = 0; i < e_.rows * e_.columns; ++i) s_.other[i] = a * s_.x[i];
+    map_ranges(c_, small, kMapGrain / small, 1, [&](Range range) {
+      for (std::int64_t i = range.begin * small; i < range.end * small; ++i)
+        s_.gram[i] = b * s_.gram[i] + third * s_.square[i];
+      for (std::int64_t i = range.begin; i < range.end; ++i) s_.gram[i * small + i] += a;
+    });
     if (wide)
-      multiply<T>(c_, {s_.gram, s_.x, s_.other, e_.rows, e_.columns, e_.rows, true});
+      multiply<T>(c_, {s_.gram, s_.x, s_.other, e_.rows, e_.columns, e_.rows});
     else
-      multiply<T>(c_, {s_.x, s_.gram, s_.other, e_.rows, e_.columns, e_.columns, true});
+      multiply<T>(c_, {s_.x, s_.gram, s_.other, e_.rows, e_.columns, e_.columns});
     std::swap(s_.x, s_.other);
   }
 

@@ -79,23 +79,17 @@ struct Normalise {
   }
 };
 
-// B = b A + c A A, over A.
+// B = a I + b A + c A A, over A [small, small].
 template <class T>
 struct Polynomial {
   T* gram;
   const T* square;
+  std::int64_t small;
   __device__ void operator()(std::int64_t i) const {
-    gram[i] =
+    const T b =
         static_cast<T>(MuonNumbers::kB) * gram[i] + static_cast<T>(MuonNumbers::kC) * square[i];
-  }
-};
-
-template <class T>
-struct Beginning {
-  const T* x;
-  T* other;
-  __device__ void operator()(std::int64_t i) const {
-    other[i] = static_cast<T>(MuonNumbers::kA) * x[i];
+    const bool diagonal = i % (small + 1) == 0;
+    gram[i] = diagonal ? static_cast<T>(MuonNumbers::kA) + b : b;
   }
 };
 
@@ -138,8 +132,7 @@ void iterate(Context& c, MuonScratch<T>& s, const MuonExtents& e) {
            .a_k = 1,
            .b_k = small,
            .b_n = 1});
-  map(c, kName, small * small, Polynomial<T>{s.gram, s.square});
-  map(c, kName, e.rows * columns, Beginning<T>{s.x, s.other});
+  map(c, kName, small * small, Polynomial<T>{s.gram, s.square, small});
   gemm<T>(c, kName,
           {.a = wide ? s.gram : s.x,
            .b = wide ? s.x : s.gram,
@@ -150,8 +143,7 @@ void iterate(Context& c, MuonScratch<T>& s, const MuonExtents& e) {
            .a_m = small,
            .a_k = 1,
            .b_k = columns,
-           .b_n = 1,
-           .add = true});
+           .b_n = 1});
   std::swap(s.x, s.other);
 }
 

@@ -11,13 +11,13 @@
 //
 // Shapes    x, dy, dx, y: floating [..., C]    all others: accumulation type [C]
 //           y only with relu, beta only with gelu and may be empty (0); gamma may be empty (1);
-//           dgamma and dbeta may be empty together; dx may be empty where mode is skip. scratch:
-//           batchnorm_grad_scratch_bytes, aligned to 64.
+//           dgamma and dbeta may be empty together; dx may be empty where mode is skip
+//           scratch: batchnorm_grad_scratch_bytes, aligned to 64
 // Aliasing  dx may be dy (overwrite only); any other overlap is an error.
 // Writes    dx by `mode`; dgamma and dbeta are replaced, or added to with accumulate_parameters.
 // Order     reduction_parts partial sums over the rows, added in the order of their numbers, then
-//           ranks' sums in the order of theirs; on
-//           other devices in a tree that their number alone fixes.
+//           ranks' sums in the order of theirs; on other devices in a tree that their number
+//           alone fixes.
 // Source    docs/math.md, "Batch normalisation".
 #pragma once
 

@@ -7,8 +7,10 @@
 //           other than the CPU also f16; 16 bits are summed in f32 and rounded once. All tensors
 //           alike, but bias, which beside bf16 is f32 on the CPU
 // Subnormal numbers count as zero where the CPU multiplies pairs of bf16
-// (kernels/cpu/conv2d_bf16.h). Aliasing  none. Writes    y is replaced. Order     each element of y
-// is one sum in a fixed order, so neither the batch it stands in nor
+//           (kernels/cpu/conv2d_bf16.h)
+// Aliasing  none.
+// Writes    y is replaced.
+// Order     each element of y is one sum in a fixed order, so neither the batch it stands in nor
 //           the thread count changes its bits.
 // Source    docs/math.md, "Convolution".
 //

@@ -6,9 +6,8 @@
 //   dbias[k]     = sum_{n,p,q} dy[n,p,q,k]
 //
 // Shapes    as conv2d; dy [N,P,Q,K]; dx [N,H,W,C] or empty; dw as w; dbias [K] or empty
-// Types     f32, f64 and bf16, on devices other than the CPU also f16; 16 bits are summed in f32.
-// All
-//           tensors alike: dw and dbias of 16 bits too, which the optimizer widens
+// Types     f32, f64 and bf16, on devices other than the CPU also f16; 16 bits are summed in
+//           f32. All tensors alike: dw and dbias of 16 bits too, which the optimizer widens
 //           (docs/decisions.md); on the CPU dw and dbias are f32 beside bf16
 // Aliasing  none.
 // Writes    dx by `mode`, not at all when it is empty or the mode is skip; dw and dbias are

@@ -5,9 +5,8 @@
 //
 // Shapes    x [N,I]; w [O,I]; y [N,O], only with relu; dy [N,O]; dx [N,I] or empty; dw [O,I];
 //           dbias [O] or empty
-// Types     f32, f64 and bf16, on devices other than the CPU also f16; 16 bits are summed in f32.
-// All
-//           tensors alike: dw and dbias of 16 bits too, which the optimizer widens
+// Types     f32, f64 and bf16, on devices other than the CPU also f16; 16 bits are summed in
+//           f32. All tensors alike: dw and dbias of 16 bits too, which the optimizer widens
 //           (docs/decisions.md); on the CPU dw and dbias are f32 beside bf16
 // Aliasing  none; dy is read only.
 // Writes    dx by `mode`, not at all when it is empty or the mode is skip; dw and dbias are

@@ -4,17 +4,18 @@
 //   m = momentum m + g            u = g + momentum m (nesterov), m (else)
 //   W = W sqrt(R) / |W|                                           |.|: root of the sum of squares
 //   X = u / (|u| + 1e-7)
-//   `iterations` times:  A = X X^T,  B = b A + c A A,  X = a X + B X
+//   `iterations` times:  A = X X^T,  B = a I + b A + c A A,  X = B X
 //   W = W - lr X
 //   (a, b, c) = (3.4445, -4.7750, 2.0315)
 //
-// Where R > C, A = X^T X and X = a X + X B instead. The polynomial brings every singular value of u
+// Where R > C, A = X^T X and X = X B instead. The polynomial brings every singular value of u
 // near 1; the recipe computes it in bf16, this op in the type of w (docs/decisions.md, "Muon in
 // f32"). A matrix that is all zero has no norm, and its W becomes NaN.
 //
 // Shapes    of each matrix: w: f32 or f64, rank 2 or more    grad: as w, or beside f32 f16 or bf16
 //           of that shape    momentum_buffer: as w, zero before the first step
-//           copy: as a 16-bit grad, or empty: gets w rounded to its type
+//           copy: as a 16-bit grad, on the CPU bf16 beside an f32 grad, or empty: gets w rounded
+//           to its type
 //           loss_scale, state: as in sgd_step; `rate`: which of the state's rates
 //           scratch: muon_step_scratch_bytes, aligned to 64.
 // Aliasing  none.

@@ -6,9 +6,8 @@
 //   dz[n,k] = scale (p[n,k] - q[n,k])            scale = 1/N for the mean over the batch
 //   hit[n]  = 1 where t[n] is the first k with the largest z[n,k], else 0 (a row with NaN: 0)
 //
-// Shapes    z: floating [N,K], K >= 1, on the CPU f32 or f64    t: i32 [N], 0 <= t < K    loss:
-// accumulation type [N]
-//           hit: i32 [N]    dz: as z, or empty in evaluation
+// Shapes    z: floating [N,K], K >= 1, on the CPU f32 or f64    t: i32 [N], 0 <= t < K
+//           loss: accumulation type [N]    hit: i32 [N]    dz: as z, or empty in evaluation
 //           loss_scale: f32 [4], whose first number then also multiplies dz, or empty; not on the
 //           CPU
 // Aliasing  dz may be z; any other overlap is an error.

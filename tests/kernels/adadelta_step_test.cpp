@@ -4,6 +4,7 @@
 
 #include "kernels/include/loss_scale_update.h"
 #include "tests/golden/golden.h"
+#include "tests/kernels/weight_copy.h"
 #include "tests/reference/adadelta_step.h"
 #include "tests/support/check_op.h"
 
@@ -40,26 +41,13 @@ TEST(AdadeltaStep, MatchesTheOracle) {
     }
 }
 
-// The CPU's mixed precision: an f32 gradient and a bf16 copy. The update is that without a copy.
 TEST(AdadeltaStep, OnTheCpuACopyIsTheWeightRounded) {
   KILN_CPU_ONLY("devices have copies beside 16-bit gradients");
-  for (const Shape& shape : elementwise_shapes()) {
-    const OwnedTensor grad = random_tensor(shape, DType::f32, 3), copy(shape, DType::bf16);
-    const auto updated = [&](const Tensor& written) {
-      TestContext c(2);
-      OwnedTensor w = random_tensor(shape, DType::f32, 1);
-      const OwnedTensor first = random_tensor(shape, DType::f32, 2, 0, 1);
-      const OwnedTensor second = random_tensor(shape, DType::f32, 4, 0, 1);
-      adadelta_step(
-          c, {.w = w, .grad = grad, .square_avg = first, .acc_delta = second, .copy = written});
-      return w;
-    };
-    const OwnedTensor plain = updated({}), copied = updated(copy);
-    EXPECT_TRUE(bitwise_equal(plain, copied));
-    EXPECT_TRUE(elementwise_close_to(copy, rounded(plain.values(), DType::bf16), 0));
-    const OwnedTensor wrong(shape, DType::f16);
-    EXPECT_THROW(updated(wrong), Error);
-  }
+  expect_copy_is_weight_rounded([](Context& c, const Tensor& w, const Tensor& grad,
+                                   const Tensor& first, const Tensor& second, const Tensor& copy) {
+    adadelta_step(c,
+                  {.w = w, .grad = grad, .square_avg = first, .acc_delta = second, .copy = copy});
+  });
 }
 
 TEST(AdadeltaStep, MixedPrecisionMatchesTheOracle) {

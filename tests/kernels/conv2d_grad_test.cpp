@@ -108,7 +108,7 @@ TEST_P(Conv2dGradTest, SameBitsEveryTimeAndUnderDeterministicWithAnyThreadCount)
       Problem first(GetParam(), dtype);
       TestContext two(2, deterministic);
       first.run(two);
-      for (const int threads : {2, 1, 3}) {
+      for (const int threads : {2, 1, 3, 8}) {
         if (!deterministic && threads != 2) continue;
         Problem again(GetParam(), dtype);
         TestContext c(threads, deterministic);

@@ -146,6 +146,19 @@ TEST_P(Conv2dWinogradTest, BitsOfYAndDxDependNeitherOnThreadsNorOnTheBatch) {
   EXPECT_TRUE(bitwise_equal(first.dx, beginning(one.dx, single.input())));
 }
 
+// 96 tiles, which one thread takes in fewer blocks than there are threads.
+TEST(Conv2dWinograd, EightThreadsGiveTheBitsOfOne) {
+  const Conv2dShape s = conv3x3(3, 15, 31, 40, 24, 1, 1);
+  Problem one(s), eight(s);
+  TestContext alone(1), together(8);
+  one.forward(alone, true, Activation::relu);
+  one.backward(alone, GradWrite::overwrite, false);
+  eight.forward(together, true, Activation::relu);
+  eight.backward(together, GradWrite::overwrite, false);
+  EXPECT_TRUE(bitwise_equal(one.y, eight.y));
+  EXPECT_TRUE(bitwise_equal(one.dx, eight.dx));
+}
+
 TEST_P(Conv2dWinogradTest, SameBitsEveryTimeAndUnderDeterministicWithAnyThreadCount) {
   for (const bool deterministic : {false, true}) {
     Problem first(GetParam());
@@ -269,6 +282,7 @@ TEST(Conv2dWinograd, TakesNoOtherProblem) {
     EXPECT_EQ(provider->backward(problem), nullptr) << to_string(problem.shape);
   };
   refuses([](Conv2dProblem& p) { p.dtype = DType::f64; });
+  refuses([](Conv2dProblem& p) { p.dtype = DType::bf16; });
   refuses([](Conv2dProblem& p) { p.shape.stride_h = 2; });
   refuses([](Conv2dProblem& p) { p.shape.dilation_w = 2; });
   refuses([](Conv2dProblem& p) { p.shape.groups = 2; });
@@ -283,7 +297,8 @@ TEST(Conv2dWinograd, TheRuleAsksForChannelsTilesAndTheirUse) {
   EXPECT_TRUE(taken(conv3x3(64, 32, 32, 64, 64, 1, 1), rule));
   EXPECT_TRUE(taken(conv3x3(64, 4, 4, 512, 512, 1, 1), rule));
   EXPECT_TRUE(taken(conv3x3(64, 3, 3, 256, 256, 1, 1), rule));
-  EXPECT_FALSE(taken(conv3x3(4, 4, 4, 512, 512, 1, 1), rule)) << "four tiles";
+  EXPECT_FALSE(taken(conv3x3(4, 4, 4, 512, 512, 1, 1), rule)) << "four tiles in a batch";
+  EXPECT_TRUE(taken(conv3x3(1, 8, 8, 256, 256, 1, 1), rule)) << "four in a picture, whatever N";
   EXPECT_FALSE(taken(conv3x3(64, 32, 32, 3, 64, 1, 1), rule)) << "three channels";
   EXPECT_FALSE(taken(conv3x3(64, 5, 5, 64, 64, 1, 1), rule)) << "25 of 64 outputs are used";
   EXPECT_FALSE(taken(conv3x3(64, 32, 32, 64, 64, 1, 1), CpuConv2dAlgorithm::direct));

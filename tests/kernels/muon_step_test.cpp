@@ -154,7 +154,7 @@ TEST(MuonStep, ReadsItsNumbersFromTheStepsState) {
 // A 16-bit gradient under a scale of the loss is the same f32 gradient; the copy is the weight,
 // rounded once.
 TEST(MuonStep, TakesScaledGradientsOf16Bits) {
-  if (test_device().is_host()) GTEST_SKIP() << "the CPU has no 16-bit types";
+  if (test_device().is_host()) GTEST_SKIP() << "gradients of 16 bits are not the CPU's";
   TestContext c;
   const Shape shape{4, 6};
   const float scaling[kLossScaleSize] = {1024, 0, 0, 0};
@@ -182,6 +182,29 @@ TEST(MuonStep, TakesScaledGradientsOf16Bits) {
       step(narrow, copy, Tensor(loss_scale.data(), {kLossScaleSize}, DType::f32, c.get().device()));
   expect_bitwise_equal(step(wide, {}, {}), scaled, "scaled");
   EXPECT_EQ(copy.values(), rounded(scaled[0].values(), DType::f16));
+}
+
+// The CPU's mixed precision: an f32 gradient and a bf16 copy. The update is that without a copy.
+TEST(MuonStep, OnTheCpuACopyIsTheWeightRounded) {
+  KILN_CPU_ONLY("devices have copies beside 16-bit gradients");
+  for (const Shape& shape : matrix_shapes()) {
+    const OwnedTensor grad = random_tensor(shape, DType::f32, 3), copy(shape, DType::bf16);
+    const auto updated = [&](const Tensor& written) {
+      TestContext c(2);
+      OwnedTensor w = random_tensor(shape, DType::f32, 1);
+      const OwnedTensor buffer = random_tensor(shape, DType::f32, 2);
+      const MuonMatrix matrix{.w = w, .grad = grad, .momentum_buffer = buffer, .copy = written};
+      const Buffer scratch(c.get().device(), muon_step_scratch_bytes({&shape, 1}, DType::f32));
+      muon_step(c,
+                {.matrices = {&matrix, 1}, .lr = 0.1, .momentum = 0.9, .scratch = scratch.data()});
+      return w;
+    };
+    const OwnedTensor plain = updated({}), copied = updated(copy);
+    EXPECT_TRUE(bitwise_equal(plain, copied));
+    EXPECT_TRUE(elementwise_close_to(copy, rounded(plain.values(), DType::bf16), 0));
+    const OwnedTensor wrong(shape, DType::f16);
+    EXPECT_THROW(updated(wrong), Error);
+  }
 }
 
 TEST(MuonStep, RefusesWhatDoesNotFit) {

@@ -4,6 +4,7 @@
 
 #include "kernels/include/loss_scale_update.h"
 #include "tests/golden/golden.h"
+#include "tests/kernels/weight_copy.h"
 #include "tests/reference/sgd_step.h"
 #include "tests/support/check_op.h"
 
@@ -146,29 +147,14 @@ TEST(SgdStep, MixedPrecisionMatchesTheOracle) {
     }
 }
 
-// The CPU's mixed precision: an f32 gradient and a bf16 copy. The update is that without a copy.
 TEST(SgdStep, OnTheCpuACopyIsTheWeightRounded) {
   KILN_CPU_ONLY("devices have copies beside 16-bit gradients");
-  for (const Shape& shape : elementwise_shapes()) {
-    const OwnedTensor grad = random_tensor(shape, DType::f32, 3), copy(shape, DType::bf16);
-    const auto updated = [&](const Tensor& written) {
-      TestContext c(2);
-      OwnedTensor w = random_tensor(shape, DType::f32, 1);
-      const OwnedTensor first = random_tensor(shape, DType::f32, 2, 0, 1);
-      sgd_step(c, {.w = w,
-                   .grad = grad,
-                   .momentum_buffer = first,
-                   .copy = written,
-                   .lr = 0.1,
-                   .momentum = 0.9});
-      return w;
-    };
-    const OwnedTensor plain = updated({}), copied = updated(copy);
-    EXPECT_TRUE(bitwise_equal(plain, copied));
-    EXPECT_TRUE(elementwise_close_to(copy, rounded(plain.values(), DType::bf16), 0));
-    const OwnedTensor wrong(shape, DType::f16);
-    EXPECT_THROW(updated(wrong), Error);
-  }
+  expect_copy_is_weight_rounded([](Context& c, const Tensor& w, const Tensor& grad,
+                                   const Tensor& first, const Tensor&, const Tensor& copy) {
+    sgd_step(
+        c,
+        {.w = w, .grad = grad, .momentum_buffer = first, .copy = copy, .lr = 0.1, .momentum = 0.9});
+  });
 }
 
 TEST(SgdStep, AFoundInfinityLeavesEverythingAsItWas) {
