@@ -31,11 +31,11 @@ struct ParameterLayout {
   Initialisation initialisation = Initialisation::uniform;  // of a weight
   bool trained = true;  // false: the spec keeps it as it begins; running statistics: true
 
-  // Whether there is a gradient for it.
-  bool trainable() const {
-    return trained && role != ParameterRole::running_mean &&
-           role != ParameterRole::running_variance;
+  bool is_statistic() const {
+    return role == ParameterRole::running_mean || role == ParameterRole::running_variance;
   }
+  // Whether there is a gradient for it.
+  bool trainable() const { return trained && !is_statistic(); }
 };
 
 // Everything that `spec` needs, in the order of its layers. Throws Error (input) for a spec that

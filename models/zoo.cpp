@@ -172,22 +172,41 @@ ModelSpec speedrun94(std::int64_t class_count, const SpeedrunWidths& widths) {
   return spec;
 }
 
+namespace {
+
+struct Known {
+  const char* name;
+  ModelSpec (*make)(std::int64_t class_count);
+};
+constexpr Known kKnown[] = {
+    {"lenet", lenet},
+    {"mnist", mnist},
+    {"resnet9", resnet9},
+    {"resnet18", resnet18},
+    {"speedrun94", [](std::int64_t classes) { return speedrun94(classes); }}};
+
+}  // namespace
+
 std::vector<std::string> model_names() {
-  return {"lenet", "mnist", "resnet9", "resnet18", "speedrun94"};
+  std::vector<std::string> names;
+  for (const Known& known : kKnown) names.emplace_back(known.name);
+  return names;
+}
+
+std::string known_models() {
+  std::string text;
+  for (const Known& known : kKnown) text += (text.empty() ? "" : ", ") + std::string(known.name);
+  return text;
 }
 
 ModelSpec find_model(std::string_view name_or_path, std::int64_t class_count) {
   const std::int64_t classes = class_count == 0 ? 10 : class_count;
-  if (name_or_path == "lenet") return lenet(classes);
-  if (name_or_path == "mnist") return mnist(classes);
-  if (name_or_path == "resnet9") return resnet9(classes);
-  if (name_or_path == "resnet18") return resnet18(classes);
-  if (name_or_path == "speedrun94") return speedrun94(classes);
+  for (const Known& known : kKnown)
+    if (name_or_path == known.name) return known.make(classes);
   const bool path = name_or_path.find('/') != name_or_path.npos || name_or_path.ends_with(".json");
   if (!path)
-    throw Error(
-        ErrorKind::usage, "--model " + printable(name_or_path), "is no known network",
-        "use lenet, mnist, resnet9, resnet18, speedrun94 or the path of a spec file (.json)");
+    throw Error(ErrorKind::usage, "--model " + printable(name_or_path), "is no known network",
+                "use " + known_models() + " or the path of a spec file (.json)");
   ModelSpec spec =
       parse_spec(read_text_file(Path(name_or_path), std::uint64_t{1} << 22), name_or_path);
   if (class_count != 0 && spec.class_count != class_count)

@@ -34,6 +34,8 @@ struct SpeedrunWidths {
 ModelSpec speedrun94(std::int64_t class_count = 10, const SpeedrunWidths& widths = {});
 
 std::vector<std::string> model_names();
+// The same as text: "lenet, mnist, ...".
+std::string known_models();
 
 // A network by name, or by the path of a spec file. Throws Error (usage) naming the known ones.
 // `class_count` is the data set's; a spec file brings its own and must agree with it when both are

@@ -19,25 +19,20 @@ Lookahead::Lookahead(const LookaheadOptions& options, const ParameterStore& para
     throw Error(ErrorKind::unsupported, to_string(device), "has no --lookahead yet",
                 "use --device cpu, or --lookahead 0");
   for (const Parameter& p : parameters.all()) {
-    const bool statistic =
-        p.role == ParameterRole::running_mean || p.role == ParameterRole::running_variance;
-    if (!p.trainable() && !statistic) continue;
+    if (!p.trainable() && !p.is_statistic()) continue;
     Buffer home = planned_buffer("averages of the parameters", device, p.value.size_bytes());
     const Tensor value(home.data(), p.shape, p.value.dtype(), device);
+    std::memcpy(value.raw(), p.value.raw(), value.size_bytes());
     averages_.push_back({&p, std::move(home), value});
   }
 }
 
-void Lookahead::start() {
-  for (const Average& a : averages_)
-    std::memcpy(a.value.raw(), a.parameter->value.raw(), a.value.size_bytes());
-}
-
-void Lookahead::after_step(Context& c, std::int64_t taken, std::int64_t total) {
+bool Lookahead::after_step(Context& c, std::int64_t taken, std::int64_t total) {
   const bool due = taken % options_.interval == 0;
   const double done = static_cast<double>(taken) / static_cast<double>(total);
   if (due) blend(c, std::pow(options_.decay, options_.interval) * done * done * done);
   if (taken == total && !due) blend(c, 1.0);
+  return due || taken == total;
 }
 
 // `weight` of the average, the rest of the value.

@@ -24,13 +24,12 @@ struct LookaheadOptions {
 class Lookahead {
  public:
   // On the CPU alone: throws Error (unsupported) elsewhere, and (usage) for options that cannot be.
-  // `parameters` must outlive it.
+  // `parameters` must outlive it; the averages begin as they are.
   Lookahead(const LookaheadOptions& options, const ParameterStore& parameters);
 
-  // The averages are the values as they stand: before the first step.
-  void start();
-  // After step `taken` (from 1) of `total`.
-  void after_step(Context& c, std::int64_t taken, std::int64_t total);
+  // After step `taken` (from 1) of `total`. Says whether the values were changed: the 16-bit copies
+  // that layers read of them are then old (engine/train/mixed_precision.h).
+  bool after_step(Context& c, std::int64_t taken, std::int64_t total);
 
   // The average of the parameter, shaped and typed as its value; empty where it never changes.
   Tensor average(const Parameter& parameter) const;

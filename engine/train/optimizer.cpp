@@ -284,13 +284,9 @@ int Optimizer::group_of(const Parameter& parameter) const {
                                         : static_cast<int>(found - options_.groups.begin());
 }
 
-// In the order of memory, so that neighbours of one group become one member.
 void Optimizer::find_members() {
-  std::vector<const Parameter*> ordered;
   for (const Parameter& p : parameters_.all())
-    if (p.trainable()) ordered.push_back(&p);
-  std::ranges::sort(ordered, {}, [](const Parameter* p) { return p->value.raw(); });
-  for (const Parameter* p : ordered) add_member(*p, group_of(*p));
+    if (p.trainable()) add_member(p, group_of(p));
   std::vector<Shape> shapes;
   for (std::size_t g = 0; g < options_.groups.size(); ++g) {
     if (group_names_[g].empty())

@@ -25,8 +25,8 @@ std::string_view name_of(OptimizerKind kind);
 OptimizerKind parse_optimizer(std::string_view name);
 
 // Parameters that are updated in a way of their own. A group's rate follows the run's schedule from
-// its own base; with `until_epochs` a linear schedule ends there, and from then on nobody computes
-// the group's gradients or touches its parameters.
+// its own base; with `until_epochs` a linear schedule ends there, and from then on nobody touches
+// the group's parameters, nor computes gradients in layers that have nothing else to train.
 struct ParameterGroup {
   enum class Kind { sgd, muon };
   std::string match;  // names of parameters, with * for any text: "layers.*.conv*.weight"

@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
-#include <span>
-#include <type_traits>
 #include <vector>
 
 #include "engine/core/check.h"
 #include "engine/core/error.h"
 #include "engine/core/transfer.h"
 #include "engine/train/mixed_precision.h"
+#include "engine/train/rank_state.h"
 
 namespace kiln {
 namespace {
@@ -19,22 +17,6 @@ namespace {
 // Part `part` of `count` pictures.
 std::int64_t share_of(std::int64_t count, int part, int parts, std::int64_t unit) {
   return part_begin(count, part + 1, parts, unit) - part_begin(count, part, parts, unit);
-}
-
-// FNV-1a over words of eight bytes.
-std::int64_t digest(const Tensor& values) {
-  std::uint64_t hash = 14695981039346656037u;
-  const auto* bytes = static_cast<const std::byte*>(values.raw());
-  for (std::size_t at = 0; at + 8 <= values.size_bytes(); at += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, bytes + at, sizeof word);
-    hash = (hash ^ word) * 1099511628211u;
-  }
-  return static_cast<std::int64_t>(hash);
-}
-
-comm::Elements elements_of(const Tensor& tensor) {
-  return {tensor.raw(), tensor.element_count(), tensor.dtype()};
 }
 
 }  // namespace
@@ -69,7 +51,7 @@ Trainer::Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainO
                                           .exact = slice > 0});
   make_exchange();
   make_loader(false);  // the number of steps, by which groups go, is the loader's to say
-  groups_ = groups_at(0);
+  set_groups(0);
   plan_steps();
   if (test.size() > 0)
     evaluator_.emplace(
@@ -184,47 +166,9 @@ void Trainer::settle_position() {
   position_.step = position_.epoch * loader_->batch_count() + position_.epoch_step;
 }
 
-// What the first rank has, others have too: weights, statistics, the optimizer's state, the place.
-void Trainer::share_state() {
-  if (alone()) return;
-  Communicator& comm = *options_.communicator;
-  comm.broadcast(elements_of(parameters_.flat_values()));
-  share_statistics();
-  for (const Optimizer::State& state : optimizer_.states()) comm.broadcast(elements_of(state.flat));
-  if (lookahead_)
-    for (const Parameter& p : parameters_.all())
-      if (const Tensor average = lookahead_->average(p); !average.empty())
-        comm.broadcast(elements_of(average));
-  std::int64_t counts[] = {optimizer_.step_count(), parameters_.batches_tracked(), seen_};
-  comm.broadcast<std::int64_t>(counts);
-  optimizer_.set_step_count(counts[0]);
-  parameters_.set_batches_tracked(counts[1]);
-  seen_ = counts[2];
-  static_assert(std::is_trivially_copyable_v<TrainPosition>);
-  comm.broadcast(std::as_writable_bytes(std::span(&position_, 1)));
-}
-
-// Running means and variances are each rank's own in training; what is evaluated and saved is the
-// first rank's.
-void Trainer::share_statistics() {
-  for (const Parameter& p : parameters_.all())
-    if (!p.trainable()) options_.communicator->broadcast(elements_of(p.value));
-}
-
-void Trainer::check_equal_weights() {
-  const std::int64_t mine[] = {digest(parameters_.flat_values())};
-  std::vector<std::int64_t> all(static_cast<std::size_t>(rank_count()));
-  options_.communicator->all_gather<std::int64_t>(mine, all);
-  for (std::size_t r = 1; r < all.size(); ++r)
-    if (all[r] != all[0])
-      throw Error(ErrorKind::io, "rank " + std::to_string(r),
-                  "has other weights than rank 0 after step " + std::to_string(position_.step),
-                  "check that machine's memory; the last good checkpoint was kept");
-}
-
 TrainEnd Trainer::run(TrainObserver& observer, const std::function<bool()>& stop_requested) {
-  if (lookahead_ && position_.step == 0) lookahead_->start();
-  share_state();
+  if (!alone())
+    share_state(*options_.communicator, parameters_, optimizer_, lookahead(), position_, seen_);
   // Ranks draw masks of their own.
   context_.counter.seed = options_.seed + 0x9E3779B97F4A7C15u * static_cast<std::uint64_t>(rank());
   refresh_copies(context_, parameters_);
@@ -236,20 +180,23 @@ TrainEnd Trainer::run(TrainObserver& observer, const std::function<bool()>& stop
   return TrainEnd::finished;
 }
 
-// What the step at position_ does to the groups. Where one of them stops, passes that leave its
-// gradients out take the place of those before; it happens once a group.
-void Trainer::enter_step() {
-  groups_ = groups_at(position_.step);
-  std::vector<std::string> paused = optimizer_.paused(groups_);
-  if (paused == paused_) return;
-  paused_ = std::move(paused);
+// What `step` does to the groups. Where one of them stops, passes that leave its gradients out take
+// the place of those before; it happens once a group.
+void Trainer::enter_step(std::int64_t step) {
+  static_assert(kMostGroups <= 8, "a bit for each");
+  set_groups(step);
+  std::uint8_t stopped = 0;
+  for (std::size_t g = 0; g < groups_.size(); ++g)
+    if (!groups_[g].active) stopped = static_cast<std::uint8_t>(stopped | 1u << g);
+  if (stopped == stopped_) return;
+  stopped_ = stopped;
+  paused_ = optimizer_.paused(groups_);
   for (const std::string& name : paused_) {
     const Tensor gradient = parameters_.find(name).gradient;
-    const std::vector<std::byte> zeros(gradient.size_bytes());
-    copy_to_device(gradient.device(), gradient.raw(), zeros.data(), zeros.size());
+    fill_bytes(gradient.device(), gradient.raw(), 0, gradient.size_bytes());
   }
-  context_.log().debug("step " + std::to_string(position_.step) + ": " +
-                       std::to_string(paused_.size()) + " parameters are left alone from now on");
+  context_.log().debug("step " + std::to_string(step) + ": " + std::to_string(paused_.size()) +
+                       " parameters are left alone from now on");
   whole_ = nullptr;
   if (!device_step_) passes_.clear();  // a device's graphs know theirs by address
   plan_steps();
@@ -287,7 +234,7 @@ bool Trainer::take_steps(TrainObserver& observer, const StopAsked& stop_requeste
 void Trainer::take_step(const Batch& batch, TrainObserver& observer,
                         const StopAsked& stop_requested) {
   check_everyone_has_pictures(batch.step_count);
-  enter_step();
+  enter_step(position_.step);
   last_rate_ = rate_of(position_.step);
   gradients_->begin(context_);
   const BatchResult own = run_micro_batches(batch);
@@ -298,9 +245,9 @@ void Trainer::take_step(const Batch& batch, TrainObserver& observer,
     diverged(std::isfinite(own.loss_sum) ? std::string("another rank's") : not_finite_);
   stop_agreed_ = sums[2] > 0;
   optimizer_.step(context_, last_rate_, gradients_->rest(), groups_);
-  if (lookahead_)
-    lookahead_->after_step(context_, position_.step + 1,
-                           loader_->batch_count() * options_.epoch_count);
+  if (lookahead_ && lookahead_->after_step(context_, position_.step + 1,
+                                           loader_->batch_count() * options_.epoch_count))
+    refresh_copies(context_, parameters_);
   account({.loss_sum = sums[0], .hit_count = static_cast<std::int64_t>(sums[1])}, batch.step_count,
           observer);
 }
@@ -341,7 +288,8 @@ bool Trainer::queue_steps(TrainObserver& observer, const StopAsked& stop_request
   const std::int64_t first_step = position_.step - position_.epoch_step;
   const std::int64_t count = loader_->batch_count();
   for (std::int64_t batch = position_.epoch_step; batch < count;) {
-    queue_step(first_step + batch, picture_count(batch));
+    enter_step(first_step + batch);  // what is queued runs ahead of position_
+    device_step_->queue(pass_for(picture_count(batch), picture_count(batch)), groups_);
     while (const auto loss = device_step_->finished()) tell(*loss, observer);
     if (++batch == count) break;
     const bool stop = stop_requested(), due = checkpoint_due(first_step + batch);
@@ -353,14 +301,6 @@ bool Trainer::queue_steps(TrainObserver& observer, const StopAsked& stop_request
   return true;
 }
 
-// What is queued runs ahead of position_.
-void Trainer::queue_step(std::int64_t step, std::int64_t pictures) {
-  const std::int64_t told = std::exchange(position_.step, step);
-  enter_step();
-  position_.step = told;
-  device_step_->queue(pass_for(pictures, pictures), groups_);
-}
-
 void Trainer::start_resident_epoch() {
   const std::int64_t first_step = position_.step - position_.epoch_step;
   std::vector<StepRates> rates;
@@ -368,9 +308,9 @@ void Trainer::start_resident_epoch() {
     const std::int64_t step = first_step + batch;
     rates.push_back(
         step_rates(rate_of(step), options_.optimizer.beta1, options_.optimizer.beta2, step + 1));
-    const std::vector<GroupStep> groups = groups_at(step);
-    for (std::size_t g = 0; g < groups.size(); ++g)
-      rates.back().group_rates[g] = groups[g].learning_rate;
+    set_groups(step);
+    for (std::size_t g = 0; g < groups_.size(); ++g)
+      rates.back().group_rates[g] = groups_[g].learning_rate;
   }
   device_step_->start_epoch({.seed = options_.seed,
                              .step = static_cast<std::uint64_t>(position_.step),
@@ -390,7 +330,7 @@ void Trainer::tell(const StepLoss& loss, TrainObserver& observer) {
   last_rate_ = rate_of(position_.step);
   // The device stands still at this step, its batch in the network's input.
   if (!std::isfinite(loss.loss_sum)) {
-    enter_step();  // what is queued may be of other groups
+    enter_step(position_.step);  // what is queued may be of other groups
     diverged(pass_for(pictures, pictures).first_layer_not_finite(context_));
   }
   account({.loss_sum = loss.loss_sum, .hit_count = loss.hit_count}, pictures, observer);
@@ -459,7 +399,7 @@ void Trainer::finish_epoch(TrainObserver& observer) {
 }
 
 void Trainer::save(TrainObserver& observer) {
-  if (!alone()) check_equal_weights();
+  if (!alone()) check_equal_weights(*options_.communicator, parameters_, position_.step);
   if (options_.checkpoint.empty() || rank() != 0) return;
   observer.checkpoint_begins();
   const std::int64_t step = std::max<std::int64_t>(position_.step - 1, 0);
@@ -471,23 +411,15 @@ void Trainer::save(TrainObserver& observer) {
 Evaluation Trainer::evaluate() {
   if (!evaluator_) return {};
   if (alone()) return evaluator_->run(context_);
-  share_statistics();
-  Evaluation result = evaluator_->run(context_);
-  double loss_sum[] = {result.loss * static_cast<double>(result.image_count)};
-  std::int64_t counts[] = {result.hit_count, result.image_count};
-  options_.communicator->all_reduce<double>(loss_sum);
-  options_.communicator->all_reduce<std::int64_t>(counts);
-  options_.communicator->all_reduce<std::int64_t>(result.confusion);
-  result.hit_count = counts[0];
-  result.image_count = counts[1];
-  result.loss = loss_sum[0] / static_cast<double>(result.image_count);
-  return result;
+  share_statistics(*options_.communicator, parameters_);
+  return add_up(*options_.communicator, evaluator_->run(context_));
 }
 
 Evaluation Trainer::evaluate_alone(const Evaluator::Visitor& visitor) {
   if (!evaluator_) return {};
   if (alone()) return evaluator_->run(context_, visitor);
-  return Evaluator(spec_, parameters_, options_.normalisation, test_, context_, providers_)
+  return Evaluator(spec_, parameters_, options_.normalisation, test_, context_, providers_,
+                   {.views = options_.test_views})
       .run(context_, visitor);
 }
 
@@ -503,7 +435,7 @@ void Trainer::diverged(const std::string& layer) {
 
 // Planned before the first step, but for the rest of a step after a resume.
 TrainPass& Trainer::pass_for(std::int64_t count, std::int64_t step_count) {
-  std::unique_ptr<TrainPass>& pass = passes_[{count, step_count, paused_}];
+  std::unique_ptr<TrainPass>& pass = passes_[{count, step_count, stopped_}];
   if (!pass)
     pass = std::make_unique<TrainPass>(spec_, parameters_, context_, providers_,
                                        TrainPassOptions{.batch_size = count,
@@ -519,19 +451,18 @@ std::int64_t Trainer::picture_count(std::int64_t batch) const {
   return std::min(whole_->batch_size(), train_.size() - batch * whole_->batch_size());
 }
 
-std::vector<GroupStep> Trainer::groups_at(std::int64_t step) const {
-  std::vector<GroupStep> steps;
+void Trainer::set_groups(std::int64_t step) {
+  groups_.clear();
   for (const ParameterGroup& group : options_.optimizer.groups) {
     ScheduleOptions schedule = options_.schedule;
     schedule.base = group.learning_rate;
     const bool over =
         group.until_epochs > 0 && step >= steps_in(group.until_epochs, loader_->batch_count());
-    steps.push_back({over ? 0.0
-                          : learning_rate(schedule, step, loader_->batch_count(),
-                                          options_.epoch_count, group.until_epochs),
-                     !over});
+    groups_.push_back({over ? 0.0
+                            : learning_rate(schedule, step, loader_->batch_count(),
+                                            options_.epoch_count, group.until_epochs),
+                       !over});
   }
-  return steps;
 }
 
 double Trainer::rate_of(std::int64_t step) const {

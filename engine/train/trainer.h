@@ -95,8 +95,9 @@ enum class TrainEnd { finished, stopped };
 
 class Trainer {
  public:
-  // All references must outlive the trainer. `test` may be empty. Everything that a step needs is
-  // planned and allocated here.
+  // All references must outlive the trainer. `test` may be empty; `parameters` are as they shall
+  // begin. Everything that a step needs is planned and allocated here, but for the passes of a
+  // group that stops, which are planned at that step.
   Trainer(const ModelSpec& spec, ParameterStore& parameters, const TrainOptions& options,
           const Dataset& train, const Dataset& test, Context& context, Conv2dProviders& providers);
 
@@ -127,20 +128,16 @@ class Trainer {
   int rank() const { return options_.communicator ? options_.communicator->rank() : 0; }
   int rank_count() const { return options_.communicator ? options_.communicator->size() : 1; }
   void plan_steps();
-  void enter_step();
+  void enter_step(std::int64_t step);
   void make_exchange();
   void check_everyone_has_pictures(std::int64_t step_count) const;
   void make_loader(bool resident);
   void make_resident();
-  void share_state();
-  void share_statistics();
   void settle_position();
-  void check_equal_weights();
   bool run_epoch(TrainObserver& observer, const StopAsked& stop_requested);
   // The rest of an epoch, batches from the loader or resident steps. Say whether it was finished.
   bool take_steps(TrainObserver& observer, const StopAsked& stop_requested);
   bool queue_steps(TrainObserver& observer, const StopAsked& stop_requested);
-  void queue_step(std::int64_t step, std::int64_t pictures);
   void start_resident_epoch();
   void tell_all(TrainObserver& observer);
   void tell(const StepLoss& loss, TrainObserver& observer);
@@ -159,8 +156,8 @@ class Trainer {
   std::int64_t picture_count(std::int64_t batch) const;
   double rate_of(std::int64_t step) const;
   const Lookahead* lookahead() const { return lookahead_ ? &*lookahead_ : nullptr; }
-  // Of every group of the optimizer.
-  std::vector<GroupStep> groups_at(std::int64_t step) const;
+  // groups_, as they are at `step`.
+  void set_groups(std::int64_t step);
 
   const TrainOptions options_;
   const ModelSpec& spec_;
@@ -174,11 +171,12 @@ class Trainer {
   std::optional<StepGradients> gradients_;
   std::optional<RankExchange> exchange_;  // of batch normalisation over all ranks
   std::int64_t unit_ = 1;                 // parts of a step end on multiples of so many pictures
-  // By the pictures of a micro-batch and of the whole step, and by what is paused.
-  using PassKey = std::tuple<std::int64_t, std::int64_t, std::vector<std::string>>;
+  // By the pictures of a micro-batch and of the whole step, and by the groups that have stopped.
+  using PassKey = std::tuple<std::int64_t, std::int64_t, std::uint8_t>;
   std::map<PassKey, std::unique_ptr<TrainPass>> passes_;
   std::vector<GroupStep> groups_;    // of the step under way
-  std::vector<std::string> paused_;  // parameters that the step leaves alone
+  std::uint8_t stopped_ = 0;         // a bit for each of them that has stopped
+  std::vector<std::string> paused_;  // their parameters, which the step leaves alone
   TrainPass* whole_ = nullptr;       // of the first micro-batch of a full step
   std::string not_finite_;           // the layer of this rank to blame for the step's loss
   bool stop_agreed_ = false;

@@ -9,6 +9,7 @@
 #include "engine/core/error.h"
 #include "engine/core/planned_buffer.h"
 #include "engine/core/transfer.h"
+#include "engine/train/evaluator.h"
 #include "engine/train/input_scale.h"
 
 namespace kiln {
@@ -135,10 +136,8 @@ Eigen symmetric_eigen(std::vector<double> matrix, std::size_t n) {
 
 void whiten(const ModelSpec& spec, const Dataset& train, const Normalisation& normalisation,
             Context& context, ParameterStore& parameters) {
+  check_fit(spec, train);
   const LayerSpec& layer = spec.layers.front();
-  if (train.info().height < layer.kernel_h || train.info().width < layer.kernel_w)
-    throw Error(ErrorKind::input, "layer " + layer.name,
-                "has a window larger than the training pictures");
   Context host(Device{}, context.pool(), context.log(), context.deterministic());
   const std::int64_t count = std::min(train.size(), kWhiteningPictures);
   std::vector<float> pictures = normalised(host, train, count, normalisation);

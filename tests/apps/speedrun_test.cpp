@@ -1,6 +1,7 @@
 // kiln speedrun as a person meets it: runs and their sums, a series that goes on, bad input.
 #include <cmath>
 #include <csignal>
+#include <filesystem>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
@@ -106,9 +107,9 @@ TEST_F(Speedrun, GoesOnWithAStoppedSeries) {
 
 TEST_F(Speedrun, ASignalKeepsTheFinishedRuns) {
   const ProcessResult result =
-      run_process({"/usr/bin/timeout", "--preserve-status", "-s", "TERM", "3",
-                   bin_folder() + "/kiln-speedrun", "--data", data_, "--threads", "1", "--epochs",
-                   "20", "--device", "cpu", "--runs", "100000", "--json", path("runs.json")});
+      run_and_signal({"kiln-speedrun", "--data", data_, "--threads", "1", "--epochs", "20",
+                      "--device", "cpu", "--runs", "100000", "--json", path("runs.json")},
+                     SIGTERM, [&](int) { return std::filesystem::exists(path("runs.json")); });
   EXPECT_EQ(result.code, 143) << result.err;
   const json series = kept("runs.json");
   EXPECT_GE(series["runs"].size(), 1u);

@@ -34,6 +34,11 @@ class Speedrun(unittest.TestCase):
         self.assertAlmostEqual(case["ratio"], 1.81)
         self.assertTrue(case["met"])
 
+    def test_bf16_is_held_to_more_forms_of_pytorch(self):
+        self.assertEqual(speedrun.forms("fp32"), ["contiguous", "channels_last"])
+        self.assertEqual(speedrun.forms("bf16")[2:],
+                         ["contiguous --whole", "channels_last --whole"])
+
     def test_a_slow_kiln_misses(self):
         self.assertFalse(judged(179.0)["met"])
 

@@ -173,7 +173,6 @@ TEST(ResidentOptimizers, AgreeBitForBitToo) {
   }
 }
 
-// The augmentation of a flip and crop run changes the result: the tests above compare something.
 // Groups with rates of their own, one of which stops within the first epoch: a second graph.
 TEST(ResidentOptimizers, GroupsAgreeBitForBitAndStop) {
   TrainOptions options = two_epochs();
@@ -195,6 +194,7 @@ TEST(ResidentOptimizers, GroupsAgreeBitForBitAndStop) {
   }
 }
 
+// The augmentation of a flip and crop run changes the result: the tests above compare something.
 TEST(ResidentOptimizers, AugmentationAndDropoutAreAtWork) {
   TrainOptions plain = two_epochs();
   plain.augmentation = {};

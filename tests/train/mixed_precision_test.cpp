@@ -177,7 +177,7 @@ TEST_P(MixedPrecision, RunsAgreeBitForBitWithForgottenMemoryAndGuards) {
 }
 
 TEST_P(MixedPrecision, UnderDeterminismThreadsChangeNoBit) {
-  KILN_CPU_ONLY("threads");
+  KILN_CPU_ONLY("only the CPU computes with threads");
   const auto run = [&](int threads) {
     Session s(spec(), DType::bf16, {}, threads, true);
     s.step();
@@ -226,8 +226,8 @@ std::int64_t hits_after_training(const ModelSpec& spec, DType storage) {
 }
 
 TEST_P(MixedPrecision, LearnsWhatFullPrecisionLearns) {
-  KILN_CPU_ONLY("emu would take minutes");
-  if (test::kWithSanitizer) GTEST_SKIP() << "hundreds of steps; the others are sanitized";
+  if (test::test_device().type == DeviceType::emu) GTEST_SKIP() << "too slow on an emulated device";
+  if (test::kWithSanitizer) GTEST_SKIP() << "too slow under a sanitizer";
   const std::int64_t full = hits_after_training(spec(), DType::f32);
   const std::int64_t narrow = hits_after_training(spec(), DType::bf16);
   EXPECT_GE(full, 108);         // 90 %: the task is learnt at all
@@ -360,7 +360,7 @@ TEST_F(MixedCheckpoint, ResumesBitForBit) {
 }
 
 // A whitening filter and weights of batch normalisation that are not trained, GELU, a scale.
-TEST(MixedPrecision, NetworksWithFixedWeightsLearn) {
+TEST(MixedPrecision, FixedWeightsStayAndTheOthersAreTrained) {
   Session s(test::narrow_speedrun(16), DType::bf16);
   const Values before = s.values();
   const auto fixed = [&] { return doubles_of(s.parameters.find("whiten.weight").value); };

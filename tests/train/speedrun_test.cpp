@@ -63,6 +63,16 @@ TEST(Whitening, HasTheMomentsAndFiltersOfPyTorch) {
   for (std::size_t i = 0; i < 12 * 12; ++i) EXPECT_EQ(got[i], -got[i + 144]);
 }
 
+TEST(Whitening, RefusesOtherPicturesThanTheSpecHas) {
+  ModelSpec grey = test::narrow_speedrun(16);
+  grey.channels = 1;
+  const ModelSpec spec = test::narrow_speedrun(16);
+  Workbench bench(1);
+  ParameterStore parameters(spec, DType::f32, Device{});
+  const Dataset data = test::random_dataset(grey, 20);
+  EXPECT_THROW(whiten(spec, data, {}, bench.context, parameters), Error);
+}
+
 TEST(Whitening, DoesNotDependOnTheThreads) {
   const ModelSpec spec = test::narrow_speedrun(16);
   const Dataset data = test::random_dataset(spec, 150);
@@ -76,9 +86,8 @@ TEST(Whitening, DoesNotDependOnTheThreads) {
   EXPECT_EQ(filters(1), filters(3));
 }
 
-// The point of it: responses of one half of the filters have second moments lambda / (lambda + eps)
-// and are uncorrelated.
-TEST(Whitening, WhitensItsPictures) {
+// Vectors are orthonormal and make the matrix diagonal.
+TEST(SymmetricEigen, DiagonalisesTheMoments) {
   const golden::GoldenFile file("speedrun");
   const std::size_t n = 12;
   const std::vector<double> moments = file.at("whitening/moments").values;
@@ -202,7 +211,6 @@ TEST(Lookahead, FollowsPyTorch) {
     test::set_file_order(w, file.at("lookahead/start").values);
     Optimizer optimizer({.momentum = 0.9}, parameters);
     Lookahead lookahead({.interval = 5, .decay = 0.95}, parameters);
-    lookahead.start();
     for (std::ptrdiff_t step = 0; step < 12; ++step) {
       visit_float(dtype, [&](auto zero) {
         using T = decltype(zero);
@@ -260,8 +268,9 @@ TEST(Groups, FaultsAreNamed) {
 // Three epochs of four steps, of which the last pictures of each are left out; the whitening's bias
 // stops within the second epoch.
 struct SpeedrunRun {
-  explicit SpeedrunRun(const Path& checkpoint, int threads = 2, bool deterministic = false)
-      : bench(threads, deterministic) {
+  explicit SpeedrunRun(const Path& checkpoint, int threads = 2, bool deterministic = false,
+                       DType storage = DType::f32)
+      : bench(threads, deterministic), parameters(spec, DType::f32, Device{}, storage) {
     parameters.initialise(5);
     whiten(spec, train, {}, bench.context, parameters);
     options.epoch_count = 3;
@@ -295,7 +304,7 @@ struct SpeedrunRun {
   ModelSpec spec = test::narrow_speedrun(16);
   Dataset train = test::random_dataset(spec, 18), empty = {};
   Workbench bench;
-  ParameterStore parameters{spec, DType::f32, Device{}};
+  ParameterStore parameters;
   TrainOptions options;
   std::optional<Trainer> trainer;
   TrainObserver observer;
@@ -305,18 +314,39 @@ class SpeedrunFolder : public TempFolderTest {};
 
 TEST_F(SpeedrunFolder, ResumesBitForBitOnBothSidesOfThePause) {
   const Path path = folder() / "checkpoint.safetensors";
-  SpeedrunRun whole(folder() / "whole.safetensors");
-  EXPECT_EQ(whole.trainer->batch_count(), 4);
-  ASSERT_EQ(whole.run(), TrainEnd::finished);
-  EXPECT_EQ(whole.trainer->position().step, 12);
-  for (const int stop_after : {2, 6, 9}) {
-    SpeedrunRun first(path);
-    ASSERT_EQ(first.run(stop_after), TrainEnd::stopped);
-    SpeedrunRun second(path);
-    second.trainer->resume(path);
-    ASSERT_EQ(second.run(), TrainEnd::finished);
-    EXPECT_EQ(second.values(), whole.values()) << "stopped after " << stop_after;
-    EXPECT_EQ(read_file(path, 1 << 24), read_file(folder() / "whole.safetensors", 1 << 24));
+  for (const DType storage : {DType::f32, DType::bf16}) {
+    SCOPED_TRACE(name_of(storage));
+    SpeedrunRun whole(folder() / "whole.safetensors", 2, false, storage);
+    EXPECT_EQ(whole.trainer->batch_count(), 4);
+    ASSERT_EQ(whole.run(), TrainEnd::finished);
+    EXPECT_EQ(whole.trainer->position().step, 12);
+    for (const int stop_after : {2, 5, 6, 9}) {
+      SpeedrunRun first(path, 2, false, storage);
+      ASSERT_EQ(first.run(stop_after), TrainEnd::stopped);
+      SpeedrunRun second(path, 2, false, storage);
+      second.trainer->resume(path);
+      ASSERT_EQ(second.run(), TrainEnd::finished);
+      EXPECT_EQ(second.values(), whole.values()) << "stopped after " << stop_after;
+      EXPECT_EQ(read_file(path, 1 << 24), read_file(folder() / "whole.safetensors", 1 << 24));
+    }
+  }
+}
+
+// Behind muon's steps and sgd's, behind an average and behind a pause.
+TEST_F(SpeedrunFolder, CopiesOf16BitsFollowEveryStep) {
+  SpeedrunRun run({}, 2, false, DType::bf16);
+  for (int step = 1; step <= 7; ++step) {
+    ASSERT_EQ(run.run(1), TrainEnd::stopped);
+    int narrow = 0;
+    for (const Parameter& p : run.parameters.all()) {
+      if (p.working.dtype() != DType::bf16) continue;
+      ++narrow;
+      const auto values = p.value.elements<float>();
+      const auto copies = p.working.elements<BFloat16>();
+      for (std::size_t i = 0; i < values.size(); ++i)
+        ASSERT_EQ(copies[i].bits, to_bfloat16(values[i]).bits) << p.name << ", step " << step;
+    }
+    EXPECT_EQ(narrow, 8);  // the filter of the whitening, six of muon, the head
   }
 }
 

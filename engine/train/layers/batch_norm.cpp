@@ -1,5 +1,6 @@
 #include "engine/train/layers/batch_norm.h"
 
+#include "engine/train/layers/unwanted_gradient.h"
 #include "kernels/include/batchnorm_grad.h"
 #include "kernels/include/batchnorm_infer.h"
 #include "kernels/include/batchnorm_train.h"
@@ -34,8 +35,7 @@ void BatchNorm::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
   const std::size_t scratch = batchnorm_grad_scratch_bytes(p.context(), p.shape(x_), p.dtype());
   const std::string op = name() + ".grad";
   const Slot mask = activation_ == Activation::relu ? y_ : x_;  // y is needed for the relu alone
-  if (!weights_.scale.trainable())
-    dgamma_ = p.define(name() + ".dgamma", p.shape(mean_), p.dtype(mean_));
+  dgamma_ = unwanted_gradient(p, weights_.scale, p.dtype(mean_));
   const bool add = mode == GradWrite::accumulate;
   p.op({.name = op,
         .reads = {dy, x_, mask, mean_, inv_std_},
@@ -80,7 +80,7 @@ void BatchNorm::do_backward(Context& c, const Memory& m) {
                      .saved_inv_std = m[inv_std_],
                      .dy = m[dy_],
                      .dx = mode_ == GradWrite::skip ? Tensor{} : m[dx_],
-                     .dgamma = dgamma_ ? m[dgamma_] : weights_.scale.gradient,
+                     .dgamma = gradient_of(weights_.scale, m, dgamma_),
                      .dbeta = weights_.shift.gradient,
                      .activation = activation_,
                      .mode = mode_,

@@ -16,14 +16,6 @@ Conv2dShape on_input(Conv2dShape geometry, const Shape& input) {
   return geometry;
 }
 
-namespace {
-
-Tensor gradient_of(const Parameter& parameter, const Memory& m, Slot unwanted) {
-  return unwanted ? m[unwanted] : parameter.gradient;
-}
-
-}  // namespace
-
 std::string Conv2d::description() const {
   std::string text = "conv2d " + to_string(shape_);
   if (activation_ == Activation::relu) text += " + relu";

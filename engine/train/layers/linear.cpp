@@ -66,7 +66,7 @@ void Linear::do_backward(Context& c, const Memory& m) {
                   .y = activation_ == Activation::relu ? m[y_] : Tensor{},
                   .dy = m[dy_],
                   .dx = mode_ == GradWrite::skip ? Tensor{} : as_rows(m[dx_]),
-                  .dw = dw_ ? m[dw_] : weight_.gradient,
+                  .dw = gradient_of(weight_, m, dw_),
                   .dbias = bias_ ? bias_->gradient : Tensor{},
                   .activation = activation_,
                   .mode = mode_,

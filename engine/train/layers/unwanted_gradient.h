@@ -1,4 +1,4 @@
-// The gradient of a weight that is not trained, where a kernel makes it beside that of the bias.
+// The gradient of a parameter that is not trained, where a kernel makes it beside that of another.
 #pragma once
 
 #include "engine/core/planner.h"
@@ -6,12 +6,21 @@
 
 namespace kiln {
 
-// Books a slot for it; none where `parameter` is trained. Its type is that of the gradients of
-// trained weights: on the CPU the type of sums, on a device the type of activations.
-inline Slot unwanted_gradient(Planner& p, const Parameter& parameter) {
+// Books a slot of `dtype` for it; none where `parameter` is trained.
+inline Slot unwanted_gradient(Planner& p, const Parameter& parameter, DType dtype) {
   if (parameter.trainable()) return {};
-  const DType dtype = p.context().device().is_host() ? accumulation_type(p.dtype()) : p.dtype();
   return p.define(parameter.name + ".unwanted", parameter.shape, dtype);
+}
+// Of a weight of a convolution or of a linear layer: on the CPU of the type of sums, on a device of
+// that of activations.
+inline Slot unwanted_gradient(Planner& p, const Parameter& weight) {
+  return unwanted_gradient(
+      p, weight, p.context().device().is_host() ? accumulation_type(p.dtype()) : p.dtype());
+}
+
+// Where the gradient of `parameter` goes: its own, or the slot that unwanted_gradient has booked.
+inline Tensor gradient_of(const Parameter& parameter, const Memory& m, Slot unwanted) {
+  return unwanted ? m[unwanted] : parameter.gradient;
 }
 
 }  // namespace kiln
