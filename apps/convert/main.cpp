@@ -6,6 +6,7 @@
 #include "apps/common/options.h"
 #include "apps/convert/convert.h"
 #include "engine/core/error.h"
+#include "models/zoo.h"
 
 namespace kiln {
 namespace {
@@ -34,9 +35,8 @@ ConvertOptions parse(int argc, char** argv) {
   app.add_option("SRC", o.source, "What to read")->required();
   app.add_option("DST", o.target, "What to write")->required();
   app.add_option("--model", o.model,
-                 "Network: lenet, mnist, resnet9, resnet18, speedrun94 or a spec file (.json); "
-                 "default: the one whose "
-                 "tensors the file has");
+                 "Network: " + known_models() +
+                     " or a spec file (.json); default: the one whose tensors the file has");
   app.add_option("--classes", o.classes, "Names of the classes, with commas between them")
       ->delimiter(',');
   app.add_option("--mean", o.mean, "Per channel, on the scale 0 to 1; default 0.5")->expected(1, 3);

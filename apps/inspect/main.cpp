@@ -23,10 +23,8 @@ struct InspectOptions {
 InspectOptions parse(int argc, char** argv) {
   InspectOptions o;
   CLI::App app("Layers, shapes, parameters, work and memory of a network", "kiln inspect");
-  app.add_option(
-         "model", o.subject,
-         "A model directory, a network by name (lenet, mnist, resnet9, resnet18, speedrun94) or a "
-         "spec file")
+  app.add_option("model", o.subject,
+                 "A model directory, a network by name (" + known_models() + ") or a spec file")
       ->required();
   app.add_option("--batch-size", o.batch_size, "Batch that the memory is planned for")
       ->check(CLI::Range(1, 65536))
@@ -49,10 +47,9 @@ std::unique_ptr<Model> find_subject(const std::string& subject, Device device, b
   trained = std::filesystem::is_directory(subject);
   if (trained) return load_model(subject, DType::f32, device);
   if (!is_spec_name(subject))
-    throw Error(
-        ErrorKind::usage, printable(subject),
-        "is no model directory, no known network and no spec file",
-        "known are lenet, mnist, resnet9, resnet18 and speedrun94; a spec file ends in .json");
+    throw Error(ErrorKind::usage, printable(subject),
+                "is no model directory, no known network and no spec file",
+                "known are " + known_models() + "; a spec file ends in .json");
   const ModelSpec spec = find_model(subject, 0);
   return std::make_unique<Model>(Model{{}, spec, {}, ParameterStore(spec, DType::f32, device)});
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -9,6 +10,7 @@
 #include "apps/common/options.h"
 #include "apps/common/text.h"
 #include "apps/train/settings.h"
+#include "engine/core/error.h"
 #include "engine/train/whitening.h"
 
 namespace kiln {
@@ -89,6 +91,9 @@ RunResult run_once(Track& track, std::uint64_t seed, const std::function<int()>&
                       track.providers,
                       {.batch_size = options.batch_size, .views = options.test_views});
   const Evaluation scored = evaluator.run(track.context);
+  if (!std::isfinite(scored.loss))
+    throw Error(ErrorKind::diverged, "seed " + std::to_string(seed),
+                "left weights whose loss on the test set is not finite", "lower --lr");
   result.evaluation_seconds = scored.seconds;
   result.accuracy = scored.accuracy();
   result.hit_count = scored.hit_count;

@@ -6,11 +6,12 @@
 namespace kiln {
 namespace {
 
-std::string row(const std::string& name, const Statistic& s, double factor, int digits,
-                const std::string& unit) {
-  return left(name, 14) + right(fixed_text(s.mean * factor, digits), 12) +
-         right(fixed_text(s.deviation * factor, digits), 12) +
-         right(fixed_text(s.error * factor, digits), 12) + "  " + unit + "\n";
+std::string row(const RunNumber& number, const Statistic& s) {
+  const auto shown = [&](double value) {
+    return right(fixed_text(value * number.factor, number.digits), 12);
+  };
+  return left(number.label, 14) + shown(s.mean) + shown(s.deviation) + shown(s.error) + "  " +
+         number.unit + "\n";
 }
 
 std::string clock_lines() {
@@ -38,20 +39,9 @@ std::string to_table(const Series& series) {
             right(fixed_text(run.seconds(), 3), 12) +
             right(fixed_text(run.evaluation_seconds, 3), 12) +
             right(fixed_text(run.cpu_mhz_after, 0), 12) + "\n";
-  const auto of = [&](double (*number)(const RunResult&)) { return statistic_of(series, number); };
   text += "\n" + left(std::to_string(series.runs.size()) + " runs", 14) + right("mean", 12) +
           right("deviation", 12) + right("error", 12) + "\n";
-  text += row("accuracy", of([](const RunResult& r) { return r.accuracy; }), 100, 3, "%");
-  text += row("seconds", of([](const RunResult& r) { return r.seconds(); }), 1, 3, "s");
-  text +=
-      row("  preparation", of([](const RunResult& r) { return r.preparation_seconds; }), 1, 3, "s");
-  text += row("  epochs", of([](const RunResult& r) { return r.training_seconds(); }), 1, 3, "s");
-  text +=
-      row("  evaluation", of([](const RunResult& r) { return r.evaluation_seconds; }), 1, 3, "s");
-  text += row("training", of([](const RunResult& r) {
-                return static_cast<double>(r.trained_images) / r.training_seconds();
-              }),
-              1, 1, "images/s");
+  for (const RunNumber& number : run_numbers()) text += row(number, statistic_of(series, number));
   return text + clock_lines();
 }
 

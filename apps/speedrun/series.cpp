@@ -26,6 +26,18 @@ constexpr const char* kOutside[] = {
     "evaluations between the epochs: there are none",
     "writing results; a warm-up run: there is none"};
 
+constexpr RunNumber kNumbers[] = {
+    {"accuracy", "accuracy", [](const RunResult& r) { return r.accuracy; }, 100, 3, "%"},
+    {"seconds", "seconds", [](const RunResult& r) { return r.seconds(); }, 1, 3, "s"},
+    {"preparation_seconds", "  preparation",
+     [](const RunResult& r) { return r.preparation_seconds; }, 1, 3, "s"},
+    {"training_seconds", "  epochs", [](const RunResult& r) { return r.training_seconds(); }, 1, 3,
+     "s"},
+    {"evaluation_seconds", "  evaluation", [](const RunResult& r) { return r.evaluation_seconds; },
+     1, 3, "s"},
+    {"trained_images_per_second", "training",
+     [](const RunResult& r) { return r.images_per_second(); }, 1, 1, "images/s"}};
+
 Json object_of(const NamedTexts& texts) {
   Json json = Json::object();
   for (const auto& [name, text] : texts) json[name] = text;
@@ -73,18 +85,9 @@ Json json_of(const Statistic& s) {
 }
 
 Json summary_of(const Series& series) {
-  const auto of = [&](double (*number)(const RunResult&)) {
-    return json_of(statistic_of(series, number));
-  };
-  return {{"runs", series.runs.size()},
-          {"accuracy", of([](const RunResult& r) { return r.accuracy; })},
-          {"seconds", of([](const RunResult& r) { return r.seconds(); })},
-          {"preparation_seconds", of([](const RunResult& r) { return r.preparation_seconds; })},
-          {"training_seconds", of([](const RunResult& r) { return r.training_seconds(); })},
-          {"evaluation_seconds", of([](const RunResult& r) { return r.evaluation_seconds; })},
-          {"trained_images_per_second", of([](const RunResult& r) {
-             return static_cast<double>(r.trained_images) / r.training_seconds();
-           })}};
+  Json json = {{"runs", series.runs.size()}};
+  for (const RunNumber& number : kNumbers) json[number.key] = json_of(statistic_of(series, number));
+  return json;
 }
 
 void check_equal(const NamedTexts& found, const NamedTexts& wanted, const Path& path) {
@@ -109,6 +112,9 @@ void check_equal(const NamedTexts& found, const NamedTexts& wanted, const Path& 
 double RunResult::training_seconds() const {
   return std::accumulate(epoch_seconds.begin(), epoch_seconds.end(), 0.0);
 }
+double RunResult::images_per_second() const {
+  return static_cast<double>(trained_images) / training_seconds();
+}
 double RunResult::seconds() const {
   return preparation_seconds + training_seconds() + evaluation_seconds;
 }
@@ -126,10 +132,12 @@ Statistic statistic_of(std::span<const double> values) {
   return s;
 }
 
-Statistic statistic_of(const Series& series, double (*number)(const RunResult&)) {
+std::span<const RunNumber> run_numbers() { return kNumbers; }
+
+Statistic statistic_of(const Series& series, const RunNumber& number) {
   std::vector<double> values;
   values.reserve(series.runs.size());
-  for (const RunResult& run : series.runs) values.push_back(number(run));
+  for (const RunResult& run : series.runs) values.push_back(number.of(run));
   return statistic_of(values);
 }
 

@@ -24,7 +24,8 @@ struct RunResult {
   double cpu_mhz_before = 0.0, cpu_mhz_after = 0.0;  // mean over the CPUs; 0: not known
 
   double training_seconds() const;
-  double seconds() const;  // by the clock: the sum of the three
+  double images_per_second() const;  // of training
+  double seconds() const;            // by the clock: the sum of the three
 };
 
 using NamedTexts = std::vector<std::pair<std::string, std::string>>;
@@ -41,8 +42,18 @@ struct Statistic {
   double mean = 0.0, deviation = 0.0, error = 0.0;
 };
 Statistic statistic_of(std::span<const double> values);
-// Of one number of each run.
-Statistic statistic_of(const Series& series, double (*number)(const RunResult&));
+
+// A number that every run has, and how people read it.
+struct RunNumber {
+  const char* key;    // in the file
+  const char* label;  // in the table, which shows it times `factor`
+  double (*of)(const RunResult&);
+  double factor;
+  int digits;
+  const char* unit;
+};
+std::span<const RunNumber> run_numbers();
+Statistic statistic_of(const Series& series, const RunNumber& number);
 
 // What is inside the clock and what is not, one sentence each.
 std::span<const char* const> inside_the_clock();

@@ -9,6 +9,7 @@
 #include "apps/train/recipes.h"
 #include "engine/core/error.h"
 #include "engine/train/optimizer.h"
+#include "models/zoo.h"
 
 namespace kiln {
 namespace {
@@ -26,8 +27,7 @@ synth DIR` draws a stand-in set. Ctrl-C and SIGTERM write a checkpoint and leave
 Exit codes: 0 done, 1 bad input or I/O, 2 wrong usage, 3 the loss diverged.)";
 
 void add_network_flags(CLI::App& app, TrainFlags& f) {
-  app.add_option("--model", f.model,
-                 "lenet, mnist, resnet9, resnet18, speedrun94, or the path of a spec file (.json)");
+  app.add_option("--model", f.model, known_models() + ", or the path of a spec file (.json)");
   app.add_option("--data", f.data, "folder or archive of the data set (also $KILN_DATA)")
       ->envname("KILN_DATA");
   app.add_option("--model-dir", f.model_dir, "where everything that the run makes is written");
