@@ -232,6 +232,8 @@ def make_network(options):
 
 def train_speed(options):
     network = make_network(options)
+    if options.whole:
+        network = network.bfloat16()
     wanted = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(wanted, lr=0.0, momentum=0.9)
     pixels = torch.randint(0, 256, (options.batch, 3, 32, 32), dtype=torch.uint8)
@@ -239,8 +241,11 @@ def train_speed(options):
 
     def step():
         images = images_of(pixels).contiguous(memory_format=options.layout)
+        if options.whole:
+            images = images.bfloat16()
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.math == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16,
+                            enabled=options.math == "bf16" and not options.whole):
             scores = network(images)
         F.cross_entropy(scores.float(), labels).backward()
         optimizer.step()
@@ -275,6 +280,8 @@ def main():
     parser.add_argument("--math", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--layout", choices=("contiguous", "channels_last"),
                         default="channels_last")
+    parser.add_argument("--whole", action="store_true",
+                        help="train: the model itself in bf16, instead of autocast")
     parser.add_argument("--compiled", action="store_true", help="torch.compile")
     options = parser.parse_args()
     if options.what == "run" and options.data is None:
