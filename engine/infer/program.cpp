@@ -102,14 +102,15 @@ class Builder {
     const Conv2dShape shape = conv_shape(*step.layer, x.shape);
     const std::size_t scratch =
         context_.device().is_host()
-            ? conv2d_scratch_bytes(context_, shape, DType::f32, Filters::packed)
+            ? conv2d_scratch_bytes(context_, shape, DType::f32, weights.packing)
             : 0;
     return add_op<Conv2dArgs, kiln::conv2d>(step,
                                             {.shape = shape,
                                              .w = weights.w,
                                              .bias = weights.bias,
                                              .activation = step.activation,
-                                             .packed = weights.packed},
+                                             .packed = weights.packed,
+                                             .packing = weights.packing},
                                             x, scratch);
   }
 

@@ -155,9 +155,10 @@ LayerWeights Weights::weighted(const Step& step, const Tensor& w, const Tensor& 
   }
   if (step.kind == StepKind::conv2d && device.is_host()) {
     const Conv2dShape shape = conv_shape(*step.layer, step.input);
-    const Tensor packed = make({conv2d_packed_count(shape)}, device);
-    conv2d_pack(shape, w, packed);
-    return {.bias = keep_copy(bias), .packed = packed};
+    const Filters packing = conv2d_packing(shape);
+    const Tensor packed = make({conv2d_packed_count(shape, packing)}, device);
+    conv2d_pack(shape, w, packed, packing);
+    return {.bias = keep_copy(bias), .packed = packed, .packing = packing};
   }
   return {.w = keep_copy(w), .bias = keep_copy(bias)};
 }

@@ -13,6 +13,7 @@
 #include "engine/core/buffer.h"
 #include "engine/core/tensor.h"
 #include "engine/infer/steps.h"
+#include "kernels/include/conv2d_shape.h"
 #include "models/safetensors.h"
 
 namespace kiln::infer {
@@ -24,6 +25,7 @@ struct LayerWeights {
   Tensor w;       // conv2d [K, R, S, C/groups], linear [O, I]; times what was folded into it
   Tensor bias;    // [K] or [O]; empty where the layer has none and nothing was folded into it
   Tensor packed;  // by conv2d_pack or conv2d_relu_maxpool_pack
+  Filters packing = Filters::packed;
   Tensor gamma, beta, running_mean, running_var;  // [C]
 };
 

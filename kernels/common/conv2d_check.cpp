@@ -1,3 +1,4 @@
+#include "kernels/cpu/conv2d_winograd_rule.h"
 #include "kernels/include/conv2d.h"
 #include "kernels/include/conv2d_grad.h"
 
@@ -8,7 +9,8 @@ namespace {
 void check_filters(const Conv2dArgs& a) {
   if (a.packed.empty()) return check_tensor(a.w, a.shape.weights(), a.x);
   KILN_CHECK(a.w.empty() && a.x.dtype() == DType::f32 && a.x.device().is_host());
-  check_tensor(a.packed, {conv2d_packed_count(a.shape)}, a.x);
+  KILN_CHECK(a.packing == Filters::packed || cpu::winograd_takes(a.shape));
+  check_tensor(a.packed, {conv2d_packed_count(a.shape, a.packing)}, a.x);
 }
 
 }  // namespace

@@ -250,7 +250,7 @@ void add_images(const GradLayout& l, const Images& images, bool bias, Range rang
 void reduce_dw(const GradLayout& l, const float* partials, int parts, bool accumulate,
                std::int64_t group, std::int64_t begin, std::int64_t end, float* dw) {
   constexpr std::int64_t kRun = 16;
-  constexpr std::int64_t kMaxWidth = 64;
+  constexpr std::int64_t kMaxWidth = GemmTile::kMaxWidth;
   float sums[kRun][kMaxWidth];
   l.tile.for_each_block(l.group_k, [&](std::int64_t column, const GemmColumns& block) {
     const float* panel = partials + group * l.panel_width * l.depth + column * l.depth;

@@ -1,7 +1,9 @@
 #include "kernels/cpu/conv2d_winograd.h"
 
 #include "kernels/cpu/conv2d_winograd_layout.h"
+#include "kernels/cpu/pointwise_simd.h"
 #include "kernels/cpu/transpose.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln::cpu {
 
@@ -45,14 +47,14 @@ struct WinogradPass {
         filter_slice(winograd_slice(gemm_tile().padded(layout.columns) * layout.depth)) {}
 
   std::int64_t filter_count() const { return kWinogradSlices * filter_slice; }
+  std::size_t filter_bytes() const {
+    return static_cast<std::size_t>(filter_count()) * sizeof(float);
+  }
+  // Without the filters.
   std::size_t scratch_bytes(int thread_count) const {
     const std::int64_t tensors = (layout.shared ? 1 : thread_count) * layout.block_count();
-    const std::int64_t taps = thread_count * taps_count();
-    return static_cast<std::size_t>(filter_count() + std::max(tensors, taps)) * sizeof(float);
+    return static_cast<std::size_t>(tensors) * sizeof(float);
   }
-  // Of a piece of filters on the way to their transform, a run of the depth by a block of columns.
-  static constexpr std::int64_t kRun = 32;
-  static std::int64_t taps_count() { return 9 * kRun * gemm_tile().width[0]; }
 
   WinogradTiles source, out;
   WinogradLayout layout;
@@ -87,34 +89,36 @@ void multiply(const WinogradPass& pass, const float* filters, float* block, std:
   });
 }
 
+template <class T>
 struct PassData {
-  const float* source;
+  const T* source;
   const float* filters;
-  float* out;
+  T* out;
   WinogradFinish finish;
 };
 
 // All stages of tiles [begin, end) by one thread.
-void run_block(const WinogradPass& pass, const PassData& data, std::int64_t begin, std::int64_t end,
-               float* block) {
+template <class T>
+void run_block(const WinogradPass& pass, const PassData<T>& data, std::int64_t begin,
+               std::int64_t end, float* block) {
   const WinogradLayout& l = pass.layout;
-  KILN_CALL_ISA(winograd_input_f32(pass.source, data.source, begin, end, l.depth_rows(block)));
+  KILN_CALL_ISA(winograd_input(pass.source, data.source, begin, end, l.depth_rows(block)));
   for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
     gemm_tile().for_each_block(l.columns, [&](std::int64_t column, const GemmColumns& columns) {
       multiply(pass, data.filters, block, slice, column, columns, end - begin);
     });
-  KILN_CALL_ISA(
-      winograd_output_f32(pass.out, l.column_rows(block), data.finish, begin, end, data.out));
+  KILN_CALL_ISA(winograd_output(pass.out, l.column_rows(block), data.finish, begin, end, data.out));
 }
 
 // The same, every stage divided among the threads.
-void share_block(ThreadPool& pool, const WinogradPass& pass, const PassData& data,
+template <class T>
+void share_block(ThreadPool& pool, const WinogradPass& pass, const PassData<T>& data,
                  std::int64_t begin, std::int64_t end, float* block) {
   const WinogradLayout& l = pass.layout;
   const WinogradRows inputs = l.depth_rows(block), outputs = l.column_rows(block);
   share_tiles(pool, end - begin, [&](std::int64_t first, std::int64_t last) {
-    KILN_CALL_ISA(winograd_input_f32(pass.source, data.source, begin + first, begin + last,
-                                     from_row(inputs, first)));
+    KILN_CALL_ISA(winograd_input(pass.source, data.source, begin + first, begin + last,
+                                 from_row(inputs, first)));
   });
   const std::int64_t width = gemm_tile().width[0];
   const std::int64_t pieces = (l.columns + width - 1) / width;
@@ -126,8 +130,8 @@ void share_block(ThreadPool& pool, const WinogradPass& pass, const PassData& dat
     });
   });
   share_tiles(pool, end - begin, [&](std::int64_t first, std::int64_t last) {
-    KILN_CALL_ISA(winograd_output_f32(pass.out, from_row(outputs, first), data.finish,
-                                      begin + first, begin + last, data.out));
+    KILN_CALL_ISA(winograd_output(pass.out, from_row(outputs, first), data.finish, begin + first,
+                                  begin + last, data.out));
   });
 }
 
@@ -139,7 +143,8 @@ std::int64_t own_blocks(const WinogradLayout& l, std::int64_t threads) {
   return std::max(l.blocks, std::min(even, l.tiles / kLeastTiles));
 }
 
-void run_pass(ThreadPool& pool, const WinogradPass& pass, const PassData& data, float* blocks) {
+template <class T>
+void run_pass(ThreadPool& pool, const WinogradPass& pass, const PassData<T>& data, float* blocks) {
   const WinogradLayout& l = pass.layout;
   if (l.shared) {
     for (std::int64_t i = 0; i < l.blocks; ++i)
@@ -153,82 +158,122 @@ void run_pass(ThreadPool& pool, const WinogradPass& pass, const PassData& data, 
   });
 }
 
-// w to [36][column block over K][C][width]: runs of C are turned into panels tap by tap first, with
-// zeros behind the last column.
-void transform_filters(ThreadPool& pool, const WinogradPass& pass, const float* w, float* filters,
-                       float* taps) {
-  constexpr std::int64_t kRun = WinogradPass::kRun;
-  const std::int64_t c = pass.layout.depth, k = pass.layout.columns;
-  const std::int64_t runs = (c + kRun - 1) / kRun;
-  pool.parallel_for_threads(runs, [&](std::int64_t run, int thread) {
-    const std::int64_t first = run * kRun, count = std::min(kRun, c - first);
-    float* of_thread = taps + thread * WinogradPass::taps_count();
-    gemm_tile().for_each_block(k, [&](std::int64_t column, const GemmColumns& columns) {
-      const std::int64_t piece = count * columns.width;
-      if (columns.columns < columns.width) std::fill_n(of_thread, 9 * piece, 0.0f);
-      for (std::int64_t tap = 0; tap < 9; ++tap)
-        transpose(w + (column * 9 + tap) * c + first, 9 * c, columns.columns, count,
-                  of_thread + tap * piece, columns.width);
-      KILN_CALL_ISA(winograd_filter_f32(of_thread, piece, piece,
-                                        filters + column * c + first * columns.width,
-                                        pass.filter_slice));
-    });
+constexpr std::int64_t kRun = 32;  // channels of a piece of filters on the way to their transform
+
+// to[j][i] = w[i*step + j], i < rows, j < columns <= kRun; rows of `to` are to_step apart.
+void turn(const float* w, std::int64_t step, std::int64_t rows, std::int64_t columns, float* to,
+          std::int64_t to_step) {
+  transpose(w, step, rows, columns, to, to_step);
+}
+void turn(const BFloat16* w, std::int64_t step, std::int64_t rows, std::int64_t columns, float* to,
+          std::int64_t to_step) {
+  constexpr std::int64_t kRows = 4;  // of a block of transpose()
+  float wide[kRows * kRun];
+  for (std::int64_t row = 0; row < rows; row += kRows) {
+    const std::int64_t count = std::min(kRows, rows - row);
+    for (std::int64_t i = 0; i < count; ++i)
+      KILN_CALL_ISA(widen(w + (row + i) * step, wide + i * kRun, columns));
+    transpose(wide, kRun, count, columns, to + row, to_step);
+  }
+}
+
+// Channels [first, first + count) of w to [36][column block over K][C][width]; into panels tap by
+// tap first, with zeros behind the last column.
+template <class T>
+void transform_run(const WinogradPass& pass, const T* w, std::int64_t first, std::int64_t count,
+                   float* filters) {
+  const std::int64_t c = pass.layout.depth;
+  float taps[9 * kRun * GemmTile::kMaxWidth];
+  gemm_tile().for_each_block(
+      pass.layout.columns, [&](std::int64_t column, const GemmColumns& columns) {
+        const std::int64_t piece = count * columns.width;
+        if (columns.columns < columns.width) std::fill_n(taps, 9 * piece, 0.0f);
+        for (std::int64_t tap = 0; tap < 9; ++tap)
+          turn(w + (column * 9 + tap) * c + first, 9 * c, columns.columns, count,
+               taps + tap * piece, columns.width);
+        KILN_CALL_ISA(winograd_filter<float>(
+            taps, piece, piece, filters + column * c + first * columns.width, pass.filter_slice));
+      });
+}
+
+template <class T>
+void transform_filters(ThreadPool& pool, const WinogradPass& pass, const T* w, float* filters) {
+  const std::int64_t c = pass.layout.depth;
+  pool.parallel_for((c + kRun - 1) / kRun, [&](std::int64_t run) {
+    transform_run(pass, w, run * kRun, std::min(kRun, c - run * kRun), filters);
   });
 }
 
 // w to [36][column block over C][K][width], turned by half a turn.
-void transform_turned_filters(ThreadPool& pool, const WinogradPass& pass, const float* w,
+template <class T>
+void transform_turned_filters(ThreadPool& pool, const WinogradPass& pass, const T* w,
                               float* filters) {
   const std::int64_t k = pass.layout.depth, c = pass.layout.columns;
   pool.parallel_for(k, [&](std::int64_t at) {
     gemm_tile().for_each_block(c, [&](std::int64_t column, const GemmColumns& columns) {
-      KILN_CALL_ISA(winograd_filter_f32(w + (at * 9 + 8) * c + column, -c, columns.columns,
-                                        filters + column * k + at * columns.width,
-                                        pass.filter_slice));
+      KILN_CALL_ISA(winograd_filter(w + (at * 9 + 8) * c + column, -c, columns.columns,
+                                    filters + column * k + at * columns.width, pass.filter_slice));
     });
   });
 }
 
 }  // namespace
 
-bool winograd_takes(const Conv2dShape& s) {
-  return s.r == 3 && s.s == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
-         s.dilation_w == 1 && s.groups == 1;
+std::size_t conv2d_winograd_scratch_bytes(const Conv2dShape& s, int thread_count, Filters filters) {
+  const WinogradPass pass = winograd_forward_pass(s);
+  return pass.scratch_bytes(thread_count) + (filters == Filters::plain ? pass.filter_bytes() : 0);
 }
 
-std::size_t winograd_scratch_bytes(const Conv2dShape& s, int thread_count) {
-  return winograd_forward_pass(s).scratch_bytes(thread_count);
+std::size_t conv2d_dx_winograd_scratch_bytes(const Conv2dShape& s, int thread_count) {
+  const WinogradPass pass = input_grad_pass(s);
+  return pass.scratch_bytes(thread_count) + pass.filter_bytes();
 }
 
-std::size_t winograd_dx_scratch_bytes(const Conv2dShape& s, int thread_count) {
-  return input_grad_pass(s).scratch_bytes(thread_count);
+std::int64_t conv2d_winograd_packed_count(const Conv2dShape& s) {
+  return winograd_forward_pass(s).filter_count();
 }
 
-void winograd_f32(Context& context, const Conv2dArgs& a) {
+void conv2d_winograd_pack(const Conv2dShape& s, const float* w, float* packed) {
+  const WinogradPass pass = winograd_forward_pass(s);
+  for (std::int64_t first = 0; first < s.c; first += kRun)
+    transform_run(pass, w, first, std::min(kRun, s.c - first), packed);
+}
+
+void conv2d_winograd(Context& context, const Conv2dArgs& a) {
   const WinogradPass pass = winograd_forward_pass(a.shape);
-  float* filters = reinterpret_cast<float*>(a.scratch);
-  float* blocks = filters + pass.filter_count();
-  transform_filters(context.pool(), pass, a.w.data<float>(), filters, blocks);
-  run_pass(context.pool(), pass,
-           {.source = a.x.data<float>(),
-            .filters = filters,
-            .out = a.y.data<float>(),
-            .finish = {.start = a.bias.empty() ? nullptr : a.bias.data<float>(),
-                       .add = false,
-                       .relu = a.activation == Activation::relu}},
-           blocks);
+  float* blocks = reinterpret_cast<float*>(a.scratch);
+  const bool vectorised = visit_vectorised(a.x.dtype(), [&]<class T>(T) {
+    const float* filters = a.packed.empty() ? blocks : a.packed.data<float>();
+    if (a.packed.empty()) {
+      transform_filters(context.pool(), pass, a.w.data<T>(), blocks);
+      blocks += pass.filter_count();
+    }
+    run_pass<T>(context.pool(), pass,
+                {.source = a.x.data<T>(),
+                 .filters = filters,
+                 .out = a.y.data<T>(),
+                 .finish = {.start = a.bias.empty() ? nullptr : a.bias.data<float>(),
+                            .add = false,
+                            .relu = a.activation == Activation::relu}},
+                blocks);
+  });
+  KILN_CHECK(vectorised);
 }
 
-void winograd_dx_f32(Context& context, const Conv2dGradArgs& a) {
+void conv2d_dx_winograd(Context& context, const Conv2dGradArgs& a) {
   const WinogradPass pass = input_grad_pass(a.shape);
   float* filters = reinterpret_cast<float*>(a.scratch);
-  transform_turned_filters(context.pool(), pass, a.w.data<float>(), filters);
-  run_pass(context.pool(), pass,
-           {.source = a.dy.data<float>(),
-            .filters = filters,
-            .out = a.dx.data<float>(),
-            .finish = {.start = nullptr, .add = a.mode == GradWrite::accumulate, .relu = false}},
-           filters + pass.filter_count());
+  const bool vectorised = visit_vectorised(a.dy.dtype(), [&]<class T>(T) {
+    transform_turned_filters(context.pool(), pass, a.w.data<T>(), filters);
+    run_pass<T>(
+        context.pool(), pass,
+        {.source = a.dy.data<T>(),
+         .filters = filters,
+         .out = a.dx.data<T>(),
+         .finish = {.start = nullptr, .add = a.mode == GradWrite::accumulate, .relu = false}},
+        filters + pass.filter_count());
+  });
+  KILN_CHECK(vectorised);
 }
 
 }  // namespace kiln::cpu

@@ -1,7 +1,8 @@
-// Our own f32 convolution by Winograd's algorithm F(4x4, 3x3): 36 products where the definition
-// takes 144 (docs/math.md, "Winograd's algorithm"). NHWC; the channels of a pixel fill the vectors
-// of the transforms, and each of the 36 places of the transformed tiles is one matrix product on
-// the micro-kernel of gemm_tile.h.
+// Our own convolution by Winograd's algorithm F(4x4, 3x3): 36 products where the definition takes
+// 144 (docs/math.md, "Winograd's algorithm"). NHWC; the channels of a pixel fill the vectors of the
+// transforms, and each of the 36 places of the transformed tiles is one matrix product on the
+// micro-kernel of gemm_tile.h. f32, and bf16 as storage: the transforms read and write it, and
+// all between is f32.
 //
 //   forward            y = A^T [U . (B^T x B)] A with U = G w G^T, summed over C
 //   gradient of x      the same, over dy with the filters turned round and C and K exchanged
@@ -20,18 +21,24 @@
 
 namespace kiln::cpu {
 
-// Whether the algorithm is made for the shape: 3x3, stride 1, no dilation, one group.
-bool winograd_takes(const Conv2dShape& shape);
+// For shapes that winograd_takes (conv2d_winograd_rule.h).
 
 // Bytes of scratch, for a number of threads and of partial sums of the weight gradient.
-std::size_t winograd_scratch_bytes(const Conv2dShape& shape, int thread_count);
-std::size_t winograd_dx_scratch_bytes(const Conv2dShape& shape, int thread_count);
-std::size_t winograd_dw_scratch_bytes(const Conv2dShape& shape, int thread_count, int parts);
+std::size_t conv2d_winograd_scratch_bytes(const Conv2dShape& shape, int thread_count,
+                                          Filters filters = Filters::plain);
+std::size_t conv2d_dx_winograd_scratch_bytes(const Conv2dShape& shape, int thread_count);
+std::size_t conv2d_dw_winograd_scratch_bytes(const Conv2dShape& shape, DType dtype,
+                                             int thread_count, int parts);
+
+// Transformed filters for Conv2dArgs::packed, whatever N: how many floats, and their making from w,
+// f32 [K,3,3,C]. What they are padded with is zeros.
+std::int64_t conv2d_winograd_packed_count(const Conv2dShape& shape);
+void conv2d_winograd_pack(const Conv2dShape& shape, const float* w, float* packed);
 
 // Contracts: conv2d.h and conv2d_grad.h. The bits of y and dx depend neither on the batch nor on
 // the thread count, those of dw and dbias on reduction_parts(N).
-void winograd_f32(Context& context, const Conv2dArgs& args);
-void winograd_dx_f32(Context& context, const Conv2dGradArgs& args);
-void winograd_dw_f32(Context& context, const Conv2dGradArgs& args);
+void conv2d_winograd(Context& context, const Conv2dArgs& args);
+void conv2d_dx_winograd(Context& context, const Conv2dGradArgs& args);
+void conv2d_dw_winograd(Context& context, const Conv2dGradArgs& args);
 
 }  // namespace kiln::cpu

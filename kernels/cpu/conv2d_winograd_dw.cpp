@@ -6,6 +6,8 @@
 // among the threads, and blocks of tiles are added one after the other.
 #include "kernels/cpu/conv2d_winograd.h"
 #include "kernels/cpu/conv2d_winograd_layout.h"
+#include "kernels/cpu/pointwise_simd.h"
+#include "kernels/cpu/visit_vectorised.h"
 
 namespace kiln::cpu {
 namespace {
@@ -23,9 +25,15 @@ struct WeightGrad {
 
   std::int64_t part_step() const { return kWinogradSlices * slice; }
   std::int64_t block_sets(int thread_count) const { return layout.shared ? 1 : thread_count; }
-  std::size_t scratch_bytes(int thread_count) const {
+  // Of a piece of dy for the sums of dbias: few enough for registers, which keeps rounding errors
+  // small, and for a copy of bf16 widened that stays in the first level cache.
+  static constexpr std::int64_t kPixels = 128;
+  std::int64_t wide_count() const { return kPixels * whole_lines(s.k); }
+  std::size_t scratch_bytes(int thread_count, DType dtype) const {
+    const std::int64_t tensors = block_sets(thread_count) * layout.block_count();
+    const std::int64_t wide = dtype == DType::f32 ? 0 : thread_count * wide_count();
     return static_cast<std::size_t>(parts * part_step() + bias_parts * whole_lines(s.k) +
-                                    block_sets(thread_count) * layout.block_count()) *
+                                    std::max(tensors, wide)) *
            sizeof(float);
   }
 
@@ -56,13 +64,15 @@ void multiply(const WeightGrad& g, float* block, std::int64_t slice, std::int64_
 }
 
 // Tiles [begin, end) of the batch into the rows from `first` on of a block.
+template <class T>
 void transform(const WeightGrad& g, const Conv2dGradArgs& a, std::int64_t begin, std::int64_t end,
                const WinogradRows& x, const WinogradRows& dy) {
-  KILN_CALL_ISA(winograd_input_f32(g.x_tiles, a.x.data<float>(), begin, end, x));
-  KILN_CALL_ISA(winograd_output_grad_f32(g.dy_tiles, a.dy.data<float>(), begin, end, dy));
+  KILN_CALL_ISA(winograd_input(g.x_tiles, a.x.data<T>(), begin, end, x));
+  KILN_CALL_ISA(winograd_output_grad(g.dy_tiles, a.dy.data<T>(), begin, end, dy));
 }
 
 // One part's tiles by one thread, in blocks.
+template <class T>
 void add_part(const WeightGrad& g, const Conv2dGradArgs& a, std::int64_t part, float* block,
               float* sums) {
   const std::int64_t of_image = g.dy_tiles.tiles_h * g.dy_tiles.tiles_w;
@@ -72,7 +82,7 @@ void add_part(const WeightGrad& g, const Conv2dGradArgs& a, std::int64_t part, f
   for (std::int64_t i = 0; i < blocks; ++i) {
     const std::int64_t begin = first + i * (last - first) / blocks;
     const std::int64_t end = first + (i + 1) * (last - first) / blocks;
-    transform(g, a, begin, end, g.layout.depth_rows(block), g.layout.column_rows(block));
+    transform<T>(g, a, begin, end, g.layout.depth_rows(block), g.layout.column_rows(block));
     for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
       gemm_tile().for_each_block(g.s.c, [&](std::int64_t column, const GemmColumns& columns) {
         multiply(g, block, slice, column, columns, end - begin, i > 0, sums);
@@ -81,6 +91,7 @@ void add_part(const WeightGrad& g, const Conv2dGradArgs& a, std::int64_t part, f
 }
 
 // All tiles, every stage of a block divided among the threads.
+template <class T>
 void add_shared(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* block,
                 float* sums) {
   const WinogradLayout& l = g.layout;
@@ -90,7 +101,7 @@ void add_shared(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, 
   for (std::int64_t i = 0; i < l.blocks; ++i) {
     const std::int64_t begin = l.block_begin(i), tiles = l.block_begin(i + 1) - begin;
     share_tiles(pool, tiles, [&](std::int64_t first, std::int64_t last) {
-      transform(g, a, begin + first, begin + last, from_row(x, first), from_row(dy, first));
+      transform<T>(g, a, begin + first, begin + last, from_row(x, first), from_row(dy, first));
     });
     pool.parallel_for(kWinogradSlices * pieces, [&](std::int64_t unit) {
       const std::int64_t piece = unit % pieces * width;
@@ -102,28 +113,43 @@ void add_shared(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, 
   }
 }
 
-// Sums of each part's dy over its pixels, added in the order of the parts.
-void sum_bias(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* partials) {
+const float* floats_of(const float* values, std::int64_t, float*) { return values; }
+const float* floats_of(const BFloat16* values, std::int64_t count, float* wide) {
+  KILN_CALL_ISA(widen(values, wide, count));
+  return wide;
+}
+
+// sums[k] = sum of dy[pixel][k] over the pixels [first, last).
+template <class T>
+void sum_pixels(const T* dy, std::int64_t channels, std::int64_t first, std::int64_t last,
+                float* wide, float* sums) {
   static constexpr float kOne = 1.0f;
-  constexpr std::int64_t kPixels = 512;  // summed in registers, which keeps rounding errors small
+  GemmTileJob job;
+  job.a = &kOne;
+  job.a_row = 1;
+  job.a_step = 0;
+  job.b_step = channels;
+  for (std::int64_t at = first; at < last; at += WeightGrad::kPixels) {
+    job.depth = std::min(WeightGrad::kPixels, last - at);
+    job.add_to_c = at > first;
+    const float* from = floats_of(dy + at * channels, job.depth * channels, wide);
+    gemm_tile().for_each_block(channels, [&](std::int64_t column, const GemmColumns& columns) {
+      job.b = from + column;
+      job.c = sums + column;
+      gemm_tile().run(job, columns, 1);
+    });
+  }
+}
+
+// Each part's sums over its pixels, added in the order of the parts.
+template <class T>
+void sum_bias(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* partials,
+              float* wide) {
   const std::int64_t of_image = g.s.p() * g.s.q(), step = whole_lines(g.s.k);
-  pool.parallel_for(g.bias_parts, [&](std::int64_t part) {
-    const std::int64_t first = part * g.s.n / g.bias_parts * of_image;
-    const std::int64_t last = (part + 1) * g.s.n / g.bias_parts * of_image;
-    GemmTileJob job;
-    job.a = &kOne;
-    job.a_row = 1;
-    job.a_step = 0;
-    job.b_step = g.s.k;
-    for (std::int64_t at = first; at < last; at += kPixels) {
-      job.depth = std::min(kPixels, last - at);
-      job.add_to_c = at > first;
-      gemm_tile().for_each_block(g.s.k, [&](std::int64_t column, const GemmColumns& columns) {
-        job.b = a.dy.data<float>() + at * g.s.k + column;
-        job.c = partials + part * step + column;
-        gemm_tile().run(job, columns, 1);
-      });
-    }
+  pool.parallel_for_threads(g.bias_parts, [&](std::int64_t part, int thread) {
+    sum_pixels(a.dy.data<T>(), g.s.k, part * g.s.n / g.bias_parts * of_image,
+               (part + 1) * g.s.n / g.bias_parts * of_image, wide + thread * g.wide_count(),
+               partials + part * step);
   });
   float* dbias = a.dbias.data<float>();
   for (std::int64_t k = 0; k < g.s.k; ++k) {
@@ -133,30 +159,40 @@ void sum_bias(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, fl
   }
 }
 
-}  // namespace
-
-std::size_t winograd_dw_scratch_bytes(const Conv2dShape& s, int thread_count, int parts) {
-  return WeightGrad(s, parts).scratch_bytes(thread_count);
-}
-
-void winograd_dw_f32(Context& context, const Conv2dGradArgs& a) {
-  const WeightGrad g(a.shape, context.reduction_parts(a.shape.n));
+// dw in the scratch's `sums`, then dbias, for which the blocks are free again.
+template <class T>
+void run(Context& context, const WeightGrad& g, const Conv2dGradArgs& a) {
   ThreadPool& pool = context.pool();
   float* sums = reinterpret_cast<float*>(a.scratch);
   float* bias_sums = sums + g.parts * g.part_step();
   float* blocks = bias_sums + g.bias_parts * whole_lines(g.s.k);
   if (g.layout.shared)
-    add_shared(pool, g, a, blocks, sums);
+    add_shared<T>(pool, g, a, blocks, sums);
   else
     pool.parallel_for_threads(g.parts, [&](std::int64_t part, int thread) {
-      add_part(g, a, part, blocks + thread * g.layout.block_count(), sums + part * g.part_step());
+      add_part<T>(g, a, part, blocks + thread * g.layout.block_count(),
+                  sums + part * g.part_step());
     });
   pool.parallel_for(g.s.k, [&](std::int64_t k) {
-    KILN_CALL_ISA(winograd_filter_grad_f32(sums + k * g.row, g.slice, g.parts, g.part_step(), g.s.c,
-                                           a.accumulate_parameters,
-                                           a.dw.data<float>() + k * 9 * g.s.c, g.s.c));
+    KILN_CALL_ISA(winograd_filter_grad(sums + k * g.row, g.slice, g.parts, g.part_step(), g.s.c,
+                                       a.accumulate_parameters, a.dw.data<float>() + k * 9 * g.s.c,
+                                       g.s.c));
   });
-  if (!a.dbias.empty()) sum_bias(pool, g, a, bias_sums);
+  if (!a.dbias.empty()) sum_bias<T>(pool, g, a, bias_sums, blocks);
+}
+
+}  // namespace
+
+std::size_t conv2d_dw_winograd_scratch_bytes(const Conv2dShape& s, DType dtype, int thread_count,
+                                             int parts) {
+  return WeightGrad(s, parts).scratch_bytes(thread_count, dtype);
+}
+
+void conv2d_dw_winograd(Context& context, const Conv2dGradArgs& a) {
+  const WeightGrad g(a.shape, context.reduction_parts(a.shape.n));
+  const bool vectorised =
+      visit_vectorised(a.dy.dtype(), [&]<class T>(T) { run<T>(context, g, a); });
+  KILN_CHECK(vectorised);
 }
 
 }  // namespace kiln::cpu

@@ -7,10 +7,7 @@
 
 namespace kiln::cpu {
 
-// Whether Winograd's algorithm computes the problem: the rule behind --conv-algorithm, measured in
-// docs/decisions.md.
-bool uses_winograd(const Conv2dProblem& problem, CpuConv2dAlgorithm algorithm);
-
+// Takes what uses_winograd (conv2d_winograd_rule.h) says.
 std::unique_ptr<Conv2dProvider> make_winograd_conv2d_provider(CpuConv2dAlgorithm algorithm);
 
 }  // namespace kiln::cpu

@@ -23,16 +23,6 @@ inline Vec times(float factor, Vec v) { return broadcast(factor) * v; }
 // factor * v + sum
 inline Vec plus(float factor, Vec v, Vec sum) { return fmadd(broadcast(factor), v, sum); }
 
-// The elements that a transform reads and writes. Another storage type is another pair of these.
-template <class Lanes>
-inline Vec read(const Lanes& lanes, const float* p) {
-  return lanes.load(p);
-}
-template <class Lanes>
-inline void write(const Lanes& lanes, float* p, Vec v) {
-  lanes.store(p, v);
-}
-
 // B^T d
 inline void input_side(const Vec (&d)[kSide], Vec (&v)[kSide]) {
   const Vec even_a = plus(-kB2, d[2], d[4]), odd_a = plus(-kB2, d[1], d[3]);
@@ -142,12 +132,12 @@ struct TilePixels {
 };
 
 // A tile's pixels to a transformed row.
-template <int kSize, class Side>
-inline void tile_to_row(const WinogradTiles& t, const Side& side, const float* image,
+template <int kSize, class Side, class T>
+inline void tile_to_row(const WinogradTiles& t, const Side& side, const T* image,
                         std::int64_t index, const WinogradRows& to, float* row) {
   const TilePlace place(t, index);
   const TilePixels<kSize> pixels(t, place);
-  const float* from = image + place.offset;
+  const T* from = image + place.offset;
   const auto transform = [&](const auto& load_at) {
     map_vectors(t.channels, [&](auto lanes, std::int64_t c) {
       both_sides<kSize, kSide>(
@@ -157,39 +147,41 @@ inline void tile_to_row(const WinogradTiles& t, const Side& side, const float* i
   };
   if (pixels.whole())
     transform([&](auto lanes, int i, int j, std::int64_t c) {
-      return read(lanes, from + pixels.at(i, j) + c);
+      return lanes.load(from + pixels.at(i, j) + c);
     });
   else
     transform([&](auto lanes, int i, int j, std::int64_t c) {
-      return pixels.inside(i, j) ? read(lanes, from + pixels.at(i, j) + c) : Vec{};
+      return pixels.inside(i, j) ? lanes.load(from + pixels.at(i, j) + c) : Vec{};
     });
 }
 
 }  // namespace
 
-void winograd_input_f32(const WinogradTiles& tiles, const float* image, std::int64_t begin,
-                        std::int64_t end, const WinogradRows& to) {
+template <class T>
+void winograd_input(const WinogradTiles& tiles, const T* image, std::int64_t begin,
+                    std::int64_t end, const WinogradRows& to) {
   const auto side = [](const auto& from, auto& changed) { input_side(from, changed); };
   for (std::int64_t index = begin; index < end; ++index)
     tile_to_row<kSide>(tiles, side, image, index, to, to.slices + (index - begin) * to.row_step);
 }
 
-void winograd_output_grad_f32(const WinogradTiles& tiles, const float* image, std::int64_t begin,
-                              std::int64_t end, const WinogradRows& to) {
+template <class T>
+void winograd_output_grad(const WinogradTiles& tiles, const T* image, std::int64_t begin,
+                          std::int64_t end, const WinogradRows& to) {
   const auto side = [](const auto& from, auto& changed) { output_grad_side(from, changed); };
   for (std::int64_t index = begin; index < end; ++index)
     tile_to_row<kOut>(tiles, side, image, index, to, to.slices + (index - begin) * to.row_step);
 }
 
-void winograd_output_f32(const WinogradTiles& tiles, const WinogradRows& from,
-                         const WinogradFinish& finish, std::int64_t begin, std::int64_t end,
-                         float* image) {
+template <class T>
+void winograd_output(const WinogradTiles& tiles, const WinogradRows& from,
+                     const WinogradFinish& finish, std::int64_t begin, std::int64_t end, T* image) {
   const auto side = [](const Vec(&m)[kSide], Vec(&y)[kOut]) { output_side(m, y); };
   for (std::int64_t index = begin; index < end; ++index) {
     const TilePlace place(tiles, index);
     const TilePixels<kOut> pixels(tiles, place);
     const float* row = from.slices + (index - begin) * from.row_step;
-    float* to = image + place.offset;
+    T* to = image + place.offset;
     map_vectors(tiles.channels, [&](auto lanes, std::int64_t c) {
       const Vec start = finish.start == nullptr ? Vec{} : lanes.load(finish.start + c);
       both_sides<kSide, kOut>(
@@ -197,29 +189,30 @@ void winograd_output_f32(const WinogradTiles& tiles, const WinogradRows& from,
           [&](int i, int j) { return lanes.load(row + (i * kSide + j) * from.slice_step + c); },
           [&](int i, int j, Vec v) {
             if (!pixels.inside(i, j)) return;
-            float* at = to + pixels.at(i, j) + c;
+            T* at = to + pixels.at(i, j) + c;
             v += start;
-            if (finish.add) v += read(lanes, at);
+            if (finish.add) v += lanes.load(at);
             if (finish.relu) v = Vec{} > v ? Vec{} : v;  // NaN stays NaN
-            write(lanes, at, v);
+            lanes.store(at, v);
           });
     });
   }
 }
 
-void winograd_filter_f32(const float* taps, std::int64_t tap_step, std::int64_t count,
-                         float* slices, std::int64_t slice_step) {
+template <class T>
+void winograd_filter(const T* taps, std::int64_t tap_step, std::int64_t count, float* slices,
+                     std::int64_t slice_step) {
   const auto side = [](const Vec(&g)[kTaps], Vec(&u)[kSide]) { filter_side(g, u); };
   map_vectors(count, [&](auto lanes, std::int64_t c) {
     both_sides<kTaps, kSide>(
-        side, [&](int i, int j) { return read(lanes, taps + (i * kTaps + j) * tap_step + c); },
+        side, [&](int i, int j) { return lanes.load(taps + (i * kTaps + j) * tap_step + c); },
         [&](int i, int j, Vec u) { lanes.store(slices + (i * kSide + j) * slice_step + c, u); });
   });
 }
 
-void winograd_filter_grad_f32(const float* slices, std::int64_t slice_step, std::int64_t part_count,
-                              std::int64_t part_step, std::int64_t count, bool add, float* taps,
-                              std::int64_t tap_step) {
+void winograd_filter_grad(const float* slices, std::int64_t slice_step, std::int64_t part_count,
+                          std::int64_t part_step, std::int64_t count, bool add, float* taps,
+                          std::int64_t tap_step) {
   const auto side = [](const Vec(&u)[kSide], Vec(&g)[kTaps]) { filter_grad_side(u, g); };
   map_vectors(count, [&](auto lanes, std::int64_t c) {
     both_sides<kSide, kTaps>(
@@ -233,9 +226,21 @@ void winograd_filter_grad_f32(const float* slices, std::int64_t slice_step, std:
         },
         [&](int i, int j, Vec g) {
           float* at = taps + (i * kTaps + j) * tap_step + c;
-          write(lanes, at, add ? g + read(lanes, at) : g);
+          lanes.store(at, add ? g + lanes.load(at) : g);
         });
   });
 }
+
+#define KILN_WINOGRAD_OF(T)                                                                       \
+  template void winograd_input(const WinogradTiles&, const T*, std::int64_t, std::int64_t,        \
+                               const WinogradRows&);                                              \
+  template void winograd_output_grad(const WinogradTiles&, const T*, std::int64_t, std::int64_t,  \
+                                     const WinogradRows&);                                        \
+  template void winograd_output(const WinogradTiles&, const WinogradRows&, const WinogradFinish&, \
+                                std::int64_t, std::int64_t, T*);                                  \
+  template void winograd_filter(const T*, std::int64_t, std::int64_t, float*, std::int64_t);
+KILN_WINOGRAD_OF(float)
+KILN_WINOGRAD_OF(BFloat16)
+#undef KILN_WINOGRAD_OF
 
 }  // namespace kiln::cpu::KILN_ISA

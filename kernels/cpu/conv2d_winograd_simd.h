@@ -1,5 +1,6 @@
-// The transforms of Winograd's algorithm F(4x4, 3x3), f32 arithmetic, vectorised over channels.
-// docs/math.md, "Winograd's algorithm", derives the matrices.
+// The transforms of Winograd's algorithm F(4x4, 3x3), vectorised over channels. docs/math.md,
+// "Winograd's algorithm", derives the matrices. Arithmetic and transformed tensors are f32; images
+// and filters (T) are f32 or bf16, which is widened when read and rounded when written.
 //
 // A "slice" is one of the 36 places of a transformed 6x6 tile; transformed tensors are
 // [36][rows][row_step] with slice_step floats from one slice to the next. Lanes behind the last
@@ -42,16 +43,18 @@ struct WinogradFinish {
 // winograd_filter_grad: dg = G^T dU G, the other way; dU is the sum of `part_count` tensors
 // part_step floats apart, added in their order; `add`: onto what stands there.
 KILN_DECLARE_ISA(
-    void winograd_input_f32(const WinogradTiles& tiles, const float* image, std::int64_t begin,
-                            std::int64_t end, const WinogradRows& to);
-    void winograd_output_f32(const WinogradTiles& tiles, const WinogradRows& from,
-                             const WinogradFinish& finish, std::int64_t begin, std::int64_t end,
-                             float* image);
-    void winograd_output_grad_f32(const WinogradTiles& tiles, const float* image,
-                                  std::int64_t begin, std::int64_t end, const WinogradRows& to);
-    void winograd_filter_f32(const float* taps, std::int64_t tap_step, std::int64_t count,
-                             float* slices, std::int64_t slice_step);
-    void winograd_filter_grad_f32(const float* slices, std::int64_t slice_step,
-                                  std::int64_t part_count, std::int64_t part_step,
-                                  std::int64_t count, bool add, float* taps,
-                                  std::int64_t tap_step);)
+    template <class T>
+    void winograd_input(const WinogradTiles& tiles, const T* image, std::int64_t begin,
+                        std::int64_t end, const WinogradRows& to);
+    template <class T> void winograd_output(const WinogradTiles& tiles, const WinogradRows& from,
+                                            const WinogradFinish& finish, std::int64_t begin,
+                                            std::int64_t end, T* image);
+    template <class T>
+    void winograd_output_grad(const WinogradTiles& tiles, const T* image, std::int64_t begin,
+                              std::int64_t end, const WinogradRows& to);
+    template <class T>
+    void winograd_filter(const T* taps, std::int64_t tap_step, std::int64_t count, float* slices,
+                         std::int64_t slice_step);
+    void winograd_filter_grad(const float* slices, std::int64_t slice_step, std::int64_t part_count,
+                              std::int64_t part_step, std::int64_t count, bool add, float* taps,
+                              std::int64_t tap_step);)

@@ -29,8 +29,7 @@ const GemmTile& pair_tile_bf16() { KILN_CHECK(false); }
 
 namespace {
 
-constexpr std::int64_t kRun = 32;       // a piece of panel that stays in the first level cache
-constexpr std::int64_t kMaxWidth = 64;  // of a block
+constexpr std::int64_t kRun = 32;  // a piece of panel that stays in the first level cache
 
 // `rows` x `columns` of w as floats, and how far its rows are apart: in place, or in `copy`.
 struct Block {
@@ -50,7 +49,7 @@ Block floats_of(const BFloat16* w, std::int64_t step, std::int64_t rows, std::in
 template <class T>
 void pack(const GemmTile& tile, const T* w, std::int64_t columns, std::int64_t depth,
           std::int64_t begin, std::int64_t end, float* panels) {
-  float copy[kMaxWidth * kRun];
+  float copy[GemmTile::kMaxWidth * kRun];
   tile.for_each_block(columns, [&](std::int64_t column, const GemmColumns& block) {
     for (std::int64_t at = begin; at < end; at += kRun) {
       const std::int64_t run = std::min(kRun, end - at);

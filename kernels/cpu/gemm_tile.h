@@ -45,7 +45,7 @@ struct GemmColumns {
 
 // The micro-kernels of one instruction set.
 struct GemmTile {
-  static constexpr int kKindCount = 3;
+  static constexpr int kKindCount = 3, kMaxWidth = 32;
   using Run = void (*)(const GemmTileJob& job, int columns);
 
   int width[kKindCount];           // descending; the last may repeat

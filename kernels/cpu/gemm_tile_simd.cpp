@@ -236,6 +236,7 @@ constexpr GemmTile kKernels{.width = {2 * kLanes, kLanes, kLanes},
                                      {kRuns<Out, Vec, 1, false>, kRuns<Out, Vec, 1, true>}},
                             .out_size = sizeof(Out)};
 #endif
+static_assert(2 * kLanes <= GemmTile::kMaxWidth);
 
 }  // namespace
 

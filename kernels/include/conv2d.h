@@ -2,7 +2,7 @@
 // optional pointwise function, the mathematics of kernels/include/conv2d_shape.h.
 //
 // Shapes    x [N,H,W,C]; w [K,R,S,C/groups]; bias [K] or empty; y [N,P,Q,K];
-//           packed [conv2d_packed_count] or empty
+//           packed [conv2d_packed_count of `packing`] or empty
 // Types     f32 (vectorised), f64 (plain, for gradient checks) and bf16 (vectorised), on devices
 //           other than the CPU also f16; 16 bits are summed in f32 and rounded once. All tensors
 //           alike, but bias, which beside bf16 is f32 on the CPU
@@ -35,6 +35,7 @@ struct Conv2dArgs {
   std::byte* scratch = nullptr;  // conv2d_scratch_bytes of it, 64-byte aligned
   // What conv2d_pack wrote, where weights do not change; then w is empty. f32 on the CPU only.
   Tensor packed{};
+  Filters packing = Filters::packed;  // how
 };
 
 // `filters`: how the call will be given them.
@@ -42,11 +43,16 @@ std::size_t conv2d_scratch_bytes(const Context& context, const Conv2dShape& shap
                                  Filters filters = Filters::plain);
 
 // The CPU's f32 body reads weights in an order of its own and packs them in every call. Packed
-// beforehand they serve any number of calls, of any N, H and W, with the same bits. The order
-// depends on the instruction set in use: not for files.
-std::int64_t conv2d_packed_count(const Conv2dShape& shape);
-// w: f32 on the CPU, [K,R,S,C/groups]. packed: f32 [conv2d_packed_count]; padding is not written.
-void conv2d_pack(const Conv2dShape& shape, const Tensor& w, const Tensor& packed);
+// beforehand they serve any number of calls, of any N, H and W, with the same bits. Transformed
+// beforehand they serve Winograd's algorithm, whose sums are other ones and as independent of the
+// batch; four times as many numbers. The order depends on the instruction set in use: not for
+// files.
+std::int64_t conv2d_packed_count(const Conv2dShape& shape, Filters packing = Filters::packed);
+// w: f32 on the CPU, [K,R,S,C/groups]. packed: f32 [conv2d_packed_count]; padding is not read.
+void conv2d_pack(const Conv2dShape& shape, const Tensor& w, const Tensor& packed,
+                 Filters packing = Filters::packed);
+// The faster of the two, whatever N: the rule is in docs/decisions.md.
+Filters conv2d_packing(const Conv2dShape& shape);
 
 // Throws Error (unsupported) for an element type other than these and for a shape that is no
 // convolution; std::logic_error where a tensor does not fit the shape.

@@ -31,8 +31,12 @@ struct Conv2dShape {
   bool operator==(const Conv2dShape&) const = default;
 };
 
-// How a call is given its filters: as documented, or in the order that the kernel reads them in.
-enum class Filters { plain, packed };
+// How a call is given its filters.
+enum class Filters {
+  plain,        // as documented
+  packed,       // in the order that the kernel reads them in
+  transformed,  // by Winograd's algorithm, which then computes the call (conv2d of 3x3, stride 1)
+};
 
 // "64x32x32x3 -> 6, 5x5" with stride, pad, dilation and groups where they are not the default.
 std::string to_string(const Conv2dShape& shape);

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "kernels/cpu/conv2d_winograd_provider.h"
+#include "kernels/cpu/conv2d_winograd_rule.h"
 #include "tests/kernels/conv2d_cases.h"
 #include "tests/reference/conv2d.h"
 #include "tests/support/compare.h"
@@ -41,20 +42,21 @@ double tolerance(std::int64_t depth) {
 }
 
 struct Problem {
-  explicit Problem(const Conv2dShape& shape)
+  explicit Problem(const Conv2dShape& shape, DType storage = DType::f32)
       : s(shape),
-        x(random_tensor(s.input(), DType::f32, 1)),
-        w(random_tensor(s.weights(), DType::f32, 2)),
+        dtype(storage),
+        x(random_tensor(s.input(), dtype, 1)),
+        w(random_tensor(s.weights(), dtype, 2)),
         bias(random_tensor({s.k}, DType::f32, 3)),
-        dy(random_tensor(s.output(), DType::f32, 4)),
-        y(s.output(), DType::f32),
-        dx(s.input(), DType::f32),
+        dy(random_tensor(s.output(), dtype, 4)),
+        y(s.output(), dtype),
+        dx(s.input(), dtype),
         dw(s.weights(), DType::f32),
         dbias({s.k}, DType::f32) {}
 
   void forward(Context& c, bool has_bias, Activation activation) {
     const auto provider = cpu::make_winograd_conv2d_provider(CpuConv2dAlgorithm::winograd);
-    const auto conv = provider->forward(problem_of(s, DType::f32, activation, has_bias, c));
+    const auto conv = provider->forward(problem_of(s, dtype, activation, has_bias, c));
     ASSERT_NE(conv, nullptr);
     const Scratch scratch(conv->scratch_bytes());
     conv->run(c, {s, x, w, has_bias ? bias.view() : Tensor{}, y, activation, scratch.data()});
@@ -62,7 +64,7 @@ struct Problem {
   }
   void backward(Context& c, GradWrite mode, bool accumulate, bool has_bias = true) {
     const auto provider = cpu::make_winograd_conv2d_provider(CpuConv2dAlgorithm::winograd);
-    Conv2dProblem problem = problem_of(s, DType::f32, Activation::none, has_bias, c);
+    Conv2dProblem problem = problem_of(s, dtype, Activation::none, has_bias, c);
     problem.dx = mode;
     problem.accumulate_parameters = accumulate;
     const auto conv = provider->backward(problem);
@@ -80,13 +82,15 @@ struct Problem {
   }
 
   Conv2dShape s;
+  DType dtype;
   OwnedTensor x, w, bias, dy, y, dx, dw, dbias;
 };
 
+constexpr DType kStorage[] = {DType::f32, DType::bf16};
+
 class Conv2dWinogradTest : public testing::TestWithParam<Conv2dShape> {};
 
-TEST_P(Conv2dWinogradTest, ForwardEqualsTheOracle) {
-  Problem p(GetParam());
+void expect_forward_of_the_oracle(Problem p) {
   for (const bool more : {false, true}) {
     const Activation activation = more ? Activation::relu : Activation::none;
     const Values wanted = reference::conv2d(p.s, p.x.values(), p.w.values(),
@@ -95,32 +99,71 @@ TEST_P(Conv2dWinogradTest, ForwardEqualsTheOracle) {
       TestContext c(threads);
       p.y.spoil();
       p.forward(c, more, activation);
-      EXPECT_TRUE(close_to(p.y, wanted, tolerance(p.s.c))) << threads;
+      EXPECT_TRUE(close_to(p.y, wanted, stored_tolerance(p.dtype, tolerance(p.s.c), 0)))
+          << name_of(p.dtype) << ", " << threads;
     }
   }
 }
 
-TEST_P(Conv2dWinogradTest, BackwardEqualsTheOracleAndAddsWhereAskedTo) {
-  Problem p(GetParam());
+TEST_P(Conv2dWinogradTest, ForwardEqualsTheOracle) {
+  for (const DType dtype : kStorage) expect_forward_of_the_oracle(Problem(GetParam(), dtype));
+}
+
+void expect_gradients_of_the_oracle(const Conv2dShape& shape, DType dtype) {
+  const Problem p(shape, dtype);
   const auto wanted = reference::conv2d_grad(p.s, p.x.values(), p.w.values(), p.dy.values());
   const auto twice = [](Values values) {
     for (double& value : values) value *= 2;
     return values;
   };
+  // dx of bf16 is rounded when it is written and once more when it is added to.
+  const double of_dx = stored_tolerance(dtype, tolerance(p.s.k), 0);
+  const double twice_dx = of_dx + (is_16_bit(dtype) ? rounding_error(dtype) : 0);
   for (const int threads : kThreadCounts) {
+    SCOPED_TRACE(std::string(name_of(dtype)) + ", " + std::to_string(threads) + " threads");
     TestContext c(threads, threads == 3);
-    Problem got(GetParam());
+    Problem got(shape, dtype);
     got.backward(c, GradWrite::skip, false, false);
     EXPECT_TRUE(std::isnan(got.dx.at(0)) && std::isnan(got.dbias.at(0)));
     EXPECT_TRUE(close_to(got.dw, wanted.dw, tolerance(1)));
     got.backward(c, GradWrite::overwrite, false);
-    EXPECT_TRUE(close_to(got.dx, wanted.dx, tolerance(p.s.k)));
+    EXPECT_TRUE(close_to(got.dx, wanted.dx, of_dx));
     EXPECT_TRUE(close_to(got.dw, wanted.dw, tolerance(1)));
     EXPECT_TRUE(close_to(got.dbias, wanted.dbias, tolerance(1)));
     got.backward(c, GradWrite::accumulate, true);
-    EXPECT_TRUE(close_to(got.dx, twice(wanted.dx), tolerance(p.s.k)));
+    EXPECT_TRUE(close_to(got.dx, twice(wanted.dx), twice_dx));
     EXPECT_TRUE(close_to(got.dw, twice(wanted.dw), tolerance(1)));
     EXPECT_TRUE(close_to(got.dbias, twice(wanted.dbias), tolerance(1)));
+  }
+}
+
+TEST_P(Conv2dWinogradTest, BackwardEqualsTheOracleAndAddsWhereAskedTo) {
+  for (const DType dtype : kStorage) expect_gradients_of_the_oracle(GetParam(), dtype);
+}
+
+// Filters transformed beforehand: the same sums, and no filters in the scratch.
+TEST_P(Conv2dWinogradTest, TransformedFiltersServeEveryCallWithTheSameBits) {
+  Problem p(GetParam());
+  const OwnedTensor filters({conv2d_packed_count(p.s, Filters::transformed)}, DType::f32);
+  conv2d_pack(p.s, p.w, filters, Filters::transformed);
+  EXPECT_TRUE(filters.guards_intact());
+  TestContext alone(1);
+  p.forward(alone, true, Activation::relu);
+  for (const int threads : kThreadCounts) {
+    TestContext c(threads);
+    const Scratch scratch(conv2d_scratch_bytes(c, p.s, DType::f32, Filters::transformed));
+    const OwnedTensor y(p.s.output(), DType::f32);
+    conv2d(c, {.shape = p.s,
+               .x = p.x,
+               .w = {},
+               .bias = p.bias,
+               .y = y,
+               .activation = Activation::relu,
+               .scratch = scratch.data(),
+               .packed = filters,
+               .packing = Filters::transformed});
+    EXPECT_TRUE(bitwise_equal(y, p.y)) << threads;
+    EXPECT_TRUE(scratch.guards_intact());
   }
 }
 
@@ -282,7 +325,6 @@ TEST(Conv2dWinograd, TakesNoOtherProblem) {
     EXPECT_EQ(provider->backward(problem), nullptr) << to_string(problem.shape);
   };
   refuses([](Conv2dProblem& p) { p.dtype = DType::f64; });
-  refuses([](Conv2dProblem& p) { p.dtype = DType::bf16; });
   refuses([](Conv2dProblem& p) { p.shape.stride_h = 2; });
   refuses([](Conv2dProblem& p) { p.shape.dilation_w = 2; });
   refuses([](Conv2dProblem& p) { p.shape.groups = 2; });
@@ -303,6 +345,19 @@ TEST(Conv2dWinograd, TheRuleAsksForChannelsTilesAndTheirUse) {
   EXPECT_FALSE(taken(conv3x3(64, 5, 5, 64, 64, 1, 1), rule)) << "25 of 64 outputs are used";
   EXPECT_FALSE(taken(conv3x3(64, 32, 32, 64, 64, 1, 1), CpuConv2dAlgorithm::direct));
   EXPECT_TRUE(taken(conv3x3(64, 5, 5, 3, 64, 1, 1), CpuConv2dAlgorithm::winograd));
+}
+
+TEST(Conv2dWinograd, PackingLooksAtThePictureAlone) {
+  for (const std::int64_t n : {1, 64}) {
+    EXPECT_EQ(conv2d_packing(conv3x3(n, 8, 8, 256, 256, 1, 1)), Filters::transformed);
+    EXPECT_EQ(conv2d_packing(conv3x3(n, 4, 4, 512, 512, 1, 1)), Filters::packed) << "one tile";
+    EXPECT_EQ(conv2d_packing(conv3x3(n, 32, 32, 3, 64, 1, 1)), Filters::packed);
+  }
+  Conv2dShape strided = conv3x3(1, 32, 32, 64, 64, 1, 1);
+  strided.stride_h = strided.stride_w = 2;
+  EXPECT_EQ(conv2d_packing(strided), Filters::packed);
+  const OwnedTensor w(strided.weights(), DType::f32), packed({1}, DType::f32);
+  EXPECT_THROW(conv2d_pack(strided, w, packed, Filters::transformed), std::logic_error);
 }
 
 }  // namespace
