@@ -11,7 +11,8 @@ std::int64_t forward_panel_count(const GemmTile& tile, const Conv2dShape& s) {
 
 std::int64_t copy_stride(const Window& window, bool narrow) {
   const bool copies = narrow ? window.tap_count() > 0 : window.needs_copy();
-  return copies ? whole_lines(window.padded_count(window.band_rows())) : 0;
+  return copies ? whole_lines(window.images_at_once() * window.padded_count(window.band_rows()))
+                : 0;
 }
 
 namespace {

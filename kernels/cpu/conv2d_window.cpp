@@ -52,6 +52,14 @@ std::int64_t Window::band_rows() const {
   return std::clamp<std::int64_t>(rows, 1, std::max<std::int64_t>(1, h.outputs));
 }
 
+std::int64_t Window::images_at_once() const {
+  constexpr std::int64_t kFloats = 512 * 1024 / 4, kMost = 8;
+  if (band_rows() < h.outputs) return 1;
+  const std::int64_t image =
+      needs_copy() ? padded_count(h.outputs) : h.source * w.source * channels;
+  return std::clamp<std::int64_t>(kFloats / std::max<std::int64_t>(1, image), 1, kMost);
+}
+
 Window forward_window(const Conv2dShape& s) {
   return {.h = forward_axis(s.h, s.p(), s.r, s.stride_h, s.pad_h, s.dilation_h),
           .w = forward_axis(s.w, s.q(), s.s, s.stride_w, s.pad_w, s.dilation_w),

@@ -70,6 +70,9 @@ struct Window {
   // Output rows in one piece of work: as many as keep the source they read in half of the second
   // level cache, at least one.
   std::int64_t band_rows() const;
+  // Images in one piece of work: several where they are small, because weights are then read once
+  // for all of them.
+  std::int64_t images_at_once() const;
 };
 
 Window forward_window(const Conv2dShape& shape);
