@@ -4,12 +4,12 @@
 #include <benchmark/benchmark.h>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <optional>
 
 #include "bench/peaks_simd.h"
 #include "engine/core/buffer.h"
+#include "engine/core/cpu_model.h"
 
 namespace kiln::bench {
 namespace {
@@ -70,13 +70,6 @@ Peaks::Compute measured_compute(cpu::Isa isa, MultiplyAdds multiply_adds, int la
                                 ThreadPool& one, ThreadPool& all) {
   return {isa, measured_flops(one, multiply_adds, lanes),
           measured_flops(all, multiply_adds, lanes)};
-}
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  return "unknown";
 }
 
 // The commit of the source tree, "-dirty" with changes; "unknown" outside a repository.
@@ -141,7 +134,7 @@ std::string in_giga(double value) {
 
 void describe_machine(const Peaks& peaks) {
   using benchmark::AddCustomContext;
-  AddCustomContext("cpu", cpu_name());
+  AddCustomContext("cpu", cpu_model());
   AddCustomContext("isa", std::string(cpu::name_of(cpu::isa())));
   AddCustomContext("threads", std::to_string(peaks.thread_count));
   AddCustomContext("commit", commit());

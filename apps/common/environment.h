@@ -11,8 +11,6 @@ namespace kiln {
 std::string version();
 // The instruction set that the CPU kernels use: "avx512".
 std::string instruction_set();
-// The processor's name as the system tells it, or its architecture.
-std::string cpu_model();
 
 // Name and value in the order in which a person reads them: kiln, processor, CPUs, threads,
 // instruction set, compiler, build type, system.

@@ -74,9 +74,10 @@ void add_common_options(CLI::App& app, CommonOptions& options) {
       ->check(CLI::IsMember({"auto", "own", "onednn", "cudnn"}))
       ->capture_default_str();
   app.add_option("--conv-algorithm", options.conv_algorithm,
-                 "How own f32 convolution kernels of the CPU compute: auto (a rule by shape),\n"
-                 "direct, or winograd: every 3x3 convolution of stride 1 by Winograd's algorithm")
-      ->check(CLI::IsMember({"auto", "direct", "winograd"}))
+                 "How the CPU computes convolutions: auto (a rule by shape), direct, winograd\n"
+                 "(every 3x3 of stride 1), or measure: the fastest for each shape, timed once,\n"
+                 "kept in $KILN_CACHE_DIR, else ~/.cache/kiln, and named in the log")
+      ->check(CLI::IsMember({"auto", "direct", "winograd", "measure"}))
       ->capture_default_str();
   app.add_option("--autotune", options.autotune,
                  "On a GPU, whether cuDNN's plans are timed once and the choice kept on the\n"

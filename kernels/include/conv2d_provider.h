@@ -6,9 +6,9 @@
 //   planner books forward->scratch_bytes();
 //   forward->run(context, {.shape = ..., .scratch = ...}); // in a step: never allocates
 //
-// The choice follows a fixed rule per problem (docs/decisions.md), never a timing of this run
-// alone: equal seeds must give equal bits. It may look at N, so a picture's bits may depend on the
-// batch that was planned for, if not on what else is in it.
+// The choice follows a fixed rule per problem (docs/decisions.md) or one that was kept, never a
+// timing of this run alone: equal seeds must give equal bits. It may look at N, so a picture's bits
+// may depend on the batch that was planned for, if not on what else is in it.
 #pragma once
 
 #include <cstddef>
@@ -97,14 +97,15 @@ enum class CpuConv2dChoice {
 // Throws Error (usage) for a name other than automatic (or auto), own and onednn.
 CpuConv2dChoice parse_cpu_conv2d_choice(std::string_view name);
 
-// The algorithm of the CPU's own f32 kernels.
+// The algorithm of the CPU's own kernels of f32 and bf16.
 enum class CpuConv2dAlgorithm {
   automatic,  // the rule of docs/decisions.md
   direct,     // the definition's sums
   winograd,   // Winograd's algorithm for every 3x3 problem of stride 1 in one group
+  measured,   // of all that take a problem the fastest here, timed once and kept on the disk
 };
 
-// Throws Error (usage) for a name other than automatic (or auto), direct and winograd.
+// Throws Error (usage) for a name other than automatic (or auto), direct, winograd and measure.
 CpuConv2dAlgorithm parse_cpu_conv2d_algorithm(std::string_view name);
 
 // The providers of this build for the CPU. The oneDNN plug-in is looked for only when a problem
