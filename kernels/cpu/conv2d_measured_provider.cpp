@@ -151,19 +151,19 @@ class MeasuredProvider final : public Conv2dProvider {
     }
     if (taken.empty()) return nullptr;
     std::optional<Trial> trial;
-    const PlanTrials trials{
-        .prepare = [](int) { return true; },
-        .run_us =
-            [&](int candidate) {
-              if (!trial) trial.emplace(problem);
-              return trial->run_us(*taken[static_cast<std::size_t>(candidate)]);
-            }};
+    const PlanTrials trials{.prepare = [](int) { return true; },
+                            .run_us =
+                                [&](int candidate) {
+                                  if (!trial) trial.emplace(problem);
+                                  return trial->run_us(*taken[static_cast<std::size_t>(candidate)]);
+                                }};
     const bool several = taken.size() > 1 && !problem.deterministic;
     const auto choice =
         choose_plan(key_of(problem, pass), names, trials, several ? &cache_ : nullptr, *log_);
     KILN_CHECK(choice.has_value());
     const auto at = static_cast<std::size_t>(choice->candidate);
-    const std::string how = taken.size() > 1 ? std::string(name_of(choice->source)) : "the only one";
+    const std::string how =
+        taken.size() > 1 ? std::string(name_of(choice->source)) : "the only one";
     return std::make_unique<Chosen>(std::move(taken[at]), names[at] + " (" + how + ")");
   }
 

@@ -1,5 +1,5 @@
-// The provider behind --conv-algorithm measure: of the ways that take a problem, the one that is the
-// fastest here, timed once for each shape and kept on the disk (kernels/common/plan_choice.h).
+// The provider behind --conv-algorithm measure: of the ways that take a problem, the one that is
+// the fastest here, timed once for each shape and kept on the disk (kernels/common/plan_choice.h).
 //
 // A kept choice makes equal seeds equal bits on this machine; where none can be kept, and under
 // --deterministic, the rule's choice holds.

@@ -231,16 +231,19 @@ void winograd_filter_grad(const float* slices, std::int64_t slice_step, std::int
   });
 }
 
-#define KILN_WINOGRAD_OF(T)                                                                       \
-  template void winograd_input(const WinogradTiles&, const T*, std::int64_t, std::int64_t,        \
-                               const WinogradRows&);                                              \
-  template void winograd_output_grad(const WinogradTiles&, const T*, std::int64_t, std::int64_t,  \
-                                     const WinogradRows&);                                        \
-  template void winograd_output(const WinogradTiles&, const WinogradRows&, const WinogradFinish&, \
-                                std::int64_t, std::int64_t, T*);                                  \
-  template void winograd_filter(const T*, std::int64_t, std::int64_t, float*, std::int64_t);
-KILN_WINOGRAD_OF(float)
-KILN_WINOGRAD_OF(BFloat16)
-#undef KILN_WINOGRAD_OF
+template void winograd_input(const WinogradTiles&, const float*, std::int64_t, std::int64_t,
+                             const WinogradRows&);
+template void winograd_output_grad(const WinogradTiles&, const float*, std::int64_t, std::int64_t,
+                                   const WinogradRows&);
+template void winograd_output(const WinogradTiles&, const WinogradRows&, const WinogradFinish&,
+                              std::int64_t, std::int64_t, float*);
+template void winograd_filter(const float*, std::int64_t, std::int64_t, float*, std::int64_t);
+template void winograd_input(const WinogradTiles&, const BFloat16*, std::int64_t, std::int64_t,
+                             const WinogradRows&);
+template void winograd_output_grad(const WinogradTiles&, const BFloat16*, std::int64_t,
+                                   std::int64_t, const WinogradRows&);
+template void winograd_output(const WinogradTiles&, const WinogradRows&, const WinogradFinish&,
+                              std::int64_t, std::int64_t, BFloat16*);
+template void winograd_filter(const BFloat16*, std::int64_t, std::int64_t, float*, std::int64_t);
 
 }  // namespace kiln::cpu::KILN_ISA

@@ -64,7 +64,8 @@ class FakeProvider final : public Conv2dProvider {
 
 class Conv2dMeasuredProviderTest : public TempFolderTest {
  protected:
-  std::unique_ptr<Conv2dProvider> provider(std::vector<Way*> ways, std::optional<Path> cache) {
+  std::unique_ptr<Conv2dProvider> provider(const std::vector<Way*>& ways,
+                                           std::optional<Path> cache) {
     std::vector<std::unique_ptr<Conv2dProvider>> providers;
     for (Way* way : ways) providers.push_back(std::make_unique<FakeProvider>(*way));
     return cpu::make_measured_conv2d_provider(std::move(providers), std::move(cache), log_);
@@ -126,8 +127,7 @@ TEST_F(Conv2dMeasuredProviderTest, AsksNobodyTwiceAndNothingWhereThereIsNoChoice
 std::string run_forward(Conv2dProviders& providers, Context& c, const OwnedTensor& y) {
   const OwnedTensor x = random_tensor(kShape.input(), DType::f32, 1),
                     w = random_tensor(kShape.weights(), DType::f32, 2);
-  const auto conv =
-      providers.forward(problem_of(kShape, DType::f32, Activation::none, false, c));
+  const auto conv = providers.forward(problem_of(kShape, DType::f32, Activation::none, false, c));
   const Scratch scratch(conv->scratch_bytes());
   conv->run(c, {kShape, x, w, {}, y, Activation::none, scratch.data()});
   return std::string(conv->algorithm());
