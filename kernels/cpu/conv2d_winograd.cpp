@@ -165,8 +165,9 @@ void turn(const float* w, std::int64_t step, std::int64_t rows, std::int64_t col
           std::int64_t to_step) {
   transpose(w, step, rows, columns, to, to_step);
 }
-void turn(const BFloat16* w, std::int64_t step, std::int64_t rows, std::int64_t columns, float* to,
-          std::int64_t to_step) {
+// Unused in a build without bf16.
+[[maybe_unused]] void turn(const BFloat16* w, std::int64_t step, std::int64_t rows,
+                           std::int64_t columns, float* to, std::int64_t to_step) {
   constexpr std::int64_t kRows = 4;  // of a block of transpose()
   float wide[kRows * kRun];
   for (std::int64_t row = 0; row < rows; row += kRows) {

@@ -114,7 +114,8 @@ void add_shared(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, 
 }
 
 const float* floats_of(const float* values, std::int64_t, float*) { return values; }
-const float* floats_of(const BFloat16* values, std::int64_t count, float* wide) {
+// Unused in a build without bf16.
+[[maybe_unused]] const float* floats_of(const BFloat16* values, std::int64_t count, float* wide) {
   KILN_CALL_ISA(widen(values, wide, count));
   return wide;
 }
