@@ -24,8 +24,7 @@ bool wants_whitening(const ModelSpec& spec);
 // Sets the weight of the first layer: filter i is v_i / sqrt(lambda_i + epsilon), lambda_i rising,
 // and filter i + half its negative; (lambda_i, v_i) of the second moments of all windows of the
 // normalised pictures. Of each v the number of largest magnitude is positive. The bits depend on
-// the pictures alone. Throws Error (input) where the
-// pictures are not those of the spec.
+// the pictures alone. Throws Error (input) where the pictures are not those of the spec.
 void whiten(const ModelSpec& spec, const Dataset& train, const Normalisation& normalisation,
             Context& context, ParameterStore& parameters);
 

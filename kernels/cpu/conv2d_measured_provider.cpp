@@ -91,30 +91,19 @@ class Trial {
   const Tensor bias_ = tensor({problem_.shape.k}, parameter_);
 };
 
-// The chosen way, whose algorithm says how it was chosen.
-class ChosenForward final : public Conv2dForward {
+// The chosen way, whose algorithm says how it was chosen. `Pass` is a Conv2dForward or
+// Conv2dBackward, which run with `Args`.
+template <class Pass, class Args>
+class Chosen final : public Pass {
  public:
-  ChosenForward(std::unique_ptr<Conv2dForward> way, std::string algorithm)
+  Chosen(std::unique_ptr<Pass> way, std::string algorithm)
       : way_(std::move(way)), algorithm_(std::move(algorithm)) {}
   std::size_t scratch_bytes() const override { return way_->scratch_bytes(); }
   std::string_view algorithm() const override { return algorithm_; }
-  void run(Context& context, const Conv2dArgs& args) override { way_->run(context, args); }
+  void run(Context& context, const Args& args) override { way_->run(context, args); }
 
  private:
-  std::unique_ptr<Conv2dForward> way_;
-  std::string algorithm_;
-};
-
-class ChosenBackward final : public Conv2dBackward {
- public:
-  ChosenBackward(std::unique_ptr<Conv2dBackward> way, std::string algorithm)
-      : way_(std::move(way)), algorithm_(std::move(algorithm)) {}
-  std::size_t scratch_bytes() const override { return way_->scratch_bytes(); }
-  std::string_view algorithm() const override { return algorithm_; }
-  void run(Context& context, const Conv2dGradArgs& args) override { way_->run(context, args); }
-
- private:
-  std::unique_ptr<Conv2dBackward> way_;
+  std::unique_ptr<Pass> way_;
   std::string algorithm_;
 };
 
@@ -126,17 +115,17 @@ class MeasuredProvider final : public Conv2dProvider {
 
   std::string_view name() const override { return "measured"; }
   std::unique_ptr<Conv2dForward> forward(const Conv2dProblem& problem) override {
-    return choose<Conv2dForward, ChosenForward>(
+    return choose<Conv2dForward, Conv2dArgs>(
         problem, "forward", [&](Conv2dProvider& way) { return way.forward(problem); });
   }
   std::unique_ptr<Conv2dBackward> backward(const Conv2dProblem& problem) override {
-    return choose<Conv2dBackward, ChosenBackward>(
+    return choose<Conv2dBackward, Conv2dGradArgs>(
         problem, problem.wants_dx() ? "backward" : "backward without dx",
         [&](Conv2dProvider& way) { return way.backward(problem); });
   }
 
  private:
-  template <class Pass, class Chosen, class Make>
+  template <class Pass, class Args, class Make>
   std::unique_ptr<Pass> choose(const Conv2dProblem& problem, std::string_view pass,
                                const Make& make) {
     std::vector<std::unique_ptr<Pass>> taken;
@@ -164,7 +153,7 @@ class MeasuredProvider final : public Conv2dProvider {
     const auto at = static_cast<std::size_t>(choice->candidate);
     const std::string how =
         taken.size() > 1 ? std::string(name_of(choice->source)) : "the only one";
-    return std::make_unique<Chosen>(std::move(taken[at]), names[at] + " (" + how + ")");
+    return std::make_unique<Chosen<Pass, Args>>(std::move(taken[at]), names[at] + " (" + how + ")");
   }
 
   std::vector<std::unique_ptr<Conv2dProvider>> ways_;

@@ -5,6 +5,7 @@
 #include "engine/core/error.h"
 #include "kernels/include/loss_scale_update.h"
 #include "tests/golden/golden.h"
+#include "tests/kernels/weight_copy.h"
 #include "tests/reference/muon_step.h"
 #include "tests/support/check_op.h"
 #include "tests/support/device_values.h"
@@ -187,24 +188,16 @@ TEST(MuonStep, TakesScaledGradientsOf16Bits) {
 // The CPU's mixed precision: an f32 gradient and a bf16 copy. The update is that without a copy.
 TEST(MuonStep, OnTheCpuACopyIsTheWeightRounded) {
   KILN_CPU_ONLY("devices have copies beside 16-bit gradients");
-  for (const Shape& shape : matrix_shapes()) {
-    const OwnedTensor grad = random_tensor(shape, DType::f32, 3), copy(shape, DType::bf16);
-    const auto updated = [&](const Tensor& written) {
-      TestContext c(2);
-      OwnedTensor w = random_tensor(shape, DType::f32, 1);
-      const OwnedTensor buffer = random_tensor(shape, DType::f32, 2);
-      const MuonMatrix matrix{.w = w, .grad = grad, .momentum_buffer = buffer, .copy = written};
-      const Buffer scratch(c.get().device(), muon_step_scratch_bytes({&shape, 1}, DType::f32));
-      muon_step(c,
-                {.matrices = {&matrix, 1}, .lr = 0.1, .momentum = 0.9, .scratch = scratch.data()});
-      return w;
-    };
-    const OwnedTensor plain = updated({}), copied = updated(copy);
-    EXPECT_TRUE(bitwise_equal(plain, copied));
-    EXPECT_TRUE(elementwise_close_to(copy, rounded(plain.values(), DType::bf16), 0));
-    const OwnedTensor wrong(shape, DType::f16);
-    EXPECT_THROW(updated(wrong), Error);
-  }
+  expect_copy_is_weight_rounded(
+      [](Context& c, const Tensor& w, const Tensor& grad, const Tensor& buffer, const Tensor&,
+         const Tensor& copy) {
+        const Shape shape = w.shape();
+        const MuonMatrix matrix{.w = w, .grad = grad, .momentum_buffer = buffer, .copy = copy};
+        const Buffer scratch(c.device(), muon_step_scratch_bytes({&shape, 1}, DType::f32));
+        muon_step(
+            c, {.matrices = {&matrix, 1}, .lr = 0.1, .momentum = 0.9, .scratch = scratch.data()});
+      },
+      matrix_shapes());
 }
 
 TEST(MuonStep, RefusesWhatDoesNotFit) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <vector>
 
 #include "tests/support/check_op.h"
 #include "tests/support/random_tensor.h"
@@ -12,8 +13,9 @@ namespace kiln::test {
 // `step(context, w, grad, first, second, copy)` updates w, with two tensors of state, and writes
 // `copy` where it is not empty. The update is that without a copy; the copy is w rounded.
 template <class Step>
-void expect_copy_is_weight_rounded(const Step& step) {
-  for (const Shape& shape : elementwise_shapes()) {
+void expect_copy_is_weight_rounded(const Step& step,
+                                   const std::vector<Shape>& shapes = elementwise_shapes()) {
+  for (const Shape& shape : shapes) {
     SCOPED_TRACE(to_string(shape));
     const OwnedTensor grad = random_tensor(shape, DType::f32, 3), copy(shape, DType::bf16);
     const auto updated = [&](const Tensor& written) {
