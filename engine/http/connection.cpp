@@ -10,7 +10,7 @@
 namespace kiln::http {
 namespace {
 
-// What a connection may keep for its next reply.
+// What is kept for the next reply.
 constexpr std::size_t kKeptBytes = 1 << 14;
 
 // Text of a handler must not end a line of the header early.
@@ -34,7 +34,8 @@ HttpReply error_reply(int status, std::string_view message) {
 }
 
 void Connection::queue(const HttpReply& reply, bool keep, std::string_view date) {
-  const HttpHeader& request = parser.header();
+  static const HttpHeader kNoRequest;
+  const HttpHeader& request = parser ? parser->header() : kNoRequest;
   out.append("HTTP/1.1 ");
   append_number(out, static_cast<std::size_t>(reply.status));
   out.append(" ").append(http_reason(reply.status)).append("\r\nDate: ").append(date);

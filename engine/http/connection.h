@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,8 +25,9 @@ struct Connection {
   };
   enum class Sent { all, blocked, failed };
 
-  Connection(std::uint64_t number, UniqueFd socket, const HttpLimits& limits)
-      : id(number), fd(std::move(socket)), parser(limits) {}
+  Connection(std::uint64_t number, UniqueFd socket) : id(number), fd(std::move(socket)) {}
+
+  HttpParser::State state() const { return parser ? parser->state() : HttpParser::State::empty; }
 
   // Puts a reply behind the others; `keep` false makes it the last one. `date` as http_date()
   // gives.
@@ -33,13 +35,13 @@ struct Connection {
   // Writes as much as the socket takes.
   Sent send();
   bool idle() const {
-    return phase == Phase::reading && parser.state() == HttpParser::State::empty && out.empty() &&
+    return phase == Phase::reading && state() == HttpParser::State::empty && out.empty() &&
            input.empty();
   }
 
   std::uint64_t id;
   UniqueFd fd;
-  HttpParser parser;
+  std::optional<HttpParser> parser;  // while a request is under way
   std::string input;  // read, not yet parsed: pipelined behind a request that is being answered
   std::string out;
   std::size_t out_start = 0;  // bytes of `out` that are written
@@ -49,8 +51,8 @@ struct Connection {
   bool continued = false;                              // "100 Continue" was sent for this request
   bool input_ended = false;                            // the client sends nothing more
   std::size_t lingered_bytes = 0;
-  std::uint32_t interest = 0;     // what epoll watches
-  std::uint64_t posted_turn = 0;  // of the loop, that took the last request; 0: it was no POST
+  std::uint32_t interest = 0;  // what epoll watches
+  bool prompt = false;  // its last request was no POST: the loop's second epoll watches it too
   std::weak_ptr<DeferredReply> deferred;
 };
 

@@ -9,7 +9,7 @@
 namespace kiln::http {
 namespace {
 
-// What a connection may keep for its next request's body.
+// What is kept for the next request's body.
 constexpr std::size_t kKeptBytes = 1 << 14;
 
 }  // namespace

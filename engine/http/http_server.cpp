@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <array>
 #include <cerrno>
 #include <linux/filter.h>
 #include <netinet/in.h>
@@ -24,8 +25,10 @@ using State = HttpParser::State;
 
 constexpr std::uint64_t kListener = 0, kCompletions = 1;  // numbers for epoll; clients' come behind
 constexpr std::size_t kReadBytes = 1 << 16;
-constexpr std::size_t kFewEvents = 32;  // of a turn, that are taken as they come
-constexpr milliseconds kTurnTime{2};
+constexpr std::size_t kTurnEvents = 32;  // that a turn takes, of all that are ready
+constexpr std::size_t kFewEvents = 16;   // of a turn, that nobody minds to wait for
+constexpr milliseconds kPromptTime{2};
+constexpr std::size_t kSpareParsers = kTurnEvents;
 constexpr milliseconds kHandshakeTime{100};  // for what a client has begun when the port closes
 
 UniqueFd listen_on(const HttpServerOptions& options) {
@@ -86,13 +89,22 @@ class HttpServer::Loop {
   }
 
  private:
-  int control(int operation, int fd, std::uint64_t id, std::uint32_t interest) const {
+  static int control(const UniqueFd& epoll, int operation, int fd, std::uint64_t id,
+                     std::uint32_t interest) {
     epoll_event event{.events = interest, .data = {.u64 = id}};
-    return ::epoll_ctl(epoll_.get(), operation, fd, &event);
+    return ::epoll_ctl(epoll.get(), operation, fd, &event);
   }
+  int control(int operation, int fd, std::uint64_t id, std::uint32_t interest) const {
+    return control(epoll_, operation, fd, id, interest);
+  }
+  void watch_promptly(Connection& c, bool prompt);
+  void lend_parser(Connection& c);
+  void take_back_parser(Connection& c);
+  void queue(Connection& c, const HttpReply& reply, bool keep);
   milliseconds tick() const;
   const std::string& date();
   void on_events(std::span<const epoll_event> events);
+  void on_prompt_events();
   void on_event(const epoll_event& event);
   void accept_all();
   void open(UniqueFd fd);
@@ -118,7 +130,7 @@ class HttpServer::Loop {
   void close(Connection& c);
   Connection* find(std::uint64_t id) {
     const auto found = connections_.find(id);
-    return found == connections_.end() ? nullptr : found->second.get();
+    return found == connections_.end() ? nullptr : &found->second;
   }
   std::vector<std::uint64_t> ids() const;
 
@@ -126,18 +138,19 @@ class HttpServer::Loop {
   HttpHandler handler_;
   TurnEnd turn_end_;
   Log& log_;
-  UniqueFd epoll_;
+  UniqueFd epoll_;   // watches everything
+  UniqueFd prompt_;  // what must not wait for the computing of many requests
   UniqueFd listener_;
   std::uint16_t port_;  // also when the listener is closed
   std::shared_ptr<Completions> completions_ = std::make_shared<Completions>();
-  std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::unordered_map<std::uint64_t, Connection> connections_;
   std::uint64_t next_id_ = kCompletions + 1;  // never used twice: a late event finds nobody
   std::vector<std::uint64_t> ready_;          // have input that the last turn left
   std::vector<Completions::Entry> taken_;     // of on_completions(), kept for its memory
   std::vector<std::uint64_t> deferred_;       // in this turn; epoll does not know it yet
-  std::uint64_t turn_ = 0;
-  std::vector<std::pair<std::uint64_t, epoll_event>>
-      by_turn_;  // of on_events(), kept for its memory
+  // What every request needs and no idle connection: the last one's memory, warm in the caches.
+  std::vector<HttpParser> spare_parsers_;
+  std::string spare_out_;
   std::vector<char> buffer_ = std::vector<char>(kReadBytes);
   Clock::time_point now_ = Clock::now();
   Clock::time_point next_sweep_ = now_;
@@ -155,11 +168,13 @@ HttpServer::Loop::Loop(const HttpServerOptions& options, HttpHandler handler, Lo
       turn_end_(std::move(turn_end)),
       log_(log),
       epoll_(make_epoll()),
+      prompt_(make_epoll()),
       listener_(listen_on(options)),
       port_(port_of(listener_)) {
-  if (control(EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) != 0 ||
-      control(EPOLL_CTL_ADD, completions_->fd(), kCompletions, EPOLLIN) != 0)
-    throw Error(ErrorKind::io, "epoll_ctl", errno_text(errno));
+  for (const UniqueFd* epoll : {&epoll_, &prompt_})
+    if (control(*epoll, EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) != 0 ||
+        control(*epoll, EPOLL_CTL_ADD, completions_->fd(), kCompletions, EPOLLIN) != 0)
+      throw Error(ErrorKind::io, "epoll_ctl", errno_text(errno));
 }
 
 // Deadlines are looked at this often: a quarter of the shortest one.
@@ -181,7 +196,7 @@ const std::string& HttpServer::Loop::date() {
 }
 
 bool HttpServer::Loop::run() {
-  std::vector<epoll_event> events(std::min<std::size_t>(options_.connection_count, 4096) + 2);
+  std::array<epoll_event, kTurnEvents> events;
   while (!is_done()) {
     const bool timed = !connections_.empty() || draining_;
     const auto wait = !ready_.empty() || !deferred_.empty() ? 0
@@ -205,25 +220,33 @@ bool HttpServer::Loop::run() {
   return finished;
 }
 
-// Where many are ready, those whose last request was a POST come last, of them first who has waited
-// longest, and for kTurnTime at most: the next turn finds the others ready again. So /ping waits
-// for a few computations and not for those of all connections.
+// Requests come in the order in which their sockets became ready: the kernel puts at the end of its
+// list what was given out. It looks at every socket that it gives out, so a turn takes only as many
+// as it answers. Where there are many, replies, new clients and those whose last request was no
+// POST do not wait for the computing of all others: they are looked for first and every
+// kPromptTime.
 void HttpServer::Loop::on_events(std::span<const epoll_event> events) {
-  ++turn_;
-  if (events.size() <= kFewEvents) {
-    for (const epoll_event& event : events) on_event(event);
-    return;
-  }
-  by_turn_.clear();
+  const bool many = events.size() > kFewEvents;
+  Clock::time_point prompt_again = now_;
   for (const epoll_event& event : events) {
-    const Connection* c = find(event.data.u64);
-    by_turn_.emplace_back(c ? c->posted_turn : 0, event);
-  }
-  std::ranges::sort(by_turn_, {}, [](const auto& pair) { return pair.first; });
-  const Clock::time_point end = Clock::now() + kTurnTime;
-  for (const auto& [posted_turn, event] : by_turn_) {
-    if (posted_turn != 0 && Clock::now() >= end) break;
+    if (many && Clock::now() >= prompt_again) {
+      on_prompt_events();
+      prompt_again = Clock::now() + kPromptTime;
+    }
     on_event(event);
+  }
+}
+
+// They stand in the list of epoll_ too, and are found without bytes when their turn comes there.
+void HttpServer::Loop::on_prompt_events() {
+  std::array<epoll_event, kTurnEvents> events;
+  const int count = ::epoll_wait(prompt_.get(), events.data(), static_cast<int>(events.size()), 0);
+  for (int i = 0; i < count; ++i) {
+    epoll_event& event = events[static_cast<std::size_t>(i)];
+    // This epoll does not know what a connection is waiting for.
+    if (const Connection* c = find(event.data.u64))
+      event.events &= c->interest | EPOLLERR | EPOLLHUP;
+    if (event.events != 0) on_event(event);
   }
 }
 
@@ -255,18 +278,47 @@ void HttpServer::Loop::open(UniqueFd fd) {
   const int on = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const std::uint64_t id = next_id_++;
-  auto c = std::make_unique<Connection>(id, std::move(fd), options_.limits);
   if (connections_.size() >= options_.connection_count) {
     log_.once("connections are refused: " + std::to_string(options_.connection_count) +
               " are open");
-    c->queue(error_reply(503, "the server has too many connections"), false, date());
-    c->send();
+    Connection c(id, std::move(fd));
+    queue(c, error_reply(503, "the server has too many connections"), false);
+    c.send();
     return;
   }
-  c->deadline = now_ + (draining_ ? options_.drain_idle_time : options_.header_time);
-  c->interest = EPOLLIN;
-  if (control(EPOLL_CTL_ADD, c->fd.get(), id, c->interest) == 0)
-    connections_.emplace(id, std::move(c));
+  if (control(EPOLL_CTL_ADD, fd.get(), id, EPOLLIN) != 0) return;
+  Connection& c = connections_.try_emplace(id, id, std::move(fd)).first->second;
+  c.deadline = now_ + (draining_ ? options_.drain_idle_time : options_.header_time);
+  c.interest = EPOLLIN;
+  watch_promptly(c, true);
+}
+
+// Where the system has no memory for it, the connection has to wait its turn.
+void HttpServer::Loop::watch_promptly(Connection& c, bool prompt) {
+  if (c.prompt == prompt) return;
+  const int operation = prompt ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
+  if (control(prompt_, operation, c.fd.get(), c.id, EPOLLIN) == 0) c.prompt = prompt;
+}
+
+void HttpServer::Loop::lend_parser(Connection& c) {
+  if (c.parser) return;
+  if (spare_parsers_.empty()) {
+    c.parser.emplace(options_.limits);
+  } else {
+    c.parser.emplace(std::move(spare_parsers_.back()));
+    spare_parsers_.pop_back();
+  }
+}
+
+void HttpServer::Loop::take_back_parser(Connection& c) {
+  if (!c.parser || c.state() != State::empty) return;
+  if (spare_parsers_.size() < kSpareParsers) spare_parsers_.push_back(std::move(*c.parser));
+  c.parser.reset();
+}
+
+void HttpServer::Loop::queue(Connection& c, const HttpReply& reply, bool keep) {
+  if (c.out.empty()) c.out.swap(spare_out_);
+  c.queue(reply, keep, date());
 }
 
 void HttpServer::Loop::on_completions() {
@@ -274,8 +326,8 @@ void HttpServer::Loop::on_completions() {
   for (auto& [id, reply] : taken_) {
     Connection* c = find(id);
     if (!c || c->phase != Phase::deferred) continue;
-    c->queue(reply, c->parser.header().keep_alive && !draining_ && !c->input_ended, date());
-    c->parser.next();
+    queue(*c, reply, c->parser->header().keep_alive && !draining_ && !c->input_ended);
+    c->parser->next();
     c->continued = false;
     advance(*c, std::exchange(c->input, {}));
   }
@@ -326,27 +378,30 @@ void HttpServer::Loop::linger(Connection& c) {
 // and what is left of the bytes waits in `input`. Nothing is parsed while a reply is stuck.
 void HttpServer::Loop::advance(Connection& c, std::string_view bytes) {
   int answered = 0;
+  lend_parser(c);
   while (!bytes.empty() && c.phase == Phase::reading && c.out.size() < kReadBytes &&
          answered < options_.pipelined_count) {
-    bytes.remove_prefix(c.parser.feed(bytes));
-    if (c.parser.state() == State::complete) ++answered;
+    bytes.remove_prefix(c.parser->feed(bytes));
+    if (c.state() == State::complete) ++answered;
     if (!answer(c)) break;
   }
   if (c.phase == Phase::reading || c.phase == Phase::deferred) c.input = bytes;
+  take_back_parser(c);
   set_deadline(c);
   flush(c);
 }
 
 // False where no more is to be parsed now.
 bool HttpServer::Loop::answer(Connection& c) {
-  switch (c.parser.state()) {
+  HttpParser& parser = *c.parser;
+  switch (parser.state()) {
     case State::refused:
-      c.queue(error_reply(c.parser.refusal().status, c.parser.refusal().reason), false, date());
+      queue(c, error_reply(parser.refusal().status, parser.refusal().reason), false);
       return false;
     case State::complete:
       break;
     case State::body:
-      if (c.parser.header().expects_continue && !c.continued && c.parser.body().view().empty())
+      if (parser.header().expects_continue && !c.continued && parser.body().view().empty())
         c.out += "HTTP/1.1 100 Continue\r\n\r\n";
       c.continued = true;
       return true;
@@ -358,8 +413,8 @@ bool HttpServer::Loop::answer(Connection& c) {
     c.phase = Phase::deferred;
     return false;
   }
-  c.queue(*reply, c.parser.header().keep_alive && !draining_, date());
-  c.parser.next();
+  queue(c, *reply, parser.header().keep_alive && !draining_);
+  parser.next();
   c.continued = false;
   c.timed = State::empty;
   return true;
@@ -371,8 +426,8 @@ std::optional<HttpReply> HttpServer::Loop::handle(Connection& c) {
     c.deferred = deferred;
     return deferred;
   };
-  HttpRequest request(c.parser.header(), c.parser.body(), now_, defer);
-  c.posted_turn = request.header.method == "POST" ? turn_ : 0;
+  HttpRequest request(c.parser->header(), c.parser->body(), now_, defer);
+  watch_promptly(c, request.header.method != "POST");
   try {
     return handler_(request);
   } catch (const std::exception& error) {
@@ -385,6 +440,7 @@ void HttpServer::Loop::flush(Connection& c) {
   const std::size_t before = c.out_start;
   const Connection::Sent sent = c.send();
   if (sent == Connection::Sent::failed) return close(c);
+  if (c.out.empty() && c.out.capacity() > spare_out_.capacity()) c.out.swap(spare_out_);
   if (sent == Connection::Sent::blocked) {
     if (c.out_start != before || (c.interest & EPOLLOUT) == 0)
       c.deadline = now_ + options_.body_time;
@@ -424,7 +480,7 @@ void HttpServer::Loop::tell_epoll(Connection& c) {
 // A request's times run from its first byte, not from its last one: a client that sends a byte a
 // second gains nothing by it.
 void HttpServer::Loop::set_deadline(Connection& c) {
-  const State state = c.parser.state();
+  const State state = c.state();
   if (state == State::empty)
     c.deadline = now_ + (draining_ ? options_.drain_idle_time : options_.idle_time);
   else if (state != c.timed)
@@ -442,11 +498,12 @@ void HttpServer::Loop::sweep() {
 void HttpServer::Loop::expire(Connection& c) {
   // How long a deferred reply may take is for the one who owes it.
   if (c.phase == Phase::deferred && c.out.empty()) return;
-  const State state = c.parser.state();
+  const State state = c.state();
   if (c.phase != Phase::reading || !c.out.empty() || state == State::empty) return close(c);
-  c.queue(error_reply(408, state == State::body ? "the body came too slowly"
-                                                : "the header came too slowly"),
-          false, date());
+  queue(c,
+        error_reply(
+            408, state == State::body ? "the body came too slowly" : "the header came too slowly"),
+        false);
   flush(c);
 }
 
@@ -464,8 +521,8 @@ void HttpServer::Loop::begin_drain() {
               "): who connects while the port is closed may be reset");
     end_listening();
   }
-  for (const auto& [id, c] : connections_)
-    if (c->idle()) c->deadline = std::min(c->deadline, now_ + options_.drain_idle_time);
+  for (auto& [id, c] : connections_)
+    if (c.idle()) c.deadline = std::min(c.deadline, now_ + options_.drain_idle_time);
 }
 
 void HttpServer::Loop::end_listening() {

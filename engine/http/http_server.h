@@ -1,4 +1,4 @@
-// A server of HTTP/1.1: one thread, non-blocking sockets, one epoll.
+// A server of HTTP/1.1: one thread, non-blocking sockets, epoll.
 //
 // The handler answers at once, or defers: then any thread completes the reply later, while the loop
 // serves the other connections. Requests of one connection are answered one after another.

@@ -418,6 +418,49 @@ TEST_F(HttpServerTest, APortInUseIsNamed) {
   }
 }
 
+// A client that does not read its reply is left alone, also where it is looked for before a crowd:
+// what it asks meanwhile is answered in order when it reads.
+TEST(HttpServerTurns, AStuckReplyKeepsItsPlaceInACrowd) {
+  constexpr int kClients = 100;
+  Log log(stderr, LogLevel::quiet);
+  std::promise<void> blocked[3], go_on[3];
+  int block = 0;  // of the loop's thread
+  HttpServer server(
+      {},
+      [&](HttpRequest& request) {
+        const std::string target = request.header.target;
+        if (target == "/block") {
+          blocked[block].set_value();
+          go_on[block++].get_future().wait();
+        }
+        return HttpReply{.body = target == "/large" ? std::string(16 << 20, 'x') : target + "."};
+      },
+      log);
+  std::thread thread([&] { server.run(); });
+  const auto post = [](const std::string& target) {
+    return "POST " + target + " HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+  };
+  Client stuck(server.port()), blocker(server.port());
+  std::deque<Client> clients;
+  for (int i = 0; i < kClients; ++i) clients.emplace_back(server.port());
+  stuck.send(get("/large"));
+  for (int round = 0; round < 3; ++round) {  // in the first, all are new
+    blocker.send(post("/block"));
+    blocked[round].get_future().wait();
+    for (Client& client : clients) client.send(post("/crowd"));
+    stuck.send(get("/behind" + std::to_string(round)));
+    go_on[round].set_value();
+    for (Client& client : clients) EXPECT_THAT(client.read_until("/crowd."), HasSubstr("200"));
+    blocker.read_until("/block.");
+  }
+  const std::string replies = stuck.read_until("/behind2.");
+  EXPECT_GT(replies.size(), std::size_t{16 << 20});
+  EXPECT_THAT(replies, HasSubstr("/behind0."));
+  EXPECT_THAT(replies, HasSubstr("/behind1."));
+  server.stop();
+  thread.join();
+}
+
 // Two hundred clients whose requests are ready at once, all of whom have posted before, and one who
 // has not: that one is answered before them, and none of them is forgotten.
 TEST(HttpServerTurns, AGetWaitsForFewOfThePosts) {
