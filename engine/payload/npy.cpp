@@ -73,22 +73,44 @@ Loops loops_of(const ArrayLayout& layout, const PictureShape& shape) {
   return loops;
 }
 
+template <class T>
+T element_at(const char* data, std::int64_t index) {
+  T element;
+  std::memcpy(&element, data + index * static_cast<std::int64_t>(sizeof(T)), sizeof element);
+  return element;
+}
+
+// A row of pixels from three planes, as PyTorch's clients send their pictures: one walk over the
+// row, whose stores lie one behind the other.
+template <class T>
+void interleave(const char* data, const Loops& loops, T* out) {
+  for (std::int64_t x = 0; x < loops.columns; ++x)
+    for (std::int64_t c = 0; c < 3; ++c) *out++ = element_at<T>(data, c * loops.channel_step + x);
+}
+
+template <class T, class Out>
+bool convert_row(const char* data, const Loops& loops, Out* out) {
+  if constexpr (std::is_same_v<T, Out>)
+    if (loops.channels == 3 && loops.column_step == 1) {
+      interleave(data, loops, out);
+      return true;
+    }
+  bool good = true;
+  for (std::int64_t c = 0; c < loops.channels; ++c)
+    for (std::int64_t x = 0; x < loops.columns; ++x)
+      good &= store(number_of(element_at<T>(data, c * loops.channel_step + x * loops.column_step)),
+                    out[x * loops.channels + c]);
+  return good;
+}
+
 template <class T, class Out>
 bool convert(const char* data, const Loops& loops, Out* out) {
   bool good = true;
   for (std::int64_t n = 0; n < loops.pictures; ++n)
     for (std::int64_t y = 0; y < loops.rows; ++y, out += loops.columns * loops.channels)
-      for (std::int64_t c = 0; c < loops.channels; ++c) {
-        const char* from =
-            data + (n * loops.picture_step + y * loops.row_step + c * loops.channel_step) *
-                       static_cast<std::int64_t>(sizeof(T));
-        const std::int64_t step = loops.column_step * static_cast<std::int64_t>(sizeof(T));
-        for (std::int64_t x = 0; x < loops.columns; ++x) {
-          T element;
-          std::memcpy(&element, from + x * step, sizeof element);
-          good &= store(number_of(element), out[x * loops.channels + c]);
-        }
-      }
+      good &= convert_row<T>(data + (n * loops.picture_step + y * loops.row_step) *
+                                        static_cast<std::int64_t>(sizeof(T)),
+                             loops, out);
   return good;
 }
 
