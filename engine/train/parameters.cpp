@@ -21,14 +21,21 @@ std::size_t size_bytes(const Parameter& parameter, DType dtype) {
   return static_cast<std::size_t>(parameter.shape.element_count()) * size_of(dtype);
 }
 
-// next() for every element in order, written where the tensor lies.
+// next() for every element in order, written where the tensor lies, a piece at a time: the largest
+// tensor's size again would stay in the heap of a process that has no use for it.
 template <class Next>
 void fill(const Tensor& tensor, const Next& next) {
+  constexpr std::size_t kPiece = 1 << 14;
+  const auto count = static_cast<std::size_t>(tensor.element_count());
   visit_float(tensor.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    std::vector<T> elements(static_cast<std::size_t>(tensor.element_count()));
-    for (T& element : elements) element = static_cast<T>(next());
-    set_elements<T>(tensor, elements);
+    std::vector<T> piece(std::min(count, kPiece));
+    for (std::size_t begin = 0; begin < count; begin += kPiece) {
+      const std::size_t size = std::min(kPiece, count - begin);
+      for (std::size_t i = 0; i < size; ++i) piece[i] = static_cast<T>(next());
+      copy_to_device(tensor.device(), static_cast<std::byte*>(tensor.raw()) + begin * sizeof(T), piece.data(),
+                     size * sizeof(T));
+    }
   });
 }
 

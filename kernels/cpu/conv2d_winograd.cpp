@@ -38,27 +38,54 @@ WinogradTiles winograd_tiles(std::int64_t h, std::int64_t w, std::int64_t channe
 
 namespace {
 
-// A convolution with filters that are transformed already.
+// Transformed filters of the columns [begin, begin + count): [36][column block][depth][width], with
+// slice_step floats from one slice to the next.
+struct WinogradFilters {
+  float* slices;
+  std::int64_t begin, count, slice_step;
+};
+
+// One convolution over tiles.
 struct WinogradPass {
   WinogradPass(const WinogradTiles& source_, const WinogradTiles& out_, std::int64_t images)
       : source(source_),
         out(out_),
-        layout(source.channels, out.channels, images * out.tiles_h * out.tiles_w),
-        filter_slice(winograd_slice(gemm_tile().padded(layout.columns) * layout.depth)) {}
+        layout(source.channels, out.channels, images * out.tiles_h * out.tiles_w) {}
 
-  std::int64_t filter_count() const { return kWinogradSlices * filter_slice; }
-  std::size_t filter_bytes() const {
-    return static_cast<std::size_t>(filter_count()) * sizeof(float);
+  std::int64_t filter_slice(std::int64_t columns) const {
+    return winograd_slice(gemm_tile().padded(columns) * layout.depth);
   }
-  // Without the filters.
-  std::size_t scratch_bytes(int thread_count) const {
+  // Of `columns` columns.
+  std::int64_t filter_count(std::int64_t columns) const {
+    return kWinogradSlices * filter_slice(columns);
+  }
+  WinogradFilters all_filters(float* slices) const {
+    return {slices, 0, layout.columns, filter_slice(layout.columns)};
+  }
+  // Whether a thread transforms the filters of one panel of columns after the other and multiplies
+  // with them at once, out of its cache: where no filter is wanted again.
+  bool by_panels() const { return layout.shared && layout.blocks == 1; }
+  std::int64_t panels() const { return (layout.columns + kPanel - 1) / kPanel; }
+  WinogradFilters panel_filters(std::int64_t panel, float* slices) const {
+    const std::int64_t begin = panel * kPanel;
+    const std::int64_t count = std::min(kPanel, layout.columns - begin);
+    return {slices, begin, count, filter_slice(count)};
+  }
+  // Panels that are under way together.
+  std::int64_t panel_sets(std::int64_t thread_count) const {
+    return std::min(thread_count, panels());
+  }
+
+  std::int64_t scratch_count(int thread_count, Filters filters) const {
     const std::int64_t tensors = (layout.shared ? 1 : thread_count) * layout.block_count();
-    return static_cast<std::size_t>(tensors) * sizeof(float);
+    if (filters == Filters::transformed) return tensors;
+    return tensors + (by_panels() ? panel_sets(thread_count) * filter_count(kPanel)
+                                  : filter_count(layout.columns));
   }
 
+  static constexpr std::int64_t kPanel = 32;  // columns
   WinogradTiles source, out;
   WinogradLayout layout;
-  std::int64_t filter_slice;  // of [column block][depth][width], from one slice to the next
 };
 
 WinogradPass winograd_forward_pass(const Conv2dShape& s) {
@@ -71,20 +98,22 @@ WinogradPass input_grad_pass(const Conv2dShape& s) {
           winograd_tiles(s.h, s.w, s.c, 0, 0, s.h, s.w), s.n};
 }
 
-// The 36 products of tiles [0, rows) with the filters of one block of columns.
-void multiply(const WinogradPass& pass, const float* filters, float* block, std::int64_t slice,
-              std::int64_t column, const GemmColumns& columns, std::int64_t rows) {
+// One slice's product of tiles [0, rows) with the filters of one block of columns, the first of
+// which is number `column` of `filters`.
+void multiply(const WinogradPass& pass, const WinogradFilters& filters, float* block,
+              std::int64_t slice, std::int64_t column, const GemmColumns& columns,
+              std::int64_t rows) {
   const WinogradLayout& l = pass.layout;
   const WinogradRows from = l.depth_rows(block), to = l.column_rows(block);
   GemmTileJob job;
   job.a_row = from.row_step;
   job.depth = l.depth;
-  job.b = filters + slice * pass.filter_slice + column * l.depth;
+  job.b = filters.slices + slice * filters.slice_step + column * l.depth;
   job.b_step = columns.width;
   job.c_row = to.row_step;
   for_each_row_block(rows, columns.max_rows, [&](std::int64_t first, std::int64_t count) {
     job.a = from.slices + slice * from.slice_step + first * from.row_step;
-    job.c = to.slices + slice * to.slice_step + first * to.row_step + column;
+    job.c = to.slices + slice * to.slice_step + first * to.row_step + filters.begin + column;
     gemm_tile().run(job, columns, count);
   });
 }
@@ -92,7 +121,7 @@ void multiply(const WinogradPass& pass, const float* filters, float* block, std:
 template <class T>
 struct PassData {
   const T* source;
-  const float* filters;
+  WinogradFilters filters;
   T* out;
   WinogradFinish finish;
 };
@@ -110,25 +139,49 @@ void run_block(const WinogradPass& pass, const PassData<T>& data, std::int64_t b
   KILN_CALL_ISA(winograd_output(pass.out, l.column_rows(block), data.finish, begin, end, data.out));
 }
 
-// The same, every stage divided among the threads.
-template <class T>
+// The products of tiles [0, rows) with all filters, divided among the threads.
+void share_products(ThreadPool& pool, const WinogradPass& pass, const WinogradFilters& filters,
+                    std::int64_t rows, float* block) {
+  const std::int64_t width = gemm_tile().width[0], all = pass.layout.columns;
+  const std::int64_t pieces = (all + width - 1) / width;
+  pool.parallel_for(kWinogradSlices * pieces, [&](std::int64_t unit) {
+    const std::int64_t piece = unit % pieces * width;
+    gemm_tile().for_each_block(
+        std::min(all - piece, width), [&](std::int64_t column, const GemmColumns& columns) {
+          multiply(pass, filters, block, unit / pieces, piece + column, columns, rows);
+        });
+  });
+}
+
+// The same by panels: transform(panel) makes its filters.
+template <class Transform>
+void share_panels(ThreadPool& pool, const WinogradPass& pass, const Transform& transform,
+                  std::int64_t rows, float* block, float* sets) {
+  const bool set_for_each = pass.panels() <= pool.thread_count();
+  pool.parallel_for_threads(pass.panels(), [&](std::int64_t panel, int thread) {
+    float* set = sets + (set_for_each ? panel : thread) * pass.filter_count(WinogradPass::kPanel);
+    const WinogradFilters filters = pass.panel_filters(panel, set);
+    transform(filters);
+    for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
+      gemm_tile().for_each_block(filters.count,
+                                 [&](std::int64_t column, const GemmColumns& columns) {
+                                   multiply(pass, filters, block, slice, column, columns, rows);
+                                 });
+  });
+}
+
+// All stages of tiles [begin, end), each divided among the threads; `products` is the one between
+// the transforms.
+template <class T, class Products>
 void share_block(ThreadPool& pool, const WinogradPass& pass, const PassData<T>& data,
-                 std::int64_t begin, std::int64_t end, float* block) {
+                 std::int64_t begin, std::int64_t end, float* block, const Products& products) {
   const WinogradLayout& l = pass.layout;
   const WinogradRows inputs = l.depth_rows(block), outputs = l.column_rows(block);
   share_tiles(pool, end - begin, [&](std::int64_t first, std::int64_t last) {
     KILN_CALL_ISA(winograd_input(pass.source, data.source, begin + first, begin + last,
                                  from_row(inputs, first)));
   });
-  const std::int64_t width = gemm_tile().width[0];
-  const std::int64_t pieces = (l.columns + width - 1) / width;
-  pool.parallel_for(kWinogradSlices * pieces, [&](std::int64_t unit) {
-    const std::int64_t piece = unit % pieces * width;
-    const std::int64_t of_piece = std::min(l.columns - piece, width);
-    gemm_tile().for_each_block(of_piece, [&](std::int64_t column, const GemmColumns& columns) {
-      multiply(pass, data.filters, block, unit / pieces, piece + column, columns, end - begin);
-    });
-  });
+  products();
   share_tiles(pool, end - begin, [&](std::int64_t first, std::int64_t last) {
     KILN_CALL_ISA(winograd_output(pass.out, from_row(outputs, first), data.finish, begin + first,
                                   begin + last, data.out));
@@ -143,12 +196,16 @@ std::int64_t own_blocks(const WinogradLayout& l, std::int64_t threads) {
   return std::max(l.blocks, std::min(even, l.tiles / kLeastTiles));
 }
 
+// With filters that are transformed already.
 template <class T>
 void run_pass(ThreadPool& pool, const WinogradPass& pass, const PassData<T>& data, float* blocks) {
   const WinogradLayout& l = pass.layout;
   if (l.shared) {
-    for (std::int64_t i = 0; i < l.blocks; ++i)
-      share_block(pool, pass, data, l.block_begin(i), l.block_begin(i + 1), blocks);
+    for (std::int64_t i = 0; i < l.blocks; ++i) {
+      const std::int64_t begin = l.block_begin(i), end = l.block_begin(i + 1);
+      share_block(pool, pass, data, begin, end, blocks,
+                  [&] { share_products(pool, pass, data.filters, end - begin, blocks); });
+    }
     return;
   }
   const std::int64_t pieces = own_blocks(l, pool.thread_count());
@@ -156,6 +213,31 @@ void run_pass(ThreadPool& pool, const WinogradPass& pass, const PassData<T>& dat
     run_block(pass, data, i * l.tiles / pieces, (i + 1) * l.tiles / pieces,
               blocks + thread * l.block_count());
   });
+}
+
+// transform(filters, pool) makes `filters`; pool: to divide the work, or null.
+template <class T, class Transform>
+void transform_and_run(ThreadPool& pool, const WinogradPass& pass, PassData<T> data,
+                       const Transform& transform, float* scratch) {
+  if (pass.by_panels()) {
+    float* sets = scratch + pass.layout.block_count();
+    share_block(pool, pass, data, 0, pass.layout.tiles, scratch, [&] {
+      share_panels(
+          pool, pass, [&](const WinogradFilters& filters) { transform(filters, nullptr); },
+          pass.layout.tiles, scratch, sets);
+    });
+    return;
+  }
+  data.filters = pass.all_filters(scratch);
+  transform(data.filters, &pool);
+  run_pass(pool, pass, data, scratch + pass.filter_count(pass.layout.columns));
+}
+
+// body(0) to body(count - 1), by all threads of `pool` or, without one, by this thread.
+template <class Body>
+void for_each(ThreadPool* pool, std::int64_t count, const Body& body) {
+  if (pool != nullptr) return pool->parallel_for(count, body);
+  for (std::int64_t i = 0; i < count; ++i) body(i);
 }
 
 constexpr std::int64_t kRun = 32;  // channels of a piece of filters on the way to their transform
@@ -182,38 +264,40 @@ void turn(const float* w, std::int64_t step, std::int64_t rows, std::int64_t col
 // tap first, with zeros behind the last column.
 template <class T>
 void transform_run(const WinogradPass& pass, const T* w, std::int64_t first, std::int64_t count,
-                   float* filters) {
+                   const WinogradFilters& filters) {
   const std::int64_t c = pass.layout.depth;
   float taps[9 * kRun * GemmTile::kMaxWidth];
-  gemm_tile().for_each_block(
-      pass.layout.columns, [&](std::int64_t column, const GemmColumns& columns) {
-        const std::int64_t piece = count * columns.width;
-        if (columns.columns < columns.width) std::fill_n(taps, 9 * piece, 0.0f);
-        for (std::int64_t tap = 0; tap < 9; ++tap)
-          turn(w + (column * 9 + tap) * c + first, 9 * c, columns.columns, count,
-               taps + tap * piece, columns.width);
-        KILN_CALL_ISA(winograd_filter<float>(
-            taps, piece, piece, filters + column * c + first * columns.width, pass.filter_slice));
-      });
+  gemm_tile().for_each_block(filters.count, [&](std::int64_t column, const GemmColumns& columns) {
+    const std::int64_t piece = count * columns.width;
+    if (columns.columns < columns.width) std::fill_n(taps, 9 * piece, 0.0f);
+    for (std::int64_t tap = 0; tap < 9; ++tap)
+      turn(w + ((filters.begin + column) * 9 + tap) * c + first, 9 * c, columns.columns, count,
+           taps + tap * piece, columns.width);
+    KILN_CALL_ISA(winograd_filter<float>(taps, piece, piece,
+                                         filters.slices + column * c + first * columns.width,
+                                         filters.slice_step));
+  });
 }
 
 template <class T>
-void transform_filters(ThreadPool& pool, const WinogradPass& pass, const T* w, float* filters) {
+void transform_filters(ThreadPool* pool, const WinogradPass& pass, const T* w,
+                       const WinogradFilters& filters) {
   const std::int64_t c = pass.layout.depth;
-  pool.parallel_for((c + kRun - 1) / kRun, [&](std::int64_t run) {
+  for_each(pool, (c + kRun - 1) / kRun, [&](std::int64_t run) {
     transform_run(pass, w, run * kRun, std::min(kRun, c - run * kRun), filters);
   });
 }
 
 // w to [36][column block over C][K][width], turned by half a turn.
 template <class T>
-void transform_turned_filters(ThreadPool& pool, const WinogradPass& pass, const T* w,
-                              float* filters) {
+void transform_turned_filters(ThreadPool* pool, const WinogradPass& pass, const T* w,
+                              const WinogradFilters& filters) {
   const std::int64_t k = pass.layout.depth, c = pass.layout.columns;
-  pool.parallel_for(k, [&](std::int64_t at) {
-    gemm_tile().for_each_block(c, [&](std::int64_t column, const GemmColumns& columns) {
-      KILN_CALL_ISA(winograd_filter(w + (at * 9 + 8) * c + column, -c, columns.columns,
-                                    filters + column * k + at * columns.width, pass.filter_slice));
+  for_each(pool, k, [&](std::int64_t at) {
+    gemm_tile().for_each_block(filters.count, [&](std::int64_t column, const GemmColumns& columns) {
+      KILN_CALL_ISA(
+          winograd_filter(w + (at * 9 + 8) * c + filters.begin + column, -c, columns.columns,
+                          filters.slices + column * k + at * columns.width, filters.slice_step));
     });
   });
 }
@@ -222,57 +306,60 @@ void transform_turned_filters(ThreadPool& pool, const WinogradPass& pass, const 
 
 std::size_t conv2d_winograd_scratch_bytes(const Conv2dShape& s, int thread_count, Filters filters) {
   const WinogradPass pass = winograd_forward_pass(s);
-  return pass.scratch_bytes(thread_count) + (filters == Filters::plain ? pass.filter_bytes() : 0);
+  return static_cast<std::size_t>(pass.scratch_count(thread_count, filters)) * sizeof(float);
 }
 
 std::size_t conv2d_dx_winograd_scratch_bytes(const Conv2dShape& s, int thread_count) {
   const WinogradPass pass = input_grad_pass(s);
-  return pass.scratch_bytes(thread_count) + pass.filter_bytes();
+  return static_cast<std::size_t>(pass.scratch_count(thread_count, Filters::plain)) * sizeof(float);
 }
 
 std::int64_t conv2d_winograd_packed_count(const Conv2dShape& s) {
-  return winograd_forward_pass(s).filter_count();
+  const WinogradPass pass = winograd_forward_pass(s);
+  return pass.filter_count(pass.layout.columns);
 }
 
 void conv2d_winograd_pack(const Conv2dShape& s, const float* w, float* packed) {
   const WinogradPass pass = winograd_forward_pass(s);
-  for (std::int64_t first = 0; first < s.c; first += kRun)
-    transform_run(pass, w, first, std::min(kRun, s.c - first), packed);
+  transform_filters(nullptr, pass, w, pass.all_filters(packed));
 }
 
 void conv2d_winograd(Context& context, const Conv2dArgs& a) {
   const WinogradPass pass = winograd_forward_pass(a.shape);
-  float* blocks = reinterpret_cast<float*>(a.scratch);
+  float* scratch = reinterpret_cast<float*>(a.scratch);
   const bool vectorised = visit_vectorised(a.x.dtype(), [&]<class T>(T) {
-    const float* filters = a.packed.empty() ? blocks : a.packed.data<float>();
-    if (a.packed.empty()) {
-      transform_filters(context.pool(), pass, a.w.data<T>(), blocks);
-      blocks += pass.filter_count();
-    }
-    run_pass<T>(context.pool(), pass,
-                {.source = a.x.data<T>(),
-                 .filters = filters,
-                 .out = a.y.data<T>(),
-                 .finish = {.start = a.bias.empty() ? nullptr : a.bias.data<float>(),
-                            .add = false,
-                            .relu = a.activation == Activation::relu}},
-                blocks);
+    PassData<T> data{.source = a.x.data<T>(),
+                     .filters = {},
+                     .out = a.y.data<T>(),
+                     .finish = {.start = a.bias.empty() ? nullptr : a.bias.data<float>(),
+                                .add = false,
+                                .relu = a.activation == Activation::relu}};
+    if (a.packed.empty())
+      return transform_and_run(
+          context.pool(), pass, data,
+          [&](const WinogradFilters& filters, ThreadPool* pool) {
+            transform_filters(pool, pass, a.w.data<T>(), filters);
+          },
+          scratch);
+    data.filters = pass.all_filters(a.packed.data<float>());
+    run_pass(context.pool(), pass, data, scratch);
   });
   KILN_CHECK(vectorised);
 }
 
 void conv2d_dx_winograd(Context& context, const Conv2dGradArgs& a) {
   const WinogradPass pass = input_grad_pass(a.shape);
-  float* filters = reinterpret_cast<float*>(a.scratch);
   const bool vectorised = visit_vectorised(a.dy.dtype(), [&]<class T>(T) {
-    transform_turned_filters(context.pool(), pass, a.w.data<T>(), filters);
-    run_pass<T>(
+    transform_and_run<T>(
         context.pool(), pass,
         {.source = a.dy.data<T>(),
-         .filters = filters,
+         .filters = {},
          .out = a.dx.data<T>(),
          .finish = {.start = nullptr, .add = a.mode == GradWrite::accumulate, .relu = false}},
-        filters + pass.filter_count());
+        [&](const WinogradFilters& filters, ThreadPool* pool) {
+          transform_turned_filters(pool, pass, a.w.data<T>(), filters);
+        },
+        reinterpret_cast<float*>(a.scratch));
   });
   KILN_CHECK(vectorised);
 }

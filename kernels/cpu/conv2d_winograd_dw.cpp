@@ -2,8 +2,10 @@
 // of products of (A dy A^T) and (B^T x B).
 //
 // Small dU: the batch's tiles are cut into parts, as conv2d_grad.h promises, each with a dU of its
-// own; the inverse transform adds them in order. Large dU: there is one, its slices are divided
-// among the threads, and blocks of tiles are added one after the other.
+// own; the inverse transform adds them in order. Large dU: where one block holds all tiles, a
+// thread takes a few rows of dU after the other through products and inverse transform, out of its
+// cache; else there is one dU, its slices are divided among the threads, and blocks of tiles are
+// added one after the other.
 #include "kernels/cpu/conv2d_winograd.h"
 #include "kernels/cpu/conv2d_winograd_layout.h"
 #include "kernels/cpu/pointwise_simd.h"
@@ -21,8 +23,14 @@ struct WeightGrad {
         bias_parts(reduction_parts),
         parts(layout.shared ? 1 : reduction_parts),
         row(whole_lines(s.c)),
-        slice(winograd_slice(s.k * row)) {}
+        slice(winograd_slice((by_rows() ? std::min(kRows, s.k) : s.k) * row)) {}
 
+  static constexpr std::int64_t kRows = 32;  // of dU, that a thread takes together
+  bool by_rows() const { return layout.shared && layout.blocks == 1; }
+  std::int64_t row_panels() const { return (s.k + kRows - 1) / kRows; }
+  std::int64_t sum_sets(int thread_count) const {
+    return by_rows() ? std::min<std::int64_t>(thread_count, row_panels()) : parts;
+  }
   std::int64_t part_step() const { return kWinogradSlices * slice; }
   std::int64_t block_sets(int thread_count) const { return layout.shared ? 1 : thread_count; }
   // Of a piece of dy for the sums of dbias: few enough for registers, which keeps rounding errors
@@ -32,8 +40,8 @@ struct WeightGrad {
   std::size_t scratch_bytes(int thread_count, DType dtype) const {
     const std::int64_t tensors = block_sets(thread_count) * layout.block_count();
     const std::int64_t wide = dtype == DType::f32 ? 0 : thread_count * wide_count();
-    return static_cast<std::size_t>(parts * part_step() + bias_parts * whole_lines(s.k) +
-                                    std::max(tensors, wide)) *
+    return static_cast<std::size_t>(sum_sets(thread_count) * part_step() +
+                                    bias_parts * whole_lines(s.k) + std::max(tensors, wide)) *
            sizeof(float);
   }
 
@@ -41,12 +49,19 @@ struct WeightGrad {
   WinogradTiles x_tiles, dy_tiles;
   WinogradLayout layout;
   int bias_parts, parts;    // of the batch
-  std::int64_t row, slice;  // of dU
+  std::int64_t row, slice;  // of dU, or of kRows of its rows
 };
 
-// dU of one slice, rows K and one block of columns, over the `tiles` tiles of a block.
-void multiply(const WeightGrad& g, float* block, std::int64_t slice, std::int64_t column,
-              const GemmColumns& columns, std::int64_t tiles, bool add, float* sums) {
+// The rows [begin, begin + count) of dU.
+struct RowRange {
+  std::int64_t begin, count;
+};
+
+// dU of one slice, some rows and one block of columns, over the `tiles` tiles of a block. `sums`
+// begin with the first of these rows.
+void multiply(const WeightGrad& g, float* block, std::int64_t slice, RowRange of,
+              std::int64_t column, const GemmColumns& columns, std::int64_t tiles, bool add,
+              float* sums) {
   const WinogradRows x = g.layout.depth_rows(block), dy = g.layout.column_rows(block);
   GemmTileJob job;
   job.a_row = 1;
@@ -56,8 +71,8 @@ void multiply(const WeightGrad& g, float* block, std::int64_t slice, std::int64_
   job.depth = tiles;
   job.c_row = g.row;
   job.add_to_c = add;
-  for_each_row_block(g.s.k, columns.max_rows, [&](std::int64_t first, std::int64_t rows) {
-    job.a = dy.slices + slice * dy.slice_step + first;
+  for_each_row_block(of.count, columns.max_rows, [&](std::int64_t first, std::int64_t rows) {
+    job.a = dy.slices + slice * dy.slice_step + of.begin + first;
     job.c = sums + slice * g.slice + first * g.row + column;
     gemm_tile().run(job, columns, rows);
   });
@@ -85,9 +100,19 @@ void add_part(const WeightGrad& g, const Conv2dGradArgs& a, std::int64_t part, f
     transform<T>(g, a, begin, end, g.layout.depth_rows(block), g.layout.column_rows(block));
     for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
       gemm_tile().for_each_block(g.s.c, [&](std::int64_t column, const GemmColumns& columns) {
-        multiply(g, block, slice, column, columns, end - begin, i > 0, sums);
+        multiply(g, block, slice, {0, g.s.k}, column, columns, end - begin, i > 0, sums);
       });
   }
+}
+
+// Tiles [begin, end) into a block, divided among the threads.
+template <class T>
+void share_transform(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a,
+                     std::int64_t begin, std::int64_t end, float* block) {
+  const WinogradRows x = g.layout.depth_rows(block), dy = g.layout.column_rows(block);
+  share_tiles(pool, end - begin, [&](std::int64_t first, std::int64_t last) {
+    transform<T>(g, a, begin + first, begin + last, from_row(x, first), from_row(dy, first));
+  });
 }
 
 // All tiles, every stage of a block divided among the threads.
@@ -95,22 +120,46 @@ template <class T>
 void add_shared(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* block,
                 float* sums) {
   const WinogradLayout& l = g.layout;
-  const WinogradRows x = l.depth_rows(block), dy = l.column_rows(block);
   const std::int64_t width = gemm_tile().width[0];
   const std::int64_t pieces = (g.s.c + width - 1) / width;
   for (std::int64_t i = 0; i < l.blocks; ++i) {
     const std::int64_t begin = l.block_begin(i), tiles = l.block_begin(i + 1) - begin;
-    share_tiles(pool, tiles, [&](std::int64_t first, std::int64_t last) {
-      transform<T>(g, a, begin + first, begin + last, from_row(x, first), from_row(dy, first));
-    });
+    share_transform<T>(pool, g, a, begin, begin + tiles, block);
     pool.parallel_for(kWinogradSlices * pieces, [&](std::int64_t unit) {
       const std::int64_t piece = unit % pieces * width;
-      gemm_tile().for_each_block(
-          std::min(g.s.c - piece, width), [&](std::int64_t column, const GemmColumns& columns) {
-            multiply(g, block, unit / pieces, piece + column, columns, tiles, i > 0, sums);
-          });
+      gemm_tile().for_each_block(std::min(g.s.c - piece, width), [&](std::int64_t column,
+                                                                     const GemmColumns& columns) {
+        multiply(g, block, unit / pieces, {0, g.s.k}, piece + column, columns, tiles, i > 0, sums);
+      });
     });
   }
+}
+
+// dw of some rows from `part_count` sums that begin with them.
+void finish_rows(const WeightGrad& g, const Conv2dGradArgs& a, RowRange rows, int part_count,
+                 const float* sums) {
+  for (std::int64_t k = 0; k < rows.count; ++k)
+    KILN_CALL_ISA(winograd_filter_grad(sums + k * g.row, g.slice, part_count, g.part_step(), g.s.c,
+                                       a.accumulate_parameters,
+                                       a.dw.data<float>() + (rows.begin + k) * 9 * g.s.c, g.s.c));
+}
+
+// dw by panels of rows.
+template <class T>
+void run_by_rows(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* block,
+                 float* sets) {
+  share_transform<T>(pool, g, a, 0, g.layout.tiles, block);
+  const bool set_for_each = g.row_panels() <= pool.thread_count();
+  pool.parallel_for_threads(g.row_panels(), [&](std::int64_t panel, int thread) {
+    float* sums = sets + (set_for_each ? panel : thread) * g.part_step();
+    const std::int64_t begin = panel * WeightGrad::kRows;
+    const RowRange rows{begin, std::min(WeightGrad::kRows, g.s.k - begin)};
+    for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
+      gemm_tile().for_each_block(g.s.c, [&](std::int64_t column, const GemmColumns& columns) {
+        multiply(g, block, slice, rows, column, columns, g.layout.tiles, false, sums);
+      });
+    finish_rows(g, a, rows, 1, sums);
+  });
 }
 
 const float* floats_of(const float* values, std::int64_t, float*) { return values; }
@@ -160,13 +209,10 @@ void sum_bias(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, fl
   }
 }
 
-// dw in the scratch's `sums`, then dbias, for which the blocks are free again.
+// dw by way of the sums over all tiles.
 template <class T>
-void run(Context& context, const WeightGrad& g, const Conv2dGradArgs& a) {
-  ThreadPool& pool = context.pool();
-  float* sums = reinterpret_cast<float*>(a.scratch);
-  float* bias_sums = sums + g.parts * g.part_step();
-  float* blocks = bias_sums + g.bias_parts * whole_lines(g.s.k);
+void run_by_parts(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* blocks,
+                  float* sums) {
   if (g.layout.shared)
     add_shared<T>(pool, g, a, blocks, sums);
   else
@@ -175,10 +221,21 @@ void run(Context& context, const WeightGrad& g, const Conv2dGradArgs& a) {
                   sums + part * g.part_step());
     });
   pool.parallel_for(g.s.k, [&](std::int64_t k) {
-    KILN_CALL_ISA(winograd_filter_grad(sums + k * g.row, g.slice, g.parts, g.part_step(), g.s.c,
-                                       a.accumulate_parameters, a.dw.data<float>() + k * 9 * g.s.c,
-                                       g.s.c));
+    finish_rows(g, a, {k, 1}, g.parts, sums + k * g.row);
   });
+}
+
+// dw, then dbias, for which the blocks are free again.
+template <class T>
+void run(Context& context, const WeightGrad& g, const Conv2dGradArgs& a) {
+  ThreadPool& pool = context.pool();
+  float* sums = reinterpret_cast<float*>(a.scratch);
+  float* bias_sums = sums + g.sum_sets(pool.thread_count()) * g.part_step();
+  float* blocks = bias_sums + g.bias_parts * whole_lines(g.s.k);
+  if (g.by_rows())
+    run_by_rows<T>(pool, g, a, blocks, sums);
+  else
+    run_by_parts<T>(pool, g, a, blocks, sums);
   if (!a.dbias.empty()) sum_bias<T>(pool, g, a, bias_sums, blocks);
 }
 
