@@ -33,8 +33,8 @@ void fill(const Tensor& tensor, const Next& next) {
     for (std::size_t begin = 0; begin < count; begin += kPiece) {
       const std::size_t size = std::min(kPiece, count - begin);
       for (std::size_t i = 0; i < size; ++i) piece[i] = static_cast<T>(next());
-      copy_to_device(tensor.device(), static_cast<std::byte*>(tensor.raw()) + begin * sizeof(T), piece.data(),
-                     size * sizeof(T));
+      copy_to_device(tensor.device(), static_cast<std::byte*>(tensor.raw()) + begin * sizeof(T),
+                     piece.data(), size * sizeof(T));
     }
   });
 }
