@@ -84,7 +84,7 @@ void export_variables(const Variables& variables) {
 
 // The script for spot instances tells of its folder.
 void make_checkpoint_folder(const Plan& plan, bool launched) {
-  const std::string& folder = plan.flags.checkpoint_path;
+  const std::string folder = checkpoint_folder(plan.flags);
   if (plan.script->story == Story::spot && !launched)
     print_line(std::filesystem::exists(folder) ? "Checkpointing directory " + folder + " exists"
                                                : "Creating Checkpointing directory " + folder);
@@ -131,7 +131,7 @@ int run(const ContainerPaths& paths, const std::vector<std::string>& command_lin
       print_line("Reporting training SUCCESS");
     return code;
   }
-  const JobFiles files(paths, plan.flags.model, plan.script->story == Story::spot);
+  const JobFiles files(paths, plan.flags, plan.script->story == Story::spot);
   // Where all hosts' files meet, only the first one has files of this name.
   if (rank_environment().rank == 0) files.restore_metrics();
   Narrator narrator(plan, stdout, &files);

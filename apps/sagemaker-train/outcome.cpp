@@ -52,15 +52,28 @@ void tell_leader(const char* file, std::string_view text) noexcept {
   std::fclose(out);
 }
 
+Path checkpoint_folder(const TrainFlags& flags) {
+  return flags.checkpoint_path.empty() ? flags.model_dir : flags.checkpoint_path;
+}
+
+JobFiles::JobFiles(ContainerPaths paths, const TrainFlags& flags, bool torch_checkpoints)
+    : paths_(std::move(paths)),
+      model_dir_(flags.model_dir),
+      output_dir_(flags.output_dir.empty() ? flags.model_dir : flags.output_dir),
+      checkpoints_(checkpoint_folder(flags)),
+      model_(flags.model),
+      torch_checkpoints_(torch_checkpoints) {}
+
 void JobFiles::restore_metrics() const {
-  const Path own = paths_.output_data() / kMetricsFile;
-  if (!std::filesystem::exists(own)) copy_whole(paths_.checkpoints() / kMetricsFile, own);
+  const Path own = output_dir_ / kMetricsFile;
+  make_directories(output_dir_);
+  if (!std::filesystem::exists(own)) copy_whole(checkpoints_ / kMetricsFile, own);
 }
 
 void JobFiles::failed(std::string_view cause) const { write_failure(paths_, cause, 1); }
 
 void JobFiles::before_checkpoint() const {
-  copy_whole(paths_.output_data() / kMetricsFile, paths_.checkpoints() / kMetricsFile);
+  copy_whole(output_dir_ / kMetricsFile, checkpoints_ / kMetricsFile);
 }
 
 void JobFiles::after_checkpoint(const Path& checkpoint, std::int64_t class_count) const {
@@ -73,8 +86,8 @@ void JobFiles::after_checkpoint(const Path& checkpoint, std::int64_t class_count
 }
 
 void JobFiles::model_saved() const {
-  convert_to_torch({.source = paths_.model(),
-                    .target = paths_.model() / kTorchModelFile,
+  convert_to_torch({.source = model_dir_,
+                    .target = model_dir_ / kTorchModelFile,
                     .module_prefix = true});
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "apps/sagemaker-train/container.h"
+#include "apps/train/flags.h"
 
 namespace kiln::sagemaker {
 
@@ -27,12 +28,15 @@ inline constexpr const char* kCauseFile = "cause";      // why a rank fails
 // Does nothing where there is no such folder.
 void tell_leader(const char* file, std::string_view text) noexcept;
 
+// Where a run's checkpoints lie.
+Path checkpoint_folder(const TrainFlags& flags);
+
 // The files of a job beside those of the run. Every function throws Error (io).
 class JobFiles {
  public:
-  // `model`: a network of models/zoo.h or a spec file. `torch_checkpoints`: write checkpoint.pth.
-  JobFiles(ContainerPaths paths, std::string model, bool torch_checkpoints)
-      : paths_(std::move(paths)), model_(std::move(model)), torch_checkpoints_(torch_checkpoints) {}
+  // `flags`: the run's network and its folders, which a job may choose itself; model and output
+  // folder are named. `torch_checkpoints`: write checkpoint.pth.
+  JobFiles(ContainerPaths paths, const TrainFlags& flags, bool torch_checkpoints);
 
   // A spot instance that is taken away loses /opt/ml/output; /opt/ml/checkpoints comes back. So the
   // metrics lie there too, no older than the checkpoint, and a restarted job begins with them.
@@ -46,6 +50,7 @@ class JobFiles {
 
  private:
   const ContainerPaths paths_;
+  const Path model_dir_, output_dir_, checkpoints_;
   const std::string model_;
   const bool torch_checkpoints_;
 };

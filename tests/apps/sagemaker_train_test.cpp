@@ -179,6 +179,33 @@ TEST_F(SageMakerTrainTest, ASecondJobGoesOnWhereTheFirstEnded) {
   EXPECT_EQ(losses(base), losses(whole)) << "metrics of the first instance are not lost";
 }
 
+TEST_F(SageMakerTrainTest, AJobMayNameItsFolders) {
+  const std::string named = R"("sagemaker_program": "train_spot.py", "batch-size": "16",
+      "log-interval": "4", "model-dir": ")" +
+                            path("m") + R"(", "checkpoint_path": ")" + path("c/d") +
+                            R"(", "output-dir": ")" + path("o") + "\"}";
+  const std::string whole = container(
+      "whole", R"({"epochs": "3", "batch-size": "16", "sagemaker_program": "train_spot.py"})");
+  ASSERT_EQ(train(whole).code, 0);
+  const std::string base = container("job", "{\"epochs\": \"1\", " + named);
+  const ProcessResult first = train(base);
+  ASSERT_EQ(first.code, 0) << first.err;
+  for (const char* name : {"m/model.safetensors", "m/model.pth", "c/d/checkpoint.safetensors",
+                           "c/d/checkpoint.pth", "c/d/metrics.jsonl", "o/metrics.jsonl"})
+    EXPECT_TRUE(std::filesystem::exists(path(name))) << name;
+  for (const char* name : {"checkpoints", "model/model.pth", "output/data/metrics.jsonl"})
+    EXPECT_FALSE(std::filesystem::exists(base + "/" + name)) << name;
+  EXPECT_THAT(first.out, HasSubstr("\nCreating Checkpointing directory " + path("c/d") + "\n"));
+  // Another instance: only the checkpoints come back.
+  std::filesystem::remove_all(path("o"));
+  write("job/input/config/hyperparameters.json", "{\"epochs\": \"3\", " + named);
+  const ProcessResult second = train(base);
+  ASSERT_EQ(second.code, 0) << second.err;
+  EXPECT_EQ(read_file(path("m/model.safetensors"), 1 << 26), weights(whole));
+  EXPECT_EQ(read_metrics(path("o/metrics.jsonl")).epochs.size(), 3u)
+      << "metrics of the first instance are not lost";
+}
+
 TEST_F(SageMakerTrainTest, ProcessesShareAJob) {
   const std::string settings = R"("sagemaker_program": "train_ddp.py", "batch-size": "24",
       "epochs": "2", "log-interval": "1")";
