@@ -1,6 +1,7 @@
 #include "apps/sagemaker-train/narrator.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdarg>
 #include <cstdlib>
@@ -22,6 +23,15 @@ std::string last_loss_of(const Path& checkpoint) {
   return text;
 }
 
+// As Python prints a fraction: 97.0, 98.41.
+std::string python_text(double value) {
+  char text[64];
+  const auto written =
+      std::to_chars(std::begin(text), std::end(text), value, std::chars_format::fixed);
+  const std::string digits(text, written.ptr);
+  return digits.find('.') == digits.npos ? digits + ".0" : digits;
+}
+
 }  // namespace
 
 // Hosted, the output is a pipe: without a flush of each line nobody would see the run go on.
@@ -38,10 +48,15 @@ void Narrator::ready(const RunFacts& facts) {
   facts_ = facts;
   tell_leader(kStartedFile, {});
   print("Device Type: %s", facts.device.c_str());
+  if (story() == Story::mnist) {
+    tell_shares();
+    print("Start training ...");
+    return;
+  }
   print("###### Loading Cifar10 dataset");
   print("Model network loaded from get_model_network()");
   if (story() == Story::spot) tell_checkpoint(facts);
-  if (story() == Story::horovod || story() == Story::ddp || story() == Story::mnist) tell_shares();
+  if (story() == Story::horovod || story() == Story::ddp) tell_shares();
   print("Training starts until epochs of %lld", static_cast<long long>(plan_.flags.epochs));
 }
 
@@ -107,14 +122,16 @@ void Narrator::tell_batches(std::int64_t done) {
 // "Train Epoch: 1 [640/50000 (1%)] Loss: 2.303": of one batch.
 void Narrator::tell_batch(std::int64_t batch) {
   const std::int64_t every = plan_.flags.log_interval;
-  if (every == 0 || batch % every != 0) return;
-  // MNIST's script counts the batch that it has just taken, the others do not.
-  const std::int64_t before = story() == Story::mnist ? last_pictures_ : batch * step_pictures();
-  const double percent = 100.0 * static_cast<double>(batch) /
+  // The script for DDP counts the batches before the one that it tells of, the others that one too.
+  const bool before = story() == Story::ddp;
+  const std::int64_t count = before ? batch : batch + 1;
+  if (every == 0 || count % every != 0) return;
+  const std::int64_t pictures = before ? batch * step_pictures() : last_pictures_;
+  const double percent = 100.0 * static_cast<double>(count) /
                          static_cast<double>(std::max<std::int64_t>(facts_.batch_count, 1));
   const int digits = story() == Story::horovod ? 3 : 6;
   print("Train Epoch: %lld [%lld/%lld (%.0f%%)] Loss: %.*f", static_cast<long long>(epoch_),
-        static_cast<long long>(before), static_cast<long long>(facts_.train_count), percent, digits,
+        static_cast<long long>(pictures), static_cast<long long>(facts_.train_count), percent, digits,
         last_loss_);
 }
 
@@ -125,6 +142,10 @@ void Narrator::epoch_ended(const EpochReport& r) {
   const double hits = std::round(r.test_accuracy * static_cast<double>(facts_.test_count));
   if (story() == Story::horovod)
     print("Test set: Average loss: %.4f, Accuracy: %.2f%%", r.test_loss, 100.0 * r.test_accuracy);
+  else if (story() == Story::mnist)
+    print("Test set: Average loss: %.4f, Accuracy: %.0f/%lld, %s)", r.test_loss, hits,
+          static_cast<long long>(facts_.test_count),
+          python_text(100.0 * hits / static_cast<double>(facts_.test_count)).c_str());
   else
     print("Test set: Average loss: %.4f, Accuracy: %.0f/%lld (%.0f%%)", r.test_loss, hits,
           static_cast<long long>(facts_.test_count), 100.0 * r.test_accuracy);
@@ -142,7 +163,8 @@ void Narrator::checkpoint_saved(const Path& path, const TrainPosition&) {
 
 void Narrator::saved(const Path& model_dir) {
   if (files_ != nullptr) files_->model_saved();
-  print(story() == Story::spot ? "Finished Training" : "Training is finished");
+  const bool finished = story() == Story::spot || plan_.script->program == "cifar10.py";
+  print(finished ? "Finished Training" : "Training is finished");
   print("the model is saved at %s", (model_dir / kTorchModelFile).c_str());
 }
 

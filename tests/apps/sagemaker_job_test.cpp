@@ -18,6 +18,7 @@ namespace {
 using test::error_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 const ContainerPaths kPaths("/opt/ml");
@@ -402,13 +403,17 @@ TEST(SageMakerNarrator, TheOtherScripts) {
   EXPECT_THAT(spot, HasSubstr("\nFinished Training\n"));
   const std::string horovod = story_of("train_horovod.py", 64, 50000);
   EXPECT_THAT(horovod, HasSubstr("\nProcesses 50000/50000 (100%) of train data\n"));
-  EXPECT_THAT(horovod, HasSubstr("\nTrain Epoch: 1 [640/50000 (1%)] Loss: 11.000\n"));
+  EXPECT_THAT(horovod, HasSubstr("\nTrain Epoch: 1 [640/50000 (1%)] Loss: 10.000\n"));
+  EXPECT_THAT(horovod, Not(HasSubstr("[0/50000")));
   EXPECT_THAT(horovod, HasSubstr("\nTest set: Average loss: 1.2500, Accuracy: 9.50%\n"));
   const std::string ddp = story_of("train_ddp.py", 128, 50000, R"(, "log-interval": "20")");
   EXPECT_THAT(ddp, HasSubstr("\nTrain Epoch: 1 [48640/50000 (97%)] Loss: 381.000000\n"));
   EXPECT_THAT(ddp, HasSubstr("\nTest set: Average loss: 1.2500, Accuracy: 19/200 (10%)\n"));
   const std::string mnist = story_of("mnist.py", 64, 6400, R"(, "log-interval": "50")");
-  EXPECT_THAT(mnist, HasSubstr("\nTrain Epoch: 1 [3264/6400 (50%)] Loss: 51.000000\n"));
+  EXPECT_THAT(mnist, HasSubstr("\nTrain Epoch: 1 [3200/6400 (50%)] Loss: 50.000000\n"));
+  EXPECT_THAT(mnist, HasSubstr("\nTest set: Average loss: 1.2500, Accuracy: 19/200, 9.5)\n"));
+  EXPECT_THAT(mnist, Not(HasSubstr("Cifar10")));
+  EXPECT_THAT(story_of("cifar10.py", 2, 8), HasSubstr("\nFinished Training\n"));
   for (const std::string& text : {spot, horovod, ddp, mnist})
     EXPECT_EQ(text.find_first_of("\t\r"), text.npos);
 }
