@@ -64,7 +64,7 @@ void print_environment(const Variables& variables) {
 }
 
 std::string command_of(const Plan& plan) {
-  std::string command(plan.script->program);
+  std::string command = one_line(plan.entry_point);
   for (const std::string& word : script_arguments(plan.hyperparameters))
     command += " " + one_line(word);
   return command;
@@ -115,7 +115,7 @@ int run(const ContainerPaths& paths, const std::vector<std::string>& command_lin
   const Job job = read_job(paths);
   const Plan plan = make_plan(job, paths, words);
   const Variables variables =
-      sm_variables(job, paths, this_machine(), std::string(plan.script->program),
+      sm_variables(job, paths, this_machine(), plan.entry_point,
                    script_arguments(plan.hyperparameters));
   export_variables(variables);
   const bool launched = is_launched();

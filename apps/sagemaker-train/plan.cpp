@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "engine/core/error.h"
 #include "engine/data/dataset.h"
@@ -13,7 +14,10 @@ namespace {
 struct Alias {
   std::string_view name, flag;
 };
-constexpr Alias kAliases[] = {{"learning-rate", "lr"}, {"data-dir", "data"}};
+constexpr Alias kAliases[] = {{"learning-rate", "lr"},
+                              {"data-dir", "data"},
+                              {"beta-1", "beta1"},
+                              {"beta-2", "beta2"}};
 
 // Names that the scripts take and that change nothing here.
 struct Idle {
@@ -100,6 +104,21 @@ Json merged(Json values, const Json& stronger) {
   return values;
 }
 
+// Which of two values counts would depend on the spelling's place in the alphabet.
+void refuse_two_spellings(const Json& values) {
+  const auto text = [](const Json& value) {
+    return value.is_string() ? value.get<std::string>() : value.dump();
+  };
+  std::map<std::string, std::string> names;  // by what they stand for
+  for (const auto& [name, value] : values.items()) {
+    const auto [other, is_new] = names.emplace(flag_of(name), name);
+    if (!is_new && text(values[other->second]) != text(value))
+      throw Error(ErrorKind::input,
+                  "hyperparameters " + printable(other->second) + " and " + printable(name),
+                  "are one setting with two values", "leave one of them out");
+  }
+}
+
 // Where the pictures are: the scripts read the channel `training`.
 Path data_folder(const Job& job, const ContainerPaths& paths, const Script& script) {
   const auto has = [&](const char* name) { return job.channels.contains(name); };
@@ -177,7 +196,10 @@ Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<st
   Plan plan;
   plan.script =
       &find_script(job.framework_text("sagemaker_program"), job.channels.contains("testing"));
+  plan.entry_point = job.framework_text("sagemaker_program");
+  if (plan.entry_point.empty()) plan.entry_point = plan.script->program;
   plan.hyperparameters = merged(job.hyperparameters, parse_words(words));
+  refuse_two_spellings(plan.hyperparameters);
   TrainFlags defaults = defaults_of(*plan.script);
   defaults.model_dir = paths.model();
   defaults.output_dir = paths.output_data();

@@ -11,6 +11,7 @@ namespace kiln::sagemaker {
 
 struct Plan {
   const Script* script = nullptr;
+  std::string entry_point;  // what the job names, perhaps with folders; else the script
   TrainFlags flags;
   Json hyperparameters;              // the job's, with those of the command line over them
   std::vector<std::string> ignored;  // one line for each that changes nothing here, and why

@@ -44,14 +44,16 @@ constexpr std::array<Script, 6> kScripts = {{
 std::span<const Script> scripts() { return kScripts; }
 
 const Script& find_script(std::string_view program, bool has_testing_channel) {
-  if (program.empty()) program = kScripts.front().program;
+  const std::string whole(program);
+  program.remove_prefix(program.rfind('/') + 1);  // npos + 1 is 0
+  if (whole.empty()) program = kScripts.front().program;
   if (program == "train.py" && has_testing_channel) program = kMnist;
   std::string names;
   for (const Script& script : kScripts) {
     if (script.program == program) return script;
     names += (names.empty() ? "" : ", ") + std::string(script.program);
   }
-  throw Error(ErrorKind::input, "sagemaker_program " + printable(program),
+  throw Error(ErrorKind::input, "sagemaker_program " + printable(whole),
               "is no script that this container stands for", "use one of " + names);
 }
 
@@ -66,6 +68,7 @@ TrainFlags defaults_of(const Script& script) {
       if (script.program == "cifar10.py") f.epochs = 2;
       break;
     case Story::spot:
+      f.epochs = 2;
       break;
     case Story::horovod:
       f.batch_size = 64;

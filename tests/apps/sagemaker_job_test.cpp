@@ -240,7 +240,7 @@ TEST(SageMakerPlan, EveryScriptHasItsDefaults) {
     std::uint64_t seed;
   } table[] = {
       {"train.py", 1, 4, 0.001, 0.9, "sgd", "constant", "lenet", 1},
-      {"train_spot.py", 1, 4, 0.001, 0.9, "sgd", "constant", "lenet", 1},
+      {"train_spot.py", 2, 4, 0.001, 0.9, "sgd", "constant", "lenet", 1},
       {"train_horovod.py", 1, 64, 0.01, 0.5, "sgd", "constant", "lenet", 42},
       {"train_ddp.py", 1, 64, 0.01, 0.9, "adadelta", "step", "lenet", 42},
       {"cifar10.py", 2, 4, 0.001, 0.9, "sgd", "constant", "lenet", 1},
@@ -276,7 +276,8 @@ TEST(SageMakerPlan, NamesOfTheWorkshopAndOfKilnTrainAreTaken) {
   const Plan plan = plan_of(R"({"epochs": "10", "batch_size": "16", "learning-rate": "0.1",
       "workers": "2", "dist_backend": "\"gloo\"", "test-batch-size": "1000", "verbose": "true",
       "data-dir": "/data", "checkpoint_path": "/ck", "nesterov": "true", "model": "resnet18",
-      "mean": "[0.1, 0.2, 0.3]", "std": "[1, 1, 1]", "gamma": "null"})");
+      "mean": "[0.1, 0.2, 0.3]", "std": "[1, 1, 1]", "gamma": "null", "beta_1": "0.8"})");
+  EXPECT_EQ(plan.flags.beta1, 0.8);
   EXPECT_EQ(plan.flags.epochs, 10);
   EXPECT_EQ(plan.flags.batch_size, 16);
   EXPECT_EQ(plan.flags.lr, 0.1);
@@ -291,6 +292,23 @@ TEST(SageMakerPlan, NamesOfTheWorkshopAndOfKilnTrainAreTaken) {
               ElementsAre(StartsWith("dist_backend changes nothing"),
                           StartsWith("test-batch-size changes nothing"),
                           StartsWith("verbose changes nothing"), StartsWith("channel training")));
+}
+
+TEST(SageMakerPlan, AScriptMayLieInAFolder) {
+  const Plan plan = plan_of(R"({"sagemaker_program": "\"source/train_spot.py\""})");
+  EXPECT_EQ(plan.script->program, "train_spot.py");
+  EXPECT_EQ(plan.entry_point, "source/train_spot.py");
+  EXPECT_EQ(plan_of("{}").entry_point, "train.py");
+  EXPECT_THAT(error_of([] { plan_of(R"({"sagemaker_program": "train_spot.py/"})"); }),
+              HasSubstr("sagemaker_program train_spot.py/: is no script"));
+}
+
+TEST(SageMakerPlan, OneSettingHasOneValue) {
+  EXPECT_THAT(error_of([] { plan_of(R"({"batch-size": "32", "batch_size": "64"})"); }),
+              HasSubstr("hyperparameters batch-size and batch_size: are one setting with two"));
+  EXPECT_THAT(error_of([] { plan_of(R"({"lr": "0.1", "learning_rate": "0.2"})"); }),
+              HasSubstr("learning_rate and lr: are one setting"));
+  EXPECT_EQ(plan_of(R"({"batch-size": "64", "batch_size": "\"64\""})").flags.batch_size, 64);
 }
 
 TEST(SageMakerPlan, WhatStartsNoProcessesIsSaid) {
