@@ -1,7 +1,8 @@
 """PyTorch's files against PyTorch: kiln serves what torch.save wrote, torch.load reads what kiln
 wrote, and the class scores of 1,000 pictures are the same to 1e-5, for LeNet and ResNet-18.
 
-    torch_files_test.py BIN      BIN: the folder of kiln, kiln-train, kiln-convert and kiln-serve
+    torch_files_test.py BIN      BIN: the folder of kiln, kiln-train, kiln-sagemaker-train,
+                                 kiln-convert and kiln-serve
 
 Runs by bench/peers/peer-python; that exits with 77, CTest's "skipped", where PyTorch is missing.
 """
@@ -9,6 +10,7 @@ Runs by bench/peers/peer-python; that exits with 77, CTest's "skipped", where Py
 import contextlib
 import io
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -98,6 +100,14 @@ def run(*words):
     subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
 
 
+def training_pictures(folder):
+    """Inputs and labels of a folder in CIFAR-10's binary layout."""
+    rows = numpy.concatenate([numpy.fromfile(file, numpy.uint8).reshape(-1, 3073)
+                              for file in sorted(folder.glob("data_batch_*.bin"))])
+    pixels = torch.from_numpy(rows[:, 1:].reshape(-1, 3, 32, 32).copy())
+    return (pixels.float() / 255 - 0.5) / 0.5, torch.from_numpy(rows[:, 0].astype(numpy.int64))
+
+
 class TorchFiles(unittest.TestCase):
     def setUp(self):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -165,6 +175,49 @@ class TorchFiles(unittest.TestCase):
         self.assertEqual(optimizer.param_groups[0]["momentum"], 0.9)
         nn.functional.cross_entropy(model(pictures()[:4]), torch.tensor([0, 1, 2, 3])).backward()
         optimizer.step()
+
+    def spot_job(self, epochs):
+        """Runs or resumes a job of train_spot.py; what its last epoch told of the loss."""
+        environment = dict(os.environ, SAGEMAKER_BASE_DIR=str(self.folder / "job"))
+        told = subprocess.run([BIN / "kiln-sagemaker-train", "--epochs", str(epochs)], check=True,
+                              capture_output=True, text=True, env=environment).stdout
+        return float(re.findall(r"^epoch: \d+ - loss: (.*)$", told, re.MULTILINE)[-1])
+
+    def test_a_jobs_checkpoint_goes_on_in_torch(self):
+        # Every step takes all pictures, so their order is none.
+        data = self.folder / "job/input/data/training"
+        data.parent.mkdir(parents=True)
+        run(BIN / "kiln", "data", "synth", data, "--train-count", 64, "--test-count", 16, "--quiet")
+        settings = self.folder / "job/input/config/hyperparameters.json"
+        settings.parent.mkdir()
+        settings.write_text('{"sagemaker_program": "train_spot.py", "batch-size": "64", '
+                            '"lr": "0.1", "momentum": "0.9"}')
+        loss = self.spot_job(3)
+        checkpoint = torch.load(self.folder / "job/checkpoints/checkpoint.pth", weights_only=True)
+        self.assertEqual(set(checkpoint), {"epoch", "model_state_dict", "optimizer_state_dict",
+                                           "loss"})
+        self.assertEqual(checkpoint["epoch"], 3)
+        self.assertAlmostEqual(float(checkpoint["loss"]), loss, places=5)
+        model = nn.DataParallel(LeNet())  # names with "module." in front
+        model.load_state_dict(checkpoint["model_state_dict"])
+        saved = torch.load(self.folder / "job/model/model.pth", weights_only=True)
+        for name, value in model.state_dict().items():
+            self.assertTrue(torch.equal(value, saved[name]), name)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.5)
+        optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
+        self.assertEqual(optimizer.param_groups[0]["lr"], 0.1)
+        self.assertEqual(optimizer.param_groups[0]["momentum"], 0.9)
+        self.assertEqual(len(optimizer.state), 10)
+        # One more epoch, by both.
+        inputs, labels = training_pictures(data)
+        nn.functional.cross_entropy(model(inputs), labels).backward()
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        optimizer.step()
+        self.spot_job(4)
+        saved = torch.load(self.folder / "job/model/model.pth", weights_only=True)
+        for name, value in model.state_dict().items():
+            self.assertGreater((value - before[name]).abs().max(), 1e-4, name)
+            torch.testing.assert_close(saved[name], value, rtol=1e-4, atol=1e-6, msg=name)
 
 
 if __name__ == "__main__":
