@@ -133,7 +133,11 @@ int run(const ContainerPaths& paths, const std::vector<std::string>& command_lin
   }
   const JobFiles files(paths, plan.flags, plan.script->story == Story::spot);
   // Where all hosts' files meet, only the first one has files of this name.
-  if (rank_environment().rank == 0) files.restore_metrics();
+  if (rank_environment().rank == 0) {
+    files.restore_metrics();
+    if (const std::string line = files.set_foreign_checkpoint_aside(); !line.empty())
+      print_line("kiln: " + line);
+  }
   Narrator narrator(plan, stdout, &files);
   const int code = train_here(plan, command_line, signals, narrator);
   if (code == 0 && !launched) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "apps/convert/convert.h"
+#include "engine/core/error.h"
 
 namespace kiln::sagemaker {
 namespace {
@@ -62,7 +63,20 @@ JobFiles::JobFiles(ContainerPaths paths, const TrainFlags& flags, bool torch_che
       output_dir_(flags.output_dir.empty() ? flags.model_dir : flags.output_dir),
       checkpoints_(checkpoint_folder(flags)),
       model_(flags.model),
-      torch_checkpoints_(torch_checkpoints) {}
+      torch_checkpoints_(torch_checkpoints && flags.groups.empty()) {}
+
+std::string JobFiles::set_foreign_checkpoint_aside() const {
+  const Path file = checkpoints_ / kTorchCheckpointFile, kept = checkpoints_ / kForeignCheckpoint;
+  if (!torch_checkpoints_ || !std::filesystem::exists(file) ||
+      std::filesystem::exists(checkpoints_ / "checkpoint.safetensors"))
+    return {};
+  std::error_code error;
+  std::filesystem::rename(file, kept, error);
+  if (error)
+    throw Error(ErrorKind::io, file.string(), "cannot be renamed: " + error.message());
+  return file.string() + " has no checkpoint.safetensors beside it, which alone a run goes on "
+         "from: this one begins anew, and keeps the file as " + kept.string();
+}
 
 void JobFiles::restore_metrics() const {
   const Path own = output_dir_ / kMetricsFile;

@@ -18,6 +18,8 @@ void write_success(const ContainerPaths& paths);
 
 inline constexpr const char* kTorchModelFile = "model.pth";
 inline constexpr const char* kTorchCheckpointFile = "checkpoint.pth";
+// What another program left under that name.
+inline constexpr const char* kForeignCheckpoint = "checkpoint.before.pth";
 
 // Of several hosts the leader and the ranks on it share a folder, which this variable names. What a
 // rank tells there is written at once: another rank's death leaves it less time than a disk may
@@ -35,12 +37,16 @@ Path checkpoint_folder(const TrainFlags& flags);
 class JobFiles {
  public:
   // `flags`: the run's network and its folders, which a job may choose itself; model and output
-  // folder are named. `torch_checkpoints`: write checkpoint.pth.
+  // folder are named. `torch_checkpoints`: write checkpoint.pth, unless the
+  // optimizer has groups, for which PyTorch has no class.
   JobFiles(ContainerPaths paths, const TrainFlags& flags, bool torch_checkpoints);
 
   // A spot instance that is taken away loses /opt/ml/output; /opt/ml/checkpoints comes back. So the
   // metrics lie there too, no older than the checkpoint, and a restarted job begins with them.
   void restore_metrics() const;
+  // A checkpoint.pth of PyTorch's own script would be written over: it gets another name. Returns a
+  // line for the log, empty where there is none.
+  std::string set_foreign_checkpoint_aside() const;
   // Writes the failure file.
   void failed(std::string_view cause) const;
   void before_checkpoint() const;

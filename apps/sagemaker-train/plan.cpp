@@ -222,6 +222,8 @@ Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<st
         "of sagemaker_mpi_num_of_processes_per_host, or one, on each host");
   add_processes(job, plan, train_words);
   plan.flags = parse_train_flags(defaults, train_words);
+  if (plan.script->story == Story::spot && !plan.flags.groups.empty())
+    plan.ignored.push_back("checkpoint.pth is not written: torch.optim has nothing for group");
   plan_hosts(job, plan);
   ignore_other_channels(job, plan);
   return plan;

@@ -179,6 +179,29 @@ TEST_F(SageMakerTrainTest, ASecondJobGoesOnWhereTheFirstEnded) {
   EXPECT_EQ(losses(base), losses(whole)) << "metrics of the first instance are not lost";
 }
 
+TEST_F(SageMakerTrainTest, ACheckpointOfAnotherProgramIsKept) {
+  const std::string base = container(
+      "job", R"({"epochs": "1", "batch-size": "16", "sagemaker_program": "train_spot.py"})");
+  write("job/checkpoints/checkpoint.pth", "of PyTorch's script");
+  const ProcessResult first = train(base);
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_THAT(first.out, HasSubstr("checkpoint.pth has no checkpoint.safetensors beside it"));
+  EXPECT_EQ(read_text_file(base + "/checkpoints/checkpoint.before.pth", 99), "of PyTorch's script");
+  const ProcessResult second = train(base, {"--epochs", "2"});
+  ASSERT_EQ(second.code, 0) << second.err;
+  EXPECT_THAT(second.out, Not(HasSubstr("beside it")));
+}
+
+TEST_F(SageMakerTrainTest, GroupsOfParametersHaveNoCheckpointForPyTorch) {
+  const std::string base = container("job", R"({"epochs": "1", "batch-size": "16",
+      "sagemaker_program": "train_spot.py", "group": "match=*.bias lr=0.1"})");
+  const ProcessResult result = train(base);
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("kiln: checkpoint.pth is not written"));
+  EXPECT_FALSE(std::filesystem::exists(base + "/checkpoints/checkpoint.pth"));
+  EXPECT_TRUE(std::filesystem::exists(base + "/model/model.pth"));
+}
+
 TEST_F(SageMakerTrainTest, AJobMayNameItsFolders) {
   const std::string named = R"("sagemaker_program": "train_spot.py", "batch-size": "16",
       "log-interval": "4", "model-dir": ")" +
