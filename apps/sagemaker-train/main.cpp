@@ -114,9 +114,8 @@ int run(const ContainerPaths& paths, const std::vector<std::string>& command_lin
         const std::vector<std::string>& words, SignalWatch& signals) {
   const Job job = read_job(paths);
   const Plan plan = make_plan(job, paths, words);
-  const Variables variables =
-      sm_variables(job, paths, this_machine(), plan.entry_point,
-                   script_arguments(plan.hyperparameters));
+  const Variables variables = sm_variables(job, paths, this_machine(), plan.entry_point,
+                                           script_arguments(plan.hyperparameters));
   export_variables(variables);
   const bool launched = is_launched();
   if (!launched) {

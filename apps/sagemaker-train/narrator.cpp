@@ -131,8 +131,8 @@ void Narrator::tell_batch(std::int64_t batch) {
                          static_cast<double>(std::max<std::int64_t>(facts_.batch_count, 1));
   const int digits = story() == Story::horovod ? 3 : 6;
   print("Train Epoch: %lld [%lld/%lld (%.0f%%)] Loss: %.*f", static_cast<long long>(epoch_),
-        static_cast<long long>(pictures), static_cast<long long>(facts_.train_count), percent, digits,
-        last_loss_);
+        static_cast<long long>(pictures), static_cast<long long>(facts_.train_count), percent,
+        digits, last_loss_);
 }
 
 void Narrator::epoch_ended(const EpochReport& r) {

@@ -72,10 +72,11 @@ std::string JobFiles::set_foreign_checkpoint_aside() const {
     return {};
   std::error_code error;
   std::filesystem::rename(file, kept, error);
-  if (error)
-    throw Error(ErrorKind::io, file.string(), "cannot be renamed: " + error.message());
-  return file.string() + " has no checkpoint.safetensors beside it, which alone a run goes on "
-         "from: this one begins anew, and keeps the file as " + kept.string();
+  if (error) throw Error(ErrorKind::io, file.string(), "cannot be renamed: " + error.message());
+  return file.string() +
+         " has no checkpoint.safetensors beside it, which alone a run goes on "
+         "from: this one begins anew, and keeps the file as " +
+         kept.string();
 }
 
 void JobFiles::restore_metrics() const {
@@ -100,9 +101,8 @@ void JobFiles::after_checkpoint(const Path& checkpoint, std::int64_t class_count
 }
 
 void JobFiles::model_saved() const {
-  convert_to_torch({.source = model_dir_,
-                    .target = model_dir_ / kTorchModelFile,
-                    .module_prefix = true});
+  convert_to_torch(
+      {.source = model_dir_, .target = model_dir_ / kTorchModelFile, .module_prefix = true});
 }
 
 }  // namespace kiln::sagemaker

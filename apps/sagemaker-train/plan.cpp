@@ -14,10 +14,8 @@ namespace {
 struct Alias {
   std::string_view name, flag;
 };
-constexpr Alias kAliases[] = {{"learning-rate", "lr"},
-                              {"data-dir", "data"},
-                              {"beta-1", "beta1"},
-                              {"beta-2", "beta2"}};
+constexpr Alias kAliases[] = {
+    {"learning-rate", "lr"}, {"data-dir", "data"}, {"beta-1", "beta1"}, {"beta-2", "beta2"}};
 
 // Names that the scripts take and that change nothing here.
 struct Idle {

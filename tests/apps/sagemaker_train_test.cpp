@@ -103,6 +103,18 @@ TEST_F(SageMakerTrainTest, AValueIsNoLineOfTheLog) {
   EXPECT_THAT(result.out, HasSubstr("SM_HP_BACKEND=a\\x09b\\x0d\\x0a[1,  2000]"));
 }
 
+TEST_F(SageMakerTrainTest, TheEnvironmentIsShownUnlessTheJobWantsLess) {
+  const ProcessResult shown = train(container("job", R"({"epochs": "1"})"));
+  ASSERT_EQ(shown.code, 0) << shown.err;
+  EXPECT_THAT(shown.out, StartsWith("Training Env:\n\n{\n"));
+  EXPECT_THAT(shown.out, HasSubstr("\nSM_HPS={\"epochs\":1}\n"));
+  const ProcessResult quiet =
+      train(container("quiet", R"({"epochs": "1", "sagemaker_container_log_level": "30"})"));
+  ASSERT_EQ(quiet.code, 0) << quiet.err;
+  EXPECT_THAT(quiet.out, Not(HasSubstr("SM_HPS")));
+  EXPECT_THAT(quiet.out, HasSubstr("\nTraining is finished\n"));
+}
+
 TEST_F(SageMakerTrainTest, AFailureSaysWhyFirst) {
   const std::string base = container("job", R"({"epochs": "2", "colour": "red"})");
   const ProcessResult result = train(base);

@@ -98,6 +98,12 @@ class Train(LocalMode):
         self.assertEqual(self.names_in("output.tar.gz"),
                          ["data", f"data/{host}.json", "data/same"])
 
+    def test_the_instance_type_is_written_into_the_job(self):
+        run = self.train("--instance-type", "local_gpu")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        seen, = self.seen()
+        self.assertEqual(seen["config"]["resourceconfig"]["current_instance_type"], "local_gpu")
+
     def test_configuration_as_version_3_writes_it(self):
         run = self.train("--sdk", "3", "--hyperparameters", "backend=gloo", "--no-tty", "--channel",
                          f"testing={self.folder / 'data'}")
