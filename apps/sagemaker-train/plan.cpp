@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/data/dataset.h"
@@ -117,14 +119,36 @@ void refuse_two_spellings(const Json& values) {
   }
 }
 
-// Where the pictures are: the scripts read the channel `training`.
-Path data_folder(const Job& job, const ContainerPaths& paths, const Script& script) {
+// Where the pictures are, and in which layout as far as that is known.
+struct DataPlace {
+  Path path;
+  std::vector<std::string> channels;
+  std::optional<DataLayout> layout = {};
+};
+
+// A channel of training and one of test pictures that are one data set together. Where there are
+// two for one split, nothing says which is meant.
+std::optional<DataPlace> find_pair(const Job& job, const ContainerPaths& paths) {
   const auto has = [&](const char* name) { return job.channels.contains(name); };
-  // The two channels of MNIST's script are one data set.
-  if (script.story == Story::mnist && has("training") && has("testing")) return paths.data();
+  if (has("training") == has("train") || (has("testing") && has("test"))) return std::nullopt;
+  for (const char* test : {"testing", "test", "validation"}) {
+    if (!has(test)) continue;
+    const auto layout = find_layout(paths.data());
+    if (!layout) return std::nullopt;
+    return DataPlace{paths.data(), {has("training") ? "training" : "train", test}, layout};
+  }
+  return std::nullopt;
+}
+
+// The scripts read the channel `training`.
+DataPlace find_data(const Job& job, const ContainerPaths& paths) {
+  if (auto pair = find_pair(job, paths)) return *std::move(pair);
+  const auto alone = [&](const std::string& name) {
+    return DataPlace{paths.channel(name), {name}};
+  };
   for (const char* name : {"training", "train"})
-    if (has(name)) return paths.channel(name);
-  if (job.channels.size() == 1) return paths.channel(job.channels.begin().key());
+    if (job.channels.contains(name)) return alone(name);
+  if (job.channels.size() == 1) return alone(job.channels.begin().key());
   std::string names;
   for (const auto& [name, channel] : job.channels.items())
     names += (names.empty() ? "" : ", ") + name;
@@ -133,8 +157,23 @@ Path data_folder(const Job& job, const ContainerPaths& paths, const Script& scri
               "give the job a channel of that name with the pictures");
 }
 
+bool names_data(const Json& hyperparameters) {
+  return std::ranges::any_of(hyperparameters.items(), [](const auto& item) {
+    return find_idle(item.key()) == nullptr && flag_of(item.key()) == "data";
+  });
+}
+
+// Of a folder that the job names itself.
+std::vector<std::string> channels_at(const Path& data, const Job& job,
+                                     const ContainerPaths& paths) {
+  std::vector<std::string> channels;
+  for (const auto& [name, channel] : job.channels.items())
+    if (data == paths.channel(name)) channels.push_back(name);
+  return channels;
+}
+
 bool is_read(const std::string& channel, const Plan& plan) {
-  return plan.flags.data.ends_with("/" + channel) || plan.script->story == Story::mnist;
+  return std::ranges::find(plan.channels, channel) != plan.channels.end();
 }
 
 void ignore_other_channels(const Job& job, Plan& plan) {
@@ -192,34 +231,34 @@ void add_processes(const Job& job, const Plan& plan, std::vector<std::string>& w
 
 Plan make_plan(const Job& job, const ContainerPaths& paths, const std::vector<std::string>& words) {
   Plan plan;
-  plan.script =
-      &find_script(job.framework_text("sagemaker_program"), job.channels.contains("testing"));
-  plan.entry_point = job.framework_text("sagemaker_program");
-  if (plan.entry_point.empty()) plan.entry_point = plan.script->program;
   plan.hyperparameters = merged(job.hyperparameters, parse_words(words));
   refuse_two_spellings(plan.hyperparameters);
+  const std::optional<DataPlace> place =
+      names_data(plan.hyperparameters) ? std::nullopt : std::optional(find_data(job, paths));
+  plan.entry_point = job.framework_text("sagemaker_program");
+  plan.script = &find_script(plan.entry_point, place && place->layout == DataLayout::idx);
+  if (plan.entry_point.empty()) plan.entry_point = plan.script->program;
   TrainFlags defaults = defaults_of(*plan.script);
   defaults.model_dir = paths.model();
   defaults.output_dir = paths.output_data();
   defaults.checkpoint_path = paths.checkpoints();
   defaults.resume_if_present = true;
   std::vector<std::string> train_words;
-  bool has_data = false;
   for (const auto& [name, value] : plan.hyperparameters.items()) {
     if (const Idle* idle = find_idle(name)) {
       plan.ignored.push_back(name + " changes nothing: " + std::string(idle->why));
       continue;
     }
-    has_data = has_data || flag_of(name) == "data";
     add_words(train_words, name, value);
   }
-  if (!has_data) train_words.push_back("--data=" + data_folder(job, paths, *plan.script).string());
+  if (place) train_words.push_back("--data=" + place->path.string());
   if (job.framework.value("sagemaker_distributed_dataparallel_enabled", Json()) == Json(true))
     plan.ignored.push_back(
         "sagemaker_distributed_dataparallel_enabled starts no processes here: their number is that "
         "of sagemaker_mpi_num_of_processes_per_host, or one, on each host");
   add_processes(job, plan, train_words);
   plan.flags = parse_train_flags(defaults, train_words);
+  plan.channels = place ? place->channels : channels_at(plan.flags.data, job, paths);
   if (plan.script->story == Story::spot && !plan.flags.groups.empty())
     plan.ignored.push_back("checkpoint.pth is not written: torch.optim has nothing for group");
   plan_hosts(job, plan);

@@ -13,8 +13,9 @@ struct Plan {
   const Script* script = nullptr;
   std::string entry_point;  // what the job names, perhaps with folders; else the script
   TrainFlags flags;
-  Json hyperparameters;              // the job's, with those of the command line over them
-  std::vector<std::string> ignored;  // one line for each that changes nothing here, and why
+  std::vector<std::string> channels;  // those that are read
+  Json hyperparameters;               // the job's, with those of the command line over them
+  std::vector<std::string> ignored;   // one line for each that changes nothing here, and why
   // More than one: flags.hosts names them too, with their ranks; the first one leads (hosts.h).
   std::vector<std::string> hosts;
 

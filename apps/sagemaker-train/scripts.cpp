@@ -43,11 +43,11 @@ constexpr std::array<Script, 6> kScripts = {{
 
 std::span<const Script> scripts() { return kScripts; }
 
-const Script& find_script(std::string_view program, bool has_testing_channel) {
+const Script& find_script(std::string_view program, bool has_mnist) {
   const std::string whole(program);
   program.remove_prefix(program.rfind('/') + 1);  // npos + 1 is 0
   if (whole.empty()) program = kScripts.front().program;
-  if (program == "train.py" && has_testing_channel) program = kMnist;
+  if (program == "train.py" && has_mnist) program = kMnist;
   std::string names;
   for (const Script& script : kScripts) {
     if (script.program == program) return script;

@@ -23,10 +23,9 @@ struct Script {
 
 std::span<const Script> scripts();
 
-// The script called `program`; an empty one means train.py. train.py with the channels training and
-// testing, the second of which only MNIST's script reads, is that one. Throws Error (input) for
-// others.
-const Script& find_script(std::string_view program, bool has_testing_channel);
+// The script called `program`; an empty one means train.py, which is MNIST's where the channels
+// hold that: the two scripts have one name. Throws Error (input) for others.
+const Script& find_script(std::string_view program, bool has_mnist);
 
 // Its own defaults.
 TrainFlags defaults_of(const Script& script);

@@ -6,7 +6,9 @@
 //   CIFAR-10 Python   data_batch_1 .. data_batch_5, test_batch, batches.meta (nothing is executed)
 //   both also in cifar-10-batches-bin/ or -py/, or in cifar-10-binary.tar.gz or -python.tar.gz
 //   image folder      train/<class>/*.{jpg,jpeg,png} and test/<class>/..., or <class>/... alone
-//   IDX (MNIST)       train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz, in
+//   CIFAR-10's files of both versions may lie apart in two folders, train/ and test/, too; these
+//   may be called training/, and testing/, val/, valid/ or validation/ IDX (MNIST)
+//   train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz, in
 //                     one folder or in training/ and testing/
 #pragma once
 
@@ -80,6 +82,11 @@ struct LoadOptions {
   // Called often, from any thread, while pictures are read: what it throws ends the reading.
   std::function<void()> pause = {};
 };
+
+enum class DataLayout { cifar_binary, cifar_python, archive, idx, image_folder };
+// The layout of a folder or a file, by the names in it; nothing where load_dataset knows none.
+// Throws Error (io).
+std::optional<DataLayout> find_layout(const Path& path);
 
 // Recognises the layout of `path`, reads one split of it and logs one line: format, counts, decoder
 // where pictures were decoded. Throws Error (input or io) naming the file that is wrong.

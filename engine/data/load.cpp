@@ -15,24 +15,54 @@
 
 namespace kiln {
 namespace formats {
+namespace {
+
+std::optional<Recognised> find_cifar(const Path& path) {
+  for (const Path& folder : {path, path / "cifar-10-batches-bin", path / "cifar-10-batches-py"}) {
+    if (is_cifar_binary(folder)) return Recognised{Format::cifar_binary, folder};
+    if (is_cifar_python(folder)) return Recognised{Format::cifar_python, folder};
+  }
+  return std::nullopt;
+}
+
+// Training and test files in a folder each; either may hold the others too.
+std::optional<Recognised> find_split_cifar(const Path& path) {
+  const Path train = split_folder(path, Split::train), test = split_folder(path, Split::test);
+  if (train.empty() || test.empty()) return std::nullopt;
+  auto found = find_cifar(train);
+  const auto of_test = find_cifar(test);
+  if (!found || !of_test || found->format != of_test->format) return std::nullopt;
+  found->test_place = of_test->place;
+  return found;
+}
+
+std::optional<Recognised> find(const Path& path) {
+  if (is_file(path)) return Recognised{Format::archive, path};
+  if (!is_folder(path)) return std::nullopt;
+  if (const auto cifar = find_cifar(path)) return cifar;
+  if (is_idx(path)) return Recognised{Format::idx, path};
+  for (const char* name : {"cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"})
+    if (is_file(path / name)) return Recognised{Format::archive, path / name};
+  if (is_image_folder(path)) return Recognised{Format::image_folder, path};
+  return find_split_cifar(path);
+}
+
+}  // namespace
 
 Recognised recognise(const Path& path) {
-  if (is_file(path)) return {Format::archive, path};
+  if (const auto found = find(path)) return *found;
   if (!is_folder(path))
     throw Error(ErrorKind::input, printable(path.string(), 4096), "is not there",
                 "name a folder or file of a data set");
-  for (const Path& folder : {path, path / "cifar-10-batches-bin", path / "cifar-10-batches-py"}) {
-    if (is_cifar_binary(folder)) return {Format::cifar_binary, folder};
-    if (is_cifar_python(folder)) return {Format::cifar_python, folder};
-  }
-  if (is_idx(path)) return {Format::idx, path};
-  for (const char* name : {"cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"})
-    if (is_file(path / name)) return {Format::archive, path / name};
-  if (is_image_folder(path)) return {Format::image_folder, path};
   refuse(path, "holds no data set that kiln knows", "kiln data --help names the layouts");
 }
 
 }  // namespace formats
+
+std::optional<DataLayout> find_layout(const Path& path) {
+  const auto found = formats::find(path);
+  return found ? std::optional(found->format) : std::nullopt;
+}
 
 namespace {
 
@@ -63,9 +93,9 @@ Dataset read_split(const Recognised& found, const Path& path, Split split, Log& 
                    ThreadPool& pool, const LoadOptions& options) {
   switch (found.format) {
     case Format::cifar_binary:
-      return formats::load_cifar_binary(path, found.place, split, pool);
+      return formats::load_cifar_binary(path, found.place_of(split), split, pool);
     case Format::cifar_python:
-      return formats::load_cifar_python(path, found.place, split);
+      return formats::load_cifar_python(path, found.place_of(split), split);
     case Format::idx:
       return formats::load_idx(path, found.place, split);
     case Format::image_folder:
@@ -132,6 +162,10 @@ DatasetPair load_dataset_pair(const Path& path, Log& log, ThreadPool& pool,
     pair.train = read_split(found, path, Split::train, log, pool, options);
     if (options.pause) options.pause();
     pair.test = read_split(found, path, Split::test, log, pool, options);
+    if (pair.test.info().class_names != pair.train.info().class_names)
+      formats::refuse(found.place_of(Split::test),
+                      "names other classes than the training pictures have",
+                      "give both the same list of classes");
   }
   pair.train = resized(std::move(pair.train), pool, options);
   pair.test = resized(std::move(pair.test), pool, options);

@@ -49,7 +49,7 @@ std::vector<Path> large_files(const Recognised& found) {
     if (found.format == Format::cifar_binary || found.format == Format::cifar_python)
       for (const std::string& name :
            formats::cifar_file_names(split, found.format == Format::cifar_binary ? ".bin" : ""))
-        files.push_back(found.place / name);
+        files.push_back(found.place_of(split) / name);
     if (found.format != Format::idx) continue;
     if (const auto idx = formats::find_idx(found.place, split)) {
       files.push_back(idx->images);

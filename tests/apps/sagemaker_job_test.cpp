@@ -328,10 +328,73 @@ TEST(SageMakerPlan, TheCommandLineWinsHoweverANameIsSpelt) {
             Json({{"batch-size", 8}, {"learning-rate", 0.5}, {"epochs", 3}, {"nesterov", true}}));
 }
 
-TEST(SageMakerPlan, TwoChannelsAreMnistsScript) {
-  const Plan plan = plan_of("{}", {}, R"({"training": {}, "testing": {}})");
+class SageMakerChannels : public TempFolderTest {
+ protected:
+  // A file of each channel; what is in it does not count for a plan.
+  Plan plan_with(const std::vector<std::string>& files, const std::string& hyperparameters = "{}",
+                 const std::string& hosts = "") {
+    const ContainerPaths paths(folder());
+    std::filesystem::remove_all(paths.data());
+    Json channels = Json::object();
+    for (const std::string& file : files) {
+      make_directories((paths.data() / file).parent_path());
+      write_file_atomic(paths.data() / file, std::string_view("x"));
+      channels[file.substr(0, file.find('/'))] = {{"S3DistributionType", "ShardedByS3Key"}};
+    }
+    return make_plan(
+        parse_job(
+            {.hyperparameters = hyperparameters, .resources = hosts, .channels = channels.dump()}),
+        paths, {});
+  }
+  std::string data(const char* channel = "") { return folder() / "input/data" / channel; }
+};
+
+TEST_F(SageMakerChannels, ThoseOfMnistAreItsScript) {
+  const Plan plan = plan_with(
+      {"training/train-images-idx3-ubyte.gz", "training/train-labels-idx1-ubyte.gz", "testing/x"});
   EXPECT_EQ(plan.script->program, "mnist.py");
-  EXPECT_EQ(plan.flags.data, "/opt/ml/input/data");
+  EXPECT_EQ(Path(plan.flags.data), folder() / "input/data");
+  EXPECT_THAT(plan.ignored, ElementsAre());
+}
+
+TEST_F(SageMakerChannels, OneOfTestPicturesIsTheTestSet) {
+  const std::pair<const char*, const char*> layouts[] = {
+      {"data_batch_1", "test_batch"},
+      {"cifar-10-batches-bin/data_batch_1.bin", "test_batch.bin"},
+      {"cat/1.png", "cat/2.png"}};
+  for (const auto& [train_file, test_file] : layouts)
+    for (const std::string train : {"training", "train"})
+      for (const std::string test : {"testing", "test", "validation"}) {
+        const Plan plan = plan_with({train + "/" + train_file, test + "/" + test_file, "more/x"});
+        EXPECT_EQ(plan.script->program, "train.py");
+        EXPECT_EQ(Path(plan.flags.data), folder() / "input/data");
+        EXPECT_THAT(plan.channels, ElementsAre(train, test));
+        EXPECT_THAT(plan.ignored, ElementsAre(StartsWith("channel more is not read")));
+      }
+}
+
+TEST_F(SageMakerChannels, OneThatFitsNoTrainingPicturesIsNotRead) {
+  const std::vector<std::string> pairs[] = {
+      {"training/data_batch_1", "testing/test_batch.bin"},
+      {"training/data_batch_1", "testing/x"},
+      {"training/cifar-10-python.tar.gz", "testing/cifar-10-python.tar.gz"},
+      {"training/cat/1.png", "train/cat/2.png", "testing/cat/3.png"}};
+  for (const auto& files : pairs) {
+    const Plan plan = plan_with(files);
+    EXPECT_EQ(plan.script->program, "train.py");
+    EXPECT_EQ(plan.flags.data, data("training"));
+    EXPECT_THAT(plan.ignored, testing::Contains(StartsWith("channel testing is not read")));
+  }
+  const Plan named = plan_with({"training/cat/1.png", "testing/cat/2.png"},
+                               "{\"data-dir\": \"" + data("testing") + "\"}");
+  EXPECT_THAT(named.channels, ElementsAre("testing"));
+}
+
+TEST_F(SageMakerChannels, BothMustBeWholeOnEveryHost) {
+  EXPECT_THAT(error_of([&] {
+                plan_with({"train/cat/1.png", "test/cat/2.png"}, "{}", kTwoHosts);
+              }),
+              HasSubstr("inputdataconfig.json: test: is ShardedByS3Key"));
 }
 
 TEST(SageMakerPlan, WhatCannotBeDoneIsNamed) {

@@ -139,6 +139,19 @@ TEST_F(SageMakerTrainTest, DataThatIsNoneFails) {
   EXPECT_THAT(failure(base), HasSubstr("input/data/training: holds no data set"));
 }
 
+TEST_F(SageMakerTrainTest, AChannelOfTestPicturesIsTheTestSet) {
+  const std::string base = container("job", R"({"epochs": "1", "batch_size": "24"})");
+  const std::string other = path("other-cifar");
+  std::filesystem::rename(save_cifar(24), other);
+  save_cifar(40);
+  std::filesystem::create_directory_symlink(other, path("job/input/data/testing"));
+  write("job/input/config/inputdataconfig.json", R"({"training": {}, "testing": {}})");
+  const ProcessResult result = train(base);
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, ContainsRegex("Accuracy: [0-9]+/24 ")) << "of 200 and 40 pictures beside";
+  EXPECT_THAT(result.out, Not(HasSubstr("is not read")));
+}
+
 // What several hosts do: sagemaker_hosts_test.py.
 TEST_F(SageMakerTrainTest, SeveralHostsNeedOneKey) {
   const std::string base = container("job", R"({"epochs": "1"})");

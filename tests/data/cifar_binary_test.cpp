@@ -51,6 +51,21 @@ TEST_F(CifarBinaryTest, ReadsLabelsPicturesAndNames) {
       << log_.text();
 }
 
+TEST_F(CifarBinaryTest, ReadsTrainingAndTestPicturesFromAFolderEach) {
+  test::TempFolder outer;
+  EXPECT_EQ(find_layout(outer.path()), std::nullopt);
+  std::filesystem::copy(folder(), outer.path() / "training");
+  make_directories(outer.path() / "testing");
+  write_file_atomic(outer.path() / "testing/test_batch.bin", records(0, 44));
+  EXPECT_EQ(find_layout(outer.path()), DataLayout::cifar_binary);
+  const DatasetPair pair = load_dataset_pair(outer.path(), log_.log(), pool_);
+  EXPECT_EQ(pair.train.size(), 350);
+  EXPECT_EQ(pair.test.size(), 44) << "of the folder of that name, not the 33 beside the others";
+  write_file_atomic(outer.path() / "testing/batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n");
+  test::expect_error([&] { load_dataset_pair(outer.path(), log_.log(), pool_); },
+                     {"testing: names other classes", "give both the same list"});
+}
+
 TEST_F(CifarBinaryTest, ReadsTheSubfolderAndKeepsOtherNames) {
   write_file_atomic(folder() / "batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n");
   write_file_atomic(folder() / kSyntheticMarker, "drawn\n");

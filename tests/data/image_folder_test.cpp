@@ -52,6 +52,14 @@ TEST_F(ImageFolderTest, SortsClassesAndFiles) {
   EXPECT_NE(log_.text().find("decoded by"), std::string::npos);
 }
 
+TEST_F(ImageFolderTest, ReadsFoldersThatAreCalledAsChannelsAre) {
+  put_two_classes("training/");
+  put("validation/cat/a.png", picture(6, 5, 3, 50));
+  EXPECT_EQ(find_layout(folder()), DataLayout::image_folder);
+  EXPECT_EQ(load(Split::train).size(), 80);
+  EXPECT_EQ(load(Split::test).label(0), 1);
+}
+
 TEST_F(ImageFolderTest, ReadsABareFolderAndSaysWhatIsTested) {
   put_two_classes("");
   EXPECT_EQ(load(Split::train).size(), 80);

@@ -56,6 +56,15 @@ std::vector<std::string> to_strings(std::span<const std::string_view> names) {
   return {names.begin(), names.end()};
 }
 
+Path split_folder(const Path& folder, Split split) {
+  constexpr std::string_view kTrain[] = {"train", "training"};
+  constexpr std::string_view kTest[] = {"test", "testing", "val", "valid", "validation"};
+  for (const std::string_view name :
+       split == Split::train ? std::span<const std::string_view>(kTrain) : std::span(kTest))
+    if (is_folder(folder / name)) return folder / name;
+  return {};
+}
+
 bool is_file(const Path& path) {
   std::error_code error;
   return std::filesystem::is_regular_file(path, error);

@@ -35,6 +35,10 @@ std::vector<std::string> parse_class_names(const Path& path, std::string_view te
 
 std::vector<std::string> to_strings(std::span<const std::string_view> names);
 
+// The folder of a split, by the first of its usual names that is there: train/ or training/, test/,
+// testing/, val/, valid/ or validation/. Empty where there is none.
+Path split_folder(const Path& folder, Split split);
+
 bool is_file(const Path& path);
 bool is_folder(const Path& path);
 

@@ -70,9 +70,10 @@ std::vector<std::int32_t> labels_of(const IdxFiles& files) {
 
 std::optional<IdxFiles> find_idx(const Path& folder, Split split) {
   const bool train = split == Split::train;
-  for (const Path& place :
-       {folder, folder / (train ? "training" : "testing"), folder / (train ? "train" : "test")})
+  for (const Path& place : {folder, folder / (train ? "training" : "testing"),
+                            folder / (train ? "train" : "test"), split_folder(folder, split)})
     for (const char* stem : {train ? "train" : "t10k", train ? "training" : "test"}) {
+      if (place.empty()) continue;
       const std::string s = stem;
       const auto images = first_file(
           place, {s + "-images-idx3-ubyte", s + "-images.idx3-ubyte", s + "-images-idx4-ubyte"});

@@ -211,18 +211,18 @@ class Reader {
 
 // train/ and test/ where they are, else the folder itself.
 Path root_of(const Path& folder, Split split, Log& log) {
-  if (!is_folder(folder / "train")) {
+  const Path train = split_folder(folder, Split::train);
+  if (train.empty()) {
     if (split == Split::test)
       log.warning(printable(folder.string()) +
                   " has no test pictures: the training pictures are tested on");
     return folder;
   }
-  if (split == Split::train) return folder / "train";
-  for (const char* name : {"test", "val", "valid"})
-    if (is_folder(folder / name)) return folder / name;
+  if (split == Split::train) return train;
+  if (const Path test = split_folder(folder, Split::test); !test.empty()) return test;
   log.warning(printable(folder.string()) +
               " has no test folder: the training pictures are tested on");
-  return folder / "train";
+  return train;
 }
 
 std::vector<std::string> class_names_of(const Path& folder) {
@@ -234,7 +234,8 @@ std::vector<std::string> class_names_of(const Path& folder) {
         refuse(listed, "has a class name that names no folder: \"" + name + "\"");
     return names;
   }
-  const Path root = is_folder(folder / "train") ? folder / "train" : folder;
+  const Path train = split_folder(folder, Split::train);
+  const Path root = train.empty() ? folder : train;
   std::vector<std::string> names;
   for (std::string& name : list(root).folders)
     if (holds_pictures(root / name)) names.push_back(std::move(name));
@@ -254,7 +255,7 @@ void refuse_unknown_classes(const Path& root, const std::vector<std::string>& na
 
 bool is_image_folder(const Path& folder) {
   if (!is_folder(folder)) return false;
-  for (const Path& root : {folder / "train", folder}) {
+  for (const Path& root : {split_folder(folder, Split::train), folder}) {
     if (!is_folder(root)) continue;
     for (const std::string& name : list(root).folders)
       if (holds_pictures(root / name)) return true;

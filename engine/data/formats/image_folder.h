@@ -1,6 +1,6 @@
-// Folders of pictures: train/<class>/<any name>.{jpg,jpeg,png} and test/<class>/..., or <class>/...
-// alone. Classes are numbered as classes.txt beside them lists them, without it by the order of
-// their names (bytewise); samples by class, then name.
+// Folders of pictures: train/<class>/<any name>.{jpg,jpeg,png} and test/<class>/... (or the other
+// names of split_folder), or <class>/... alone. Classes are numbered as classes.txt beside them
+// lists them, without it by the order of their names (bytewise); samples by class, then name.
 #pragma once
 
 #include "engine/data/dataset.h"

@@ -5,11 +5,16 @@
 
 namespace kiln::formats {
 
-enum class Format { cifar_binary, cifar_python, archive, idx, image_folder };
+using Format = DataLayout;
 
 struct Recognised {
   Format format;
-  Path place;  // the folder or the archive that holds the data
+  Path place;            // the folder or the archive that holds the data
+  Path test_place = {};  // of the test pictures, where that is another folder
+
+  const Path& place_of(Split split) const {
+    return split == Split::test && !test_place.empty() ? test_place : place;
+  }
 };
 
 // Throws Error (input) when nothing known is there.
