@@ -1,4 +1,6 @@
 // kiln-sagemaker-train, installed as `train`: a training job of SageMaker's container contract.
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -163,6 +165,16 @@ int report(const ContainerPaths& paths, const std::string& cause) {
   return 1;
 }
 
+// The log is not what the job is for: one whose reader has gone, or whose disk is full, takes
+// neither the model nor the success from it.
+void do_without_log() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  const std::string why = errno_text(errno == 0 ? EIO : errno);
+  std::fprintf(stderr, "train: standard output: lines are lost: %s; the job went on\n", why.c_str());
+  if (std::freopen("/dev/null", "w", stdout) == nullptr) std::clearerr(stdout);
+}
+
 int train(int argc, char** argv) {
   SignalWatch signals(SIGUSR1);  // what mpirun hands on to its processes
   std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
@@ -173,8 +185,10 @@ int train(int argc, char** argv) {
     if (word == "--version") return std::printf("train (kiln) %s\n", version().c_str()) < 0 ? 1 : 0;
   }
   const ContainerPaths paths = container_paths();
+  std::signal(SIGPIPE, SIG_IGN);
   try {
     const int code = run(paths, {argv, argv + argc}, words, signals);
+    do_without_log();
     if (code != 0 && code != 130 && !is_launched())
       write_failure(paths, "a process of the job failed; its own line is in the log", code);
     return code == 0 || code == 130 ? code : 1;

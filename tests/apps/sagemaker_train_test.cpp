@@ -131,6 +131,22 @@ TEST_F(SageMakerTrainTest, ADivergedRunFailsWithItsStep) {
   EXPECT_THAT(failure(base), HasSubstr("learning rate 1e+06"));
 }
 
+TEST_F(SageMakerTrainTest, AJobOutlivesTheReaderOfItsLog) {
+  const std::string base = container("job", R"({"epochs": "2", "batch_size": "16"})");
+  for (const char* sink : {"| head -n 1", "> /dev/full"}) {
+    const std::string script = "set -o pipefail; \"$0\" train " + std::string(sink);
+    const ProcessResult result =
+        run_process({"/usr/bin/env", "SAGEMAKER_BASE_DIR=" + base, "/bin/bash", "-c", script,
+                     bin_folder() + "/kiln-sagemaker-train"});
+    EXPECT_EQ(result.code, 0) << sink << result.err;
+    EXPECT_THAT(result.err, HasSubstr("train: standard output: lines are lost: ")) << sink;
+    for (const char* name : {"model/model.json", "model/model.pth", "output/success"})
+      EXPECT_TRUE(std::filesystem::remove(base + "/" + name)) << sink << name;
+    EXPECT_FALSE(std::filesystem::exists(base + "/output/failure")) << sink;
+    std::filesystem::remove_all(base + "/checkpoints");
+  }
+}
+
 TEST_F(SageMakerTrainTest, DataThatIsNoneFails) {
   const std::string base = container("job", "{}");
   std::filesystem::remove(base + "/input/data/training");
