@@ -86,8 +86,8 @@ void Twins::apply(FlagSet& flags, std::span<const ForeignTwin> foreign) const {
       continue;
     }
     for (const ForeignTwin& other : foreign)
-      if (const std::string* text =
-              other.flag == entry.flag.name ? find(other.variable) : nullptr) {
+      if (const std::string* text = other.flag == entry.flag.name ? find(other.variable) : nullptr;
+          text != nullptr && !text->empty()) {
         set(entry, other.variable, other.translate(*text));
         break;
       }

@@ -17,7 +17,8 @@
 
 namespace kiln {
 
-// Another variable that sets a flag when neither the flag nor its twin does.
+// Another variable that sets a flag when neither the flag nor its twin does. An empty one is as if
+// it were not there: whoever sets it did not write it for kiln.
 struct ForeignTwin {
   std::string variable, flag;  // flag: without the dashes
   // From the variable's text to the flag's; throws Error (usage) where it cannot be.

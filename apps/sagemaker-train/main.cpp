@@ -171,7 +171,8 @@ void do_without_log() {
   errno = 0;
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
   const std::string why = errno_text(errno == 0 ? EIO : errno);
-  std::fprintf(stderr, "train: standard output: lines are lost: %s; the job went on\n", why.c_str());
+  std::fprintf(stderr, "train: standard output: lines are lost: %s; the job went on\n",
+               why.c_str());
   if (std::freopen("/dev/null", "w", stdout) == nullptr) std::clearerr(stdout);
 }
 

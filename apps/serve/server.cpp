@@ -17,6 +17,7 @@
 #include "apps/serve/keeper_thread.h"
 #include "engine/core/error.h"
 #include "engine/http/http_server.h"
+#include "engine/payload/encode.h"
 #include "engine/serve/built_in_hooks.h"
 #include "engine/serve/multi_model.h"
 #include "engine/serve/service.h"
@@ -91,6 +92,17 @@ http::HttpServerOptions http_options(const ServeSettings& s) {
                                   .drain_idle_time = milliseconds(s.drain_idle_ms)};
   options.limits.body_bytes = s.max_body_bytes;
   return options;
+}
+
+// Every request without an Accept of its own would get 406. Hooks may write other types.
+void check_default_accept(const ServeSettings& s) {
+  const bool has_hooks = s.allow_plugins || built_in_hooks() != nullptr;
+  if (has_hooks || payload::choose_reply_type(s.default_accept)) return;
+  const auto row = std::ranges::find(s.rows, "default-accept", &ServeSettings::Row::name);
+  const std::string name = row->origin.substr(row->origin.find(' ') + 1);  // behind what it is
+  throw Error(ErrorKind::usage, name,
+              "is " + printable(s.default_accept) + ", which no result is written as",
+              "use application/json, text/csv or application/x-npy");
 }
 
 // The loop on a thread of its own, which wakes the main thread when it has ended.
@@ -254,6 +266,7 @@ int Server::drain(int signal, LoopThread& loop) {
 }  // namespace
 
 int run_server(const ServeSettings& settings) {
+  check_default_accept(settings);
   Server server(settings);
   return server.run();
 }

@@ -106,6 +106,17 @@ TEST(ServeSettings, SageMakersVariables) {
   EXPECT_THAT(fault({"m"}, {"SAGEMAKER_BIND_TO_PORT=99999"}), HasSubstr("SAGEMAKER_BIND_TO_PORT"));
 }
 
+TEST(ServeSettings, AnEmptyVariableOfSageMakersIsNone) {
+  const ServeSettings s =
+      read({"m"}, {"SAGEMAKER_MODEL_SERVER_WORKERS=", "SAGEMAKER_TS_MAX_WORKERS=3",
+                   "SAGEMAKER_MODEL_SERVER_TIMEOUT=", "SAGEMAKER_BIND_TO_PORT=",
+                   "SAGEMAKER_CONTAINER_LOG_LEVEL=", "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT="});
+  EXPECT_EQ(s.common.thread_count, 3) << "the next one counts";
+  EXPECT_EQ(s.port, 8080);
+  EXPECT_EQ(row(s, "port").origin, "default");
+  EXPECT_EQ(s.default_accept, "application/json");
+}
+
 TEST(ServeSettings, VariablesOfMultiModelEndpoints) {
   EXPECT_TRUE(read({"m"}, {"SAGEMAKER_MULTI_MODEL=true"}).multi_model);
   for (const char* other : {"True", "1", "yes", "", " true", "false"})

@@ -215,7 +215,11 @@ TEST_F(ServeTest, WhatCannotBeServedIsOneLine) {
         Case{words(empty), 1, "holds no model"}, Case{words(path("nothing")), 1, "is not a folder"},
         Case{words(good, {"--device", "cuda"}), 1, "--device cuda: "},
         Case{{good, "--address", "x"}, 2, "is no IPv4 address"},
-        Case{words(good, {"--name", "a b"}), 1, "does not do for an address"}}) {
+        Case{words(good, {"--name", "a b"}), 1, "does not do for an address"},
+        Case{words(good, {"--default-accept", "image/png"}), 2,
+             "--default-accept: is image/png, which no result is written as; use application/json"},
+        Case{words(good, {"--default-accept", "image/png", "--allow-plugins", "--device", "cuda"}),
+             1, "--device cuda: "}}) {
     RunningServer server(c.words);
     const ProcessResult end = server.finish();
     EXPECT_EQ(end.code, c.code) << end.err;
