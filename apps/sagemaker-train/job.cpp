@@ -73,13 +73,16 @@ Resources parse_resources(const std::string& text) {
   r.hosts = read_hosts(r.whole["hosts"]);
   if (std::ranges::find(r.hosts, r.current_host) == r.hosts.end())
     refuse(kResourcesFile, "current_host", "is not among the hosts");
+  const auto has = [&](const char* key) {
+    return r.whole.contains(key) && !r.whole[key].is_null();
+  };
   const auto name = [&](const char* key, std::string& into) {
-    if (r.whole.contains(key)) into = read_name(r.whole[key], key);
+    if (has(key)) into = read_name(r.whole[key], key);
   };
   name("network_interface_name", r.network_interface);
   name("current_instance_type", r.instance_type);
   name("current_group_name", r.instance_group);
-  if (r.whole.contains("instance_groups")) r.groups = read_groups(r.whole["instance_groups"]);
+  if (has("instance_groups")) r.groups = read_groups(r.whole["instance_groups"]);
   return r;
 }
 

@@ -1,6 +1,7 @@
 #include "apps/sagemaker-train/variables.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <sched.h>
 
@@ -175,6 +176,9 @@ Machine this_machine() {
   CPU_ZERO(&cpus);
   Machine machine{.gpu_count = count_entries("/proc/driver/nvidia/gpus", ""),
                   .neuron_count = count_entries("/dev", "neuron")};
+  for (const char* name : {"SAGEMAKER_REGION", "AWS_REGION"})
+    if (const char* region = std::getenv(name); region != nullptr && machine.region.empty())
+      machine.region = region;
   if (::sched_getaffinity(0, sizeof cpus, &cpus) == 0) machine.cpu_count = CPU_COUNT(&cpus);
   return machine;
 }
@@ -215,7 +219,9 @@ Variables sm_variables(const Job& job, const ContainerPaths& paths, const Machin
   put(variables, "current_host_rank", job.resources.rank());
   variables["CURRENT_HOST"] = job.resources.current_host;
   variables["SAGEMAKER_JOB_NAME"] = job.framework_text("sagemaker_job_name");
-  variables["SAGEMAKER_REGION"] = job.framework_text("sagemaker_region");
+  const std::string region = job.framework_text("sagemaker_region");
+  if (!region.empty() || !machine.region.empty())
+    variables["SAGEMAKER_REGION"] = region.empty() ? machine.region : region;
   return variables;
 }
 

@@ -13,8 +13,10 @@ namespace kiln::sagemaker {
 // What this machine has.
 struct Machine {
   int cpu_count = 1, gpu_count = 0, neuron_count = 0;
+  std::string region = {};  // where it stands; a job may say so too
 };
-// Asks the system: the CPUs that the process may use, the devices of NVIDIA's and AWS's drivers.
+// Asks the system: the CPUs that the process may use, the devices of NVIDIA's and AWS's drivers,
+// the variables SAGEMAKER_REGION and AWS_REGION.
 Machine this_machine();
 
 using Variables = std::map<std::string, std::string>;

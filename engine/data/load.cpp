@@ -1,4 +1,5 @@
 // Recognises the layout of a data set and hands it to its reader.
+#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -36,6 +37,20 @@ std::optional<Recognised> find_split_cifar(const Path& path) {
   return found;
 }
 
+// The one archive that there is, whatever its name.
+std::optional<Recognised> find_lone_archive(const Path& path) {
+  std::optional<Recognised> found;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
+    const std::string name = entry.path().filename();
+    const bool fits = name.ends_with(".tar.gz") || name.ends_with(".tgz") || name.ends_with(".tar");
+    if (!fits || name.starts_with(".") || !is_file(entry.path())) continue;
+    if (found) return std::nullopt;
+    found = Recognised{Format::archive, entry.path()};
+  }
+  return found;
+}
+
 std::optional<Recognised> find(const Path& path) {
   if (is_file(path)) return Recognised{Format::archive, path};
   if (!is_folder(path)) return std::nullopt;
@@ -44,7 +59,8 @@ std::optional<Recognised> find(const Path& path) {
   for (const char* name : {"cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"})
     if (is_file(path / name)) return Recognised{Format::archive, path / name};
   if (is_image_folder(path)) return Recognised{Format::image_folder, path};
-  return find_split_cifar(path);
+  if (const auto cifar = find_split_cifar(path)) return cifar;
+  return find_lone_archive(path);
 }
 
 }  // namespace

@@ -79,6 +79,17 @@ TEST(SageMakerJob, WhatIsWrongIsNamed) {
     EXPECT_THAT(error_of([&] { parse_job(row.texts); }), HasSubstr(row.what));
 }
 
+TEST(SageMakerJob, ANullIsAsIfItWereNotThere) {
+  const Resources r = parse_job({.resources = R"({"current_host": "a", "hosts": ["a"],
+      "network_interface_name": null, "current_instance_type": null, "current_group_name": null,
+      "instance_groups": null})"})
+                          .resources;
+  EXPECT_EQ(r.network_interface, "eth0");
+  EXPECT_EQ(r.instance_type, "local");
+  EXPECT_EQ(r.instance_group, "homogeneousCluster");
+  EXPECT_TRUE(r.groups.empty());
+}
+
 TEST(SageMakerJob, ReservedKeysAreNoHyperparameters) {
   const Job job = parse_job({.hyperparameters = R"({"lr": "0.1", "sagemaker_program": "\"t.py\"",
       "_tuning_objective_metric": "loss", "default_user_module_name": "x"})"});
@@ -107,7 +118,8 @@ Job two_groups() {
 }
 
 TEST(SageMakerVariables, AreThoseOfTheToolkit) {
-  Variables v = sm_variables(two_groups(), kPaths, {4, 1, 0}, "train.py", {"--lr", "0.1"});
+  Variables v =
+      sm_variables(two_groups(), kPaths, {4, 1, 0, "elsewhere"}, "train.py", {"--lr", "0.1"});
   EXPECT_THAT(v.at("SM_TRAINING_ENV"), StartsWith(R"({"additional_framework_parameters":{"sagem)"));
   EXPECT_THAT(v.at("SM_TRAINING_ENV"), HasSubstr(R"("job_name":"job-1")"));
   v.erase("SM_TRAINING_ENV");
@@ -174,6 +186,13 @@ TEST(SageMakerVariables, AreThoseOfTheToolkit) {
     EXPECT_EQ(v.at(name), value) << name;
   }
   for (const auto& [name, value] : v) EXPECT_TRUE(expected.contains(name)) << name << "=" << value;
+}
+
+TEST(SageMakerVariables, TheRegionIsTheMachinesWhereTheJobSaysNone) {
+  const Variables told = sm_variables({}, kPaths, {.region = "eu-west-1"}, "train.py", {});
+  EXPECT_EQ(told.at("SAGEMAKER_REGION"), "eu-west-1");
+  const Variables none = sm_variables({}, kPaths, {}, "train.py", {});
+  EXPECT_FALSE(none.contains("SAGEMAKER_REGION")) << "one of the job's environment stays";
 }
 
 TEST(SageMakerVariables, ArgumentsAreWrittenAsPythonDoes) {

@@ -45,6 +45,22 @@ TEST_F(ArchiveTest, ReadsPythonBatches) {
   EXPECT_NE(log_.text().find("CIFAR-10 Python archive"), std::string::npos);
 }
 
+TEST_F(ArchiveTest, MayHaveAnyNameWhereItIsTheOnlyOne) {
+  test::TempFolder folder;
+  std::filesystem::copy(file("python.tar.gz"), folder.path() / "data.tgz");
+  EXPECT_EQ(find_layout(folder.path()), DataLayout::archive);
+  EXPECT_EQ(load(folder.path()).train.size(), 10);
+  std::filesystem::copy(file("python.tar.gz"), folder.path() / "more.tar");
+  EXPECT_EQ(find_layout(folder.path()), std::nullopt);
+}
+
+TEST_F(ArchiveTest, WithoutBatchesIsRefusedWithAMend) {
+  test::TempFolder folder;
+  write_file_atomic(folder.path() / "pictures.tar", std::string(1024, '\0'));
+  test::expect_error([&] { load(folder.path()); },
+                     {"pictures.tar: holds no batch of CIFAR-10; if it holds pictures, unpack it"});
+}
+
 TEST_F(ArchiveTest, OneSplitAloneIsTheSame) {
   const DatasetPair pair = load(file("binary.tar.gz"));
   test::expect_equal(load_dataset(file("binary.tar.gz"), Split::train, log_.log(), pool_),
@@ -60,7 +76,7 @@ TEST_F(ArchiveTest, RefusesDamage) {
   expect_refused("binary_size.tar", {"is no size"});
   expect_refused("bad_checksum.tar", {"tar archive"});
   expect_refused("twice.tar", {"batch twice"});
-  expect_refused("empty", {"lacks data_batch_1"});
+  expect_refused("empty", {"holds no batch of CIFAR-10"});
   expect_refused("not_gzip.gz", {"damaged"});
 }
 

@@ -75,7 +75,9 @@ class ArchiveLoader {
       for (const bool python : {false, true}) {
         const auto names = cifar_file_names(parts.split, python ? "" : ".bin");
         const auto found = std::find(names.begin(), names.end(), base);
-        if (found == names.end() || !parts.wanted) continue;
+        if (found == names.end()) continue;
+        holds_batches_ = true;
+        if (!parts.wanted) continue;
         python ? take_pickle(parts, found - names.begin(), base, entry)
                : take_records(parts, found - names.begin(), base, entry);
         is_python_ = python;
@@ -125,6 +127,8 @@ class ArchiveLoader {
   }
 
   Dataset finish(SplitParts& parts) {
+    if (!holds_batches_)
+      refuse(path_, "holds no batch of CIFAR-10", "if it holds pictures, unpack it");
     for (std::int64_t i = 0; i < parts.batch_count(); ++i)
       if (!parts.seen[static_cast<std::size_t>(i)])
         refuse(path_, "lacks " + cifar_file_names(parts.split, "")[static_cast<std::size_t>(i)],
@@ -157,6 +161,7 @@ class ArchiveLoader {
   std::vector<std::string> class_names_ = to_strings(cifar10_class_names());
   bool synthetic_ = false;
   bool is_python_ = false;
+  bool holds_batches_ = false;  // of any split
 };
 
 }  // namespace
