@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <limits>
 #include <sha2.h>
+#include <zlib.h>
 
 #include "engine/core/error.h"
 
@@ -19,6 +21,27 @@ std::string hex(const std::array<std::uint8_t, SHA256_DIGEST_LENGTH>& digest) {
   }
   return text;
 }
+
+class Crc32 {
+ public:
+  void add(std::span<const std::byte> bytes) {
+    value_ = ::crc32_z(value_, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+  }
+  void add(std::uint64_t number) { add(std::as_bytes(std::span(&number, 1))); }
+  // With its length, so that no two lists of texts are the same bytes.
+  void add(std::string_view text) {
+    add(text.size());
+    add(std::as_bytes(std::span(text)));
+  }
+  std::string text() const {
+    char digits[9];
+    std::snprintf(digits, sizeof digits, "%08lx", value_);
+    return digits;
+  }
+
+ private:
+  uLong value_ = 0;
+};
 
 }  // namespace
 
@@ -43,6 +66,28 @@ void verify_files(const Path& directory, const std::vector<FileDigest>& files) {
     throw Error(ErrorKind::input, (directory / file.name).string(),
                 "is not the file that model.json was written for", "copy the whole folder again");
   }
+}
+
+std::string checksum_of(std::span<const SafetensorsEntry> entries,
+                        const SafetensorsMetadata& metadata) {
+  Crc32 crc;
+  for (const auto& [key, text] : metadata) {
+    if (key == kChecksumKey) continue;
+    crc.add(key);
+    crc.add(text);
+  }
+  std::vector<const SafetensorsEntry*> order;
+  for (const SafetensorsEntry& entry : entries) order.push_back(&entry);
+  std::ranges::sort(order, {}, &SafetensorsEntry::name);
+  for (const SafetensorsEntry* entry : order) {
+    crc.add(entry->name);
+    crc.add(name_of(entry->dtype));
+    for (const std::int64_t extent : entry->shape.extents())
+      crc.add(static_cast<std::uint64_t>(extent));
+    crc.add(entry->bytes.size());
+    if (!entry->bytes.empty()) crc.add(entry->bytes);
+  }
+  return crc.text();
 }
 
 bool is_sha256(std::string_view text) {

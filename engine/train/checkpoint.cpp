@@ -11,6 +11,7 @@
 #include "engine/train/finite.h"
 #include "engine/train/mixed_precision.h"
 #include "engine/train/model_io.h"
+#include "models/file_digest.h"
 
 namespace kiln {
 namespace {
@@ -92,6 +93,30 @@ const std::string& metadata_at(const SafetensorsFile& file, std::string_view key
   return found->second;
 }
 
+constexpr const char* kBeginAnew = "remove it to begin anew";
+
+// What it says is what was written; a file of an earlier build has no checksum to tell.
+SafetensorsFile open_checkpoint(const Path& path) {
+  SafetensorsFile file = [&] {
+    try {
+      return SafetensorsFile(path);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::input) throw;
+      const std::string line = error.what();  // begins with the path
+      throw Error(ErrorKind::input, path.string(), line.substr(path.native().size() + 2),
+                  kBeginAnew);
+    }
+  }();
+  if (metadata_at(file, "format") != kFormat || metadata_at(file, "version") != kVersion)
+    throw Error(ErrorKind::input, path.string(), "is no kiln checkpoint of version 1",
+                "name a checkpoint that this version wrote");
+  const auto sum = file.metadata().find(kChecksumKey);
+  if (sum != file.metadata().end() && sum->second != checksum_of(file.entries(), file.metadata()))
+    throw Error(ErrorKind::input, path.string(),
+                "is damaged: it does not hold what was written to it", kBeginAnew);
+  return file;
+}
+
 void check_settings(const SafetensorsFile& file, const TrainSettings& settings) {
   for (const auto& [name, value] : settings) {
     const std::string key = std::string(kSettingPrefix) + name;
@@ -158,15 +183,13 @@ void save_checkpoint(const Path& path, const ParameterStore& parameters, const O
     });
   for (const auto& [name, value] : settings)
     metadata.emplace(std::string(kSettingPrefix) + name, value);
+  metadata.emplace(kChecksumKey, checksum_of(bundle.entries(), metadata));
   write_safetensors(path, bundle.entries(), metadata);
 }
 
 TrainPosition load_checkpoint(const Path& path, ParameterStore& parameters, Optimizer& optimizer,
                               const TrainSettings& settings, const Lookahead* lookahead) {
-  const SafetensorsFile file(path);
-  if (metadata_at(file, "format") != kFormat || metadata_at(file, "version") != kVersion)
-    throw Error(ErrorKind::input, path.string(), "is no kiln checkpoint of version 1",
-                "name a checkpoint that this version wrote");
+  const SafetensorsFile file = open_checkpoint(path);
   check_settings(file, settings);
   TrainPosition position;
   const auto read = [&](const char* name, auto& value) {

@@ -2,8 +2,8 @@
 //
 // The file is safetensors: weights and running statistics under PyTorch's names, optimizer state
 // under "optimizer.<state>.<name>", averages under "lookahead.<name>", counters and settings in the
-// metadata. It is written to a temporary name, synced and renamed, so the last whole checkpoint
-// survives a kill at any moment and a full disk.
+// metadata, with a checksum of it all. It is written to a temporary name, synced and renamed, so
+// the last whole checkpoint survives a kill at any moment and a full disk.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,8 @@ void save_checkpoint(const Path& path, const ParameterStore& parameters, const O
                      const LastStep& last = {}, const Lookahead* lookahead = nullptr);
 
 // Fills parameters, optimizer and averages, and returns the position. Throws Error (input) naming
-// the file and the fault, or the first setting that differs.
+// the file and the fault, such as one bit that is not what was written, or the first setting that
+// differs. Files of earlier builds have no checksum.
 TrainPosition load_checkpoint(const Path& path, ParameterStore& parameters, Optimizer& optimizer,
                               const TrainSettings& settings, const Lookahead* lookahead = nullptr);
 

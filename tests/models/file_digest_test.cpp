@@ -63,5 +63,26 @@ TEST(FileDigest, KnowsADigestFromOtherText) {
     EXPECT_FALSE(is_sha256(text)) << text;
 }
 
+TEST(FileDigest, ChecksumOfContentsTellsEveryChangeAndNoOrder) {
+  const float values[] = {1.0f, 2.0f};
+  const auto bytes = std::as_bytes(std::span(values));
+  const SafetensorsEntry a{"a", DType::f32, {2}, bytes}, b{"b", DType::i32, {2, 1}, bytes};
+  const SafetensorsEntry both[] = {a, b}, turned[] = {b, a};
+  const std::string sum = checksum_of(both, {{"k", "v"}});
+  EXPECT_THAT(sum, testing::MatchesRegex("[0-9a-f]{8}"));
+  EXPECT_EQ(checksum_of(turned, {{"k", "v"}, {"crc32", sum}}), sum);
+  SafetensorsEntry other[] = {a, b};
+  const auto differs = [&](const SafetensorsEntry& changed) {
+    other[1] = changed;
+    return checksum_of(other, {{"k", "v"}}) != sum;
+  };
+  EXPECT_TRUE(differs({"c", DType::i32, {2, 1}, bytes}));
+  EXPECT_TRUE(differs({"b", DType::f32, {2, 1}, bytes}));
+  EXPECT_TRUE(differs({"b", DType::i32, {1, 2}, bytes}));
+  EXPECT_TRUE(differs({"b", DType::i32, {1, 1}, bytes.first(4)}));
+  EXPECT_NE(checksum_of(both, {{"kv", ""}}), sum);
+  EXPECT_NE(checksum_of(both, {}), sum);
+}
+
 }  // namespace
 }  // namespace kiln

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "engine/train/trainer.h"
+#include "models/safetensors.h"
 #include "models/zoo.h"
 #include "tests/support/temp_folder.h"
 #include "tests/train/fixture.h"
@@ -149,8 +150,47 @@ TEST_F(CheckpointTest, EveryTruncationIsRefused) {
   for (const double part : {0.0, 0.0001, 0.01, 0.3, 0.9, 0.99999}) {
     const auto size = static_cast<std::size_t>(part * static_cast<double>(whole.size()));
     write_file_atomic(path_, std::span(whole).first(size));
-    EXPECT_THROW(load_checkpoint(path_, other.parameters, optimizer, {}), Error) << size;
+    try {
+      load_checkpoint(path_, other.parameters, optimizer, {});
+      FAIL() << size;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), testing::StartsWith(path_.string() + ": "));
+      EXPECT_THAT(error.what(), testing::EndsWith("; remove it to begin anew"));
+    }
   }
+}
+
+TEST_F(CheckpointTest, AFlippedBitIsRefused) {
+  TestRun run(path_), other(path_);
+  ASSERT_EQ(run.run(2), TrainEnd::stopped);
+  const auto whole = read_file(path_, 1 << 24);
+  const std::string_view text(reinterpret_cast<const char*>(whole.data()), whole.size());
+  Optimizer optimizer({}, other.parameters);
+  const std::size_t digit = text.find("\"step\":\"2\"") + 8;
+  for (const std::size_t at : {digit, whole.size() / 2, whole.size() - 4, whole.size() - 1}) {
+    auto bytes = whole;
+    bytes[at] ^= std::byte{1};
+    write_file_atomic(path_, bytes);
+    try {
+      load_checkpoint(path_, other.parameters, optimizer, {});
+      ADD_FAILURE() << at;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.what(), path_.string() +
+                                  ": is damaged: it does not hold what was written to it; remove "
+                                  "it to begin anew");
+    }
+  }
+}
+
+TEST_F(CheckpointTest, AFileOfAnEarlierBuildHasNoChecksum) {
+  TestRun run(path_), other(path_);
+  ASSERT_EQ(run.run(2), TrainEnd::stopped);
+  const SafetensorsFile file(path_);
+  SafetensorsMetadata metadata = file.metadata();
+  EXPECT_EQ(metadata.erase("crc32"), 1u);
+  write_safetensors(path_, file.entries(), metadata);
+  Optimizer optimizer({}, other.parameters);
+  EXPECT_EQ(load_checkpoint(path_, other.parameters, optimizer, {}).step, 2);
 }
 
 }  // namespace
