@@ -5,7 +5,8 @@
 // tensors stay in the second level cache (2 MiB where it was measured), and of the filters, read
 // anew for every block, a slice at a time. Larger filters would cost more to read than the tensors:
 // then blocks are of up to 16 MiB, their tensors shared, and the threads divide each stage among
-// them.
+// them. Where one such block holds all tiles, the filters, or the sums of their gradient, are made
+// and used a panel at a time.
 #pragma once
 
 #include <algorithm>
