@@ -241,13 +241,7 @@ void HttpServer::Loop::on_events(std::span<const epoll_event> events) {
 void HttpServer::Loop::on_prompt_events() {
   std::array<epoll_event, kTurnEvents> events;
   const int count = ::epoll_wait(prompt_.get(), events.data(), static_cast<int>(events.size()), 0);
-  for (int i = 0; i < count; ++i) {
-    epoll_event& event = events[static_cast<std::size_t>(i)];
-    // This epoll does not know what a connection is waiting for.
-    if (const Connection* c = find(event.data.u64))
-      event.events &= c->interest | EPOLLERR | EPOLLHUP;
-    if (event.events != 0) on_event(event);
-  }
+  for (int i = 0; i < count; ++i) on_event(events[static_cast<std::size_t>(i)]);
 }
 
 void HttpServer::Loop::on_event(const epoll_event& event) {
@@ -352,7 +346,9 @@ void HttpServer::Loop::on_client(Connection& c, std::uint32_t events) {
     return close(c);
   if (c.phase == Phase::lingering) return linger(c);
   if ((events & EPOLLOUT) != 0) return advance(c, std::exchange(c.input, {}));
-  if ((events & EPOLLIN) != 0 && c.phase == Phase::reading) read(c);
+  // An event may be older than the interest, or of the epoll that does not know it.
+  const bool welcome = c.phase == Phase::reading && (c.interest & EPOLLIN) != 0;
+  if ((events & EPOLLIN) != 0 && welcome) read(c);
 }
 
 void HttpServer::Loop::read(Connection& c) {
