@@ -54,12 +54,12 @@ std::optional<Recognised> find_lone_archive(const Path& path) {
 std::optional<Recognised> find(const Path& path) {
   if (is_file(path)) return Recognised{Format::archive, path};
   if (!is_folder(path)) return std::nullopt;
-  if (const auto cifar = find_cifar(path)) return cifar;
+  if (auto cifar = find_cifar(path)) return cifar;
   if (is_idx(path)) return Recognised{Format::idx, path};
   for (const char* name : {"cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"})
     if (is_file(path / name)) return Recognised{Format::archive, path / name};
   if (is_image_folder(path)) return Recognised{Format::image_folder, path};
-  if (const auto cifar = find_split_cifar(path)) return cifar;
+  if (auto cifar = find_split_cifar(path)) return cifar;
   return find_lone_archive(path);
 }
 

@@ -211,7 +211,7 @@ class Reader {
 
 // train/ and test/ where they are, else the folder itself.
 Path root_of(const Path& folder, Split split, Log& log) {
-  const Path train = split_folder(folder, Split::train);
+  Path train = split_folder(folder, Split::train);
   if (train.empty()) {
     if (split == Split::test)
       log.warning(printable(folder.string()) +
@@ -219,7 +219,7 @@ Path root_of(const Path& folder, Split split, Log& log) {
     return folder;
   }
   if (split == Split::train) return train;
-  if (const Path test = split_folder(folder, Split::test); !test.empty()) return test;
+  if (Path test = split_folder(folder, Split::test); !test.empty()) return test;
   log.warning(printable(folder.string()) +
               " has no test folder: the training pictures are tested on");
   return train;
@@ -234,7 +234,7 @@ std::vector<std::string> class_names_of(const Path& folder) {
         refuse(listed, "has a class name that names no folder: \"" + name + "\"");
     return names;
   }
-  const Path train = split_folder(folder, Split::train);
+  Path train = split_folder(folder, Split::train);
   const Path root = train.empty() ? folder : train;
   std::vector<std::string> names;
   for (std::string& name : list(root).folders)
