@@ -82,22 +82,21 @@ void ModelKeeper::take_away(const std::vector<ModelFolder>& there, Look how) {
   }
 }
 
+// A folder may go, and descriptors may run out, between any two steps: the next look comes.
 void ModelKeeper::look(Look how) {
-  std::vector<ModelFolder> there;
   try {
-    there = wanted();
+    const std::vector<ModelFolder> there = wanted();
+    for (const ModelFolder& folder : there) {
+      const auto [at, is_new] = known_.try_emplace({folder.name, folder.version});
+      if (due(at->second, folder, is_new, how)) try_load(folder);
+    }
+    take_away(there, how);
+    last_fault_.clear();
   } catch (const std::exception& error) {
     if (error.what() != last_fault_)
       log_.warning(std::string(error.what()) + "; the models that are loaded go on");
     last_fault_ = error.what();
-    return;
   }
-  last_fault_.clear();
-  for (const ModelFolder& folder : there) {
-    const auto [at, is_new] = known_.try_emplace({folder.name, folder.version});
-    if (due(at->second, folder, is_new, how)) try_load(folder);
-  }
-  take_away(there, how);
 }
 
 }  // namespace kiln::serve

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <thread>
 
 #include "engine/core/error.h"
@@ -194,6 +195,24 @@ TEST_F(ModelKeeperTest, AtTheStartTheFirstBadModelIsAnError) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("model.safetensors: is not the file that model.json"));
   }
+}
+
+// As many connections as the system allows leave none to read a folder with.
+TEST_F(ModelKeeperTest, ALookWithoutDescriptorsLeavesWhatIsThere) {
+  write(".", 1);
+  load_all();
+  const float before = answer("lenet");
+  write(".", 2);
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = files.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  for (const Look how : {Look::patient, Look::patient, Look::at_once})
+    EXPECT_NO_THROW(keeper().look(how));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+  EXPECT_EQ(answer("lenet"), before);
+  keeper().look(Look::at_once);
+  EXPECT_NE(answer("lenet"), before);
 }
 
 TEST_F(ModelKeeperTest, MetricsOutliveAReload) {
