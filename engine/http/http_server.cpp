@@ -158,6 +158,7 @@ class HttpServer::Loop {
   Clock::time_point next_date_ = now_;
   Clock::time_point drain_end_, listen_end_;
   bool draining_ = false;
+  bool accepting_later_ = false;  // the system gave no socket
   std::atomic<bool> stop_asked_ = false;
 };
 
@@ -198,7 +199,7 @@ const std::string& HttpServer::Loop::date() {
 bool HttpServer::Loop::run() {
   std::array<epoll_event, kTurnEvents> events;
   while (!is_done()) {
-    const bool timed = !connections_.empty() || draining_;
+    const bool timed = !connections_.empty() || draining_ || accepting_later_;
     const auto wait = !ready_.empty() || !deferred_.empty() ? 0
                       : timed                               ? static_cast<int>(tick().count())
                                                             : -1;
@@ -261,6 +262,7 @@ void HttpServer::Loop::accept_all() {
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       log_.once("the system gives no more sockets: " + errno_text(errno));
       control(EPOLL_CTL_MOD, listener_.get(), kListener, 0);  // until the next sweep
+      accepting_later_ = true;
       return;
     } else if (errno != EINTR && errno != ECONNABORTED) {
       return;
@@ -486,6 +488,7 @@ void HttpServer::Loop::set_deadline(Connection& c) {
 
 void HttpServer::Loop::sweep() {
   next_sweep_ = now_ + tick();
+  accepting_later_ = false;
   if (listener_) control(EPOLL_CTL_MOD, listener_.get(), kListener, EPOLLIN);
   for (const std::uint64_t id : ids())
     if (Connection* c = find(id); c && now_ >= c->deadline) expire(*c);

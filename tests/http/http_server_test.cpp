@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <mutex>
 #include <optional>
+#include <sys/resource.h>
 #include <thread>
 
 #include "engine/core/error.h"
@@ -260,6 +261,25 @@ TEST_F(HttpServerTest, RefusesConnectionsAboveTheLimit) {
   EXPECT_THAT(two.read_until("0\n"), StartsWith("HTTP/1.1 200 "));
   Client three(port());
   EXPECT_THAT(three.read_all(), StartsWith("HTTP/1.1 503 "));
+}
+
+// Also where nobody is connected whose going would wake the loop.
+TEST_F(HttpServerTest, AcceptsAgainWhenTheSystemHasSocketsAgain) {
+  start();
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const rlimit none{.rlim_cur = 0, .rlim_max = files.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const sockaddr_in address{.sin_family = AF_INET,
+                            .sin_port = htons(port()),
+                            .sin_addr = {htonl(INADDR_LOOPBACK)},
+                            .sin_zero = {}};
+  EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+            0);
+  std::this_thread::sleep_for(100ms);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+  EXPECT_THAT(exchange(get("/size", "Connection: close\r\n")), StartsWith("HTTP/1.1 200 "));
 }
 
 TEST_F(HttpServerTest, ALargeReplyArrivesWholeAndItsReaderMayVanish) {
