@@ -21,6 +21,8 @@ using http::HttpRequest;
 
 constexpr std::string_view kModels = "/v2/models/";
 
+HttpReply not_ready() { return error_reply(503, "the server is not ready"); }
+
 Endpoint endpoint_of(std::string_view path) {
   if (path == "/invocations") return Endpoint::invocations;
   return path.starts_with(kModels) && path.ends_with("/infer") ? Endpoint::infer : Endpoint::other;
@@ -96,9 +98,7 @@ std::optional<HttpReply> Service::handle(HttpRequest& request) {
 
 Service::Reply Service::route(HttpRequest& request, std::string_view path, bool& counted) {
   if (path == "/ping")
-    return only_get(request, [&] {
-      return ready() ? json_reply(200, "{}\n") : error_reply(503, "the server is not ready");
-    });
+    return only_get(request, [&] { return ready() ? json_reply(200, "{}\n") : not_ready(); });
   if (path == "/invocations") return invoke(request, counted);
   if (path == "/metrics") return only_get(request, [&] { return metrics_page(); });
   if (path == "/v2" || path == "/v2/")
@@ -120,6 +120,7 @@ Service::Reply Service::route(HttpRequest& request, std::string_view path, bool&
 
 // `rest`: M[/versions/V][/ready|/infer].
 Service::Reply Service::route_model(HttpRequest& request, std::string_view rest, bool& counted) {
+  if (!loaded()) return not_ready();
   const auto next = [&rest] {
     const std::string_view word = rest.substr(0, rest.find('/'));
     rest.remove_prefix(std::min(rest.size(), word.size() + 1));
@@ -162,6 +163,7 @@ Service::Reply Service::route_models(HttpRequest& request, std::string_view path
 
 Service::Reply Service::invoke(HttpRequest& request, bool& counted) {
   if (request.header.method != "POST") return wrong_method("POST");
+  if (!loaded()) return not_ready();
   const ModelTable::Entry model =
       models_.find(request.header.field("X-Amzn-SageMaker-Target-Model"));
   if (model == nullptr) {

@@ -63,8 +63,13 @@ class Service {
   std::optional<http::HttpReply> handle(http::HttpRequest& request);
   // Computes or submits what handle() has gathered.
   void finish_turn();
-  // Whether /ping says 200: not before the models are loaded, nor while the server drains.
-  void set_ready(bool ready) { ready_.store(ready, std::memory_order_relaxed); }
+  // Whether /ping says 200: not before the models are loaded, nor while the server drains. No model
+  // answers before the first time: the others may be missing yet, also the one that is meant where
+  // none is named.
+  void set_ready(bool ready) {
+    ready_.store(ready, std::memory_order_relaxed);
+    if (ready) loaded_.store(true, std::memory_order_relaxed);
+  }
 
  private:
   using Reply = std::optional<http::HttpReply>;
@@ -87,13 +92,14 @@ class Service {
   bool cheap(const http::HttpRequest& request, const ServedModel& model) const;
   http::HttpReply metrics_page() const;
   bool ready() const { return ready_.load(std::memory_order_relaxed); }
+  bool loaded() const { return loaded_.load(std::memory_order_relaxed); }
 
   const ModelTable& models_;
   const ServiceOptions options_;
   const std::shared_ptr<RequestMetrics> metrics_;
   const JobSupport support_;
   const std::shared_ptr<const Hooks> default_hooks_;
-  std::atomic<bool> ready_ = false;
+  std::atomic<bool> ready_ = false, loaded_ = false;
   std::vector<Arrival> arrivals_;   // of this turn
   std::vector<Arrival> computing_;  // by finish_turn(), kept for its memory
   std::vector<Work> works_;         // by compute(), likewise

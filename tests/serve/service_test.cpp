@@ -187,6 +187,21 @@ TEST_F(ServiceTest, PingTellsTheTruth) {
       << "what comes while draining is answered";
 }
 
+TEST_F(ServiceTest, NoModelAnswersBeforeAllAreLoaded) {
+  service_ = std::make_unique<Service>(models_, options_);
+  const std::vector<http::HttpField> csv = {{"Content-Type", "text/csv"}};
+  for (const Asked& asked : {Asked{"POST", "/invocations", "1,2,3,4,5,6", csv},
+                             Asked{"GET", "/v2/models/sum/ready", "", {}},
+                             Asked{"GET", "/v2/models/to_come/ready", "", {}},
+                             Asked{"POST", "/v2/models/to_come/infer", "{}", {}}}) {
+    SCOPED_TRACE(asked.target);
+    expect_error(ask(asked), 503, "not ready");
+  }
+  service_->set_ready(true);
+  EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6").status, 200);
+  EXPECT_EQ(ask({"GET", "/v2/models/to_come/ready", "", {}}).status, 404);
+}
+
 TEST_F(ServiceTest, SpeaksTheInferenceProtocol) {
   EXPECT_THAT(ask({"GET", "/v2", "", {}}).body, HasSubstr("1.2.3"));
   EXPECT_THAT(ask({"GET", "/v2/models/sum/versions/7", "", {}}).body, HasSubstr("\"sum\""));
