@@ -54,7 +54,9 @@ const std::string* Twins::find(const std::string& name) const {
 }
 
 void Twins::refuse_unknown(FlagSet& flags) const {
-  const std::vector<std::string> names = flags.names();
+  std::vector<std::string> names;  // what only asks for something, --help or so, has no twin
+  for (const FlagSet::Entry& entry : flags.entries())
+    if (entry.flag.is_setting) names.push_back("--" + entry.flag.name);
   for (const auto& [name, value] : variables_) {
     if (!name.starts_with(kPrefix) || std::ranges::find(others_, name) != others_.end()) continue;
     std::string flag = "--";

@@ -174,6 +174,8 @@ TEST(ServeSettings, UnknownAndImpossibleThingsAreErrorsWithAMend) {
   EXPECT_THAT(fault({"m", "--prot", "1"}), HasSubstr("did you mean --port?"));
   EXPECT_THAT(fault({"m"}, {"KILN_MAX_BATHC=1"}), HasSubstr("did you mean KILN_MAX_BATCH?"));
   EXPECT_THAT(fault({"m"}, {"KILN_ZZZZZZZZ=1"}), HasSubstr("KILN_ZZZZZZZZ: is no variable"));
+  for (const char* name : {"KILN_HELP", "KILN_VERSION", "KILN_PRINT_CONFIG", "KILN_MODEL"})
+    EXPECT_THAT(fault({"m"}, {std::string(name) + "=1"}), HasSubstr("is no variable")) << name;
   EXPECT_THAT(fault({"m"}, {"KILN_PORT=70000"}), HasSubstr("KILN_PORT: cannot be 70000"));
   EXPECT_THAT(fault({"m"}, {"KILN_PORT="}), HasSubstr("KILN_PORT"));
   EXPECT_NE(fault({"m", "--port", "-1"}), "");
