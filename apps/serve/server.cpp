@@ -7,6 +7,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <sys/resource.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -263,10 +264,20 @@ int Server::drain(int signal, LoopThread& loop) {
   return 1;
 }
 
+// A connection is a file, and many systems allow 1,024 where nobody asks for more: that is less
+// than --max-connections, and who comes then waits for a socket instead of getting 503.
+void allow_files() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+
 }  // namespace
 
 int run_server(const ServeSettings& settings) {
   check_default_accept(settings);
+  allow_files();
   Server server(settings);
   return server.run();
 }

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <gmock/gmock.h>
 #include <memory>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <thread>
 
@@ -237,6 +238,23 @@ TEST_F(ServeTest, APortThatIsTakenIsOneLine) {
   const ProcessResult end = second.finish();
   EXPECT_EQ(end.code, 1);
   EXPECT_THAT(end.err, HasSubstr(port + ": cannot listen: "));
+}
+
+TEST_F(ServeTest, HoldsMoreConnectionsThanTheSystemAllowsAtFirst) {
+  constexpr int kConnections = 100;
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  const std::string directory = model();
+  const rlimit few{.rlim_cur = 64, .rlim_max = files.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  RunningServer server(words(directory, {"--max-connections", std::to_string(kConnections)}));
+  const std::uint16_t port = server.wait_until_ready();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < kConnections; ++i) clients.push_back(std::make_unique<Client>(port));
+  EXPECT_THAT(Client(port).read_all(), StartsWith("HTTP/1.1 503 "));
+  clients.back()->send(picture_request());
+  EXPECT_THAT(clients.back()->read_until("]]"), StartsWith("HTTP/1.1 200 "));
 }
 
 TEST_F(ServeTest, ThePlanOfSettingsIsPrintedWithoutServing) {
