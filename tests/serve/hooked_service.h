@@ -101,10 +101,12 @@ class HookedServiceTest : public TempFolderTest {
   }
 
   Service& service() {
-    if (!service_)
+    if (!service_) {
       service_.emplace(models_, ServiceOptions{.on_failure = [this](std::string_view what) {
                          log_->warning(what);
                        }});
+      service_->set_ready(true);
+    }
     return *service_;
   }
 
