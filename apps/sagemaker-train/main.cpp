@@ -86,7 +86,7 @@ void export_variables(const Variables& variables) {
 
 // The script for spot instances tells of its folder.
 void make_checkpoint_folder(const Plan& plan, bool launched) {
-  const std::string folder = checkpoint_folder(plan.flags);
+  const std::string folder = checkpoint_folder(plan.flags).string();
   if (plan.script->story == Story::spot && !launched)
     print_line(std::filesystem::exists(folder) ? "Checkpointing directory " + folder + " exists"
                                                : "Creating Checkpointing directory " + folder);

@@ -53,22 +53,18 @@ void tell_leader(const char* file, std::string_view text) noexcept {
   std::fclose(out);
 }
 
-Path checkpoint_folder(const TrainFlags& flags) {
-  return flags.checkpoint_path.empty() ? flags.model_dir : flags.checkpoint_path;
-}
-
 JobFiles::JobFiles(ContainerPaths paths, const TrainFlags& flags, bool torch_checkpoints)
     : paths_(std::move(paths)),
       model_dir_(flags.model_dir),
       output_dir_(flags.output_dir.empty() ? flags.model_dir : flags.output_dir),
+      checkpoint_(checkpoint_file(flags)),
       checkpoints_(checkpoint_folder(flags)),
       model_(flags.model),
       torch_checkpoints_(torch_checkpoints && flags.groups.empty()) {}
 
 std::string JobFiles::set_foreign_checkpoint_aside() const {
   const Path file = checkpoints_ / kTorchCheckpointFile, kept = checkpoints_ / kForeignCheckpoint;
-  if (!torch_checkpoints_ || !std::filesystem::exists(file) ||
-      std::filesystem::exists(checkpoints_ / "checkpoint.safetensors"))
+  if (!torch_checkpoints_ || !std::filesystem::exists(file) || std::filesystem::exists(checkpoint_))
     return {};
   std::error_code error;
   std::filesystem::rename(file, kept, error);

@@ -30,15 +30,12 @@ inline constexpr const char* kCauseFile = "cause";      // why a rank fails
 // Does nothing where there is no such folder.
 void tell_leader(const char* file, std::string_view text) noexcept;
 
-// Where a run's checkpoints lie.
-Path checkpoint_folder(const TrainFlags& flags);
-
 // The files of a job beside those of the run. Every function throws Error (io).
 class JobFiles {
  public:
-  // `flags`: the run's network and its folders, which a job may choose itself; model and output
-  // folder are named. `torch_checkpoints`: write checkpoint.pth, unless the
-  // optimizer has groups, for which PyTorch has no class.
+  // `flags`: the run's network and its folders, which a job may choose itself.
+  // `torch_checkpoints`: write checkpoint.pth, unless the optimizer has groups, for which PyTorch
+  // has no class.
   JobFiles(ContainerPaths paths, const TrainFlags& flags, bool torch_checkpoints);
 
   // A spot instance that is taken away loses /opt/ml/output; /opt/ml/checkpoints comes back. So the
@@ -56,7 +53,7 @@ class JobFiles {
 
  private:
   const ContainerPaths paths_;
-  const Path model_dir_, output_dir_, checkpoints_;
+  const Path model_dir_, output_dir_, checkpoint_, checkpoints_;
   const std::string model_;
   const bool torch_checkpoints_;
 };

@@ -369,6 +369,14 @@ TrainFlags parse_train_config(const std::vector<std::string>& line, std::string_
   return flags;
 }
 
+Path checkpoint_folder(const TrainFlags& flags) {
+  return flags.checkpoint_path.empty() ? flags.model_dir : flags.checkpoint_path;
+}
+
+Path checkpoint_file(const TrainFlags& flags) {
+  return checkpoint_folder(flags) / "checkpoint.safetensors";
+}
+
 KeyValues resolved(const TrainFlags& f) {
   const auto whole = [](std::int64_t value) { return std::to_string(value); };
   KeyValues values = {

@@ -67,6 +67,10 @@ bool is_train_flag(std::string_view name);
 TrainFlags parse_train_config(const std::vector<std::string>& line, std::string_view text,
                               const std::string& name);
 
+// Where a run keeps its checkpoints, and the one of them that it goes on from.
+Path checkpoint_folder(const TrainFlags& flags);
+Path checkpoint_file(const TrainFlags& flags);
+
 // Every flag with its value, in the order of --help.
 KeyValues resolved(const TrainFlags& flags);
 // The same as a TOML file that --config takes.

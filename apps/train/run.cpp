@@ -141,10 +141,7 @@ Run::Run(const TrainFlags& flags, const RankPlace& place)
   make_trainer();
 }
 
-Path Run::checkpoint() const {
-  const Path folder = flags_.checkpoint_path.empty() ? model_dir_ : Path(flags_.checkpoint_path);
-  return folder / "checkpoint.safetensors";
-}
+Path Run::checkpoint() const { return checkpoint_file(flags_); }
 
 void Run::make_trainer() {
   TrainOptions options = train_options(flags_, normalisation_);

@@ -6,10 +6,11 @@
 //   CIFAR-10 Python   data_batch_1 .. data_batch_5, test_batch, batches.meta (nothing is executed)
 //   both also in cifar-10-batches-bin/ or -py/, or in cifar-10-binary.tar.gz or -python.tar.gz
 //   image folder      train/<class>/*.{jpg,jpeg,png} and test/<class>/..., or <class>/... alone
-//   CIFAR-10's files of both versions may lie apart in two folders, train/ and test/, too; these
-//   may be called training/, and testing/, val/, valid/ or validation/ IDX (MNIST)
-//   train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz, in
+//   IDX (MNIST)       train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz, in
 //                     one folder or in training/ and testing/
+//
+// CIFAR-10's files, too, may lie apart in train/ and test/. These folders may also be called
+// training/, and testing/, val/, valid/ or validation/.
 #pragma once
 
 #include <cstdint>

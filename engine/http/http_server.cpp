@@ -1,20 +1,19 @@
 #include "engine/http/http_server.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
-#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <span>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unordered_map>
 
 #include "engine/core/error.h"
 #include "engine/http/completions.h"
 #include "engine/http/connection.h"
+#include "engine/http/epoll.h"
+#include "engine/http/listener.h"
 
 namespace kiln::http {
 namespace {
@@ -31,50 +30,6 @@ constexpr milliseconds kPromptTime{2};
 constexpr std::size_t kSpareParsers = kTurnEvents;
 constexpr milliseconds kHandshakeTime{100};  // for what a client has begun when the port closes
 
-UniqueFd listen_on(const HttpServerOptions& options) {
-  const std::string name = options.address + ":" + std::to_string(options.port);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(options.port);
-  if (::inet_pton(AF_INET, options.address.c_str(), &address.sin_addr) != 1)
-    throw Error(ErrorKind::usage, name, "is no IPv4 address", "such as 0.0.0.0 or 127.0.0.1");
-  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  const int on = 1;
-  // Not SO_REUSEPORT: a second server on the port must fail, not take half of the clients.
-  if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(fd.get(), 1024) != 0)
-    throw Error(ErrorKind::io, name, "cannot listen: " + errno_text(errno),
-                "choose another port, or stop what uses it");
-  return fd;
-}
-
-std::uint16_t port_of(const UniqueFd& fd) {
-  sockaddr_in address{};
-  socklen_t length = sizeof address;
-  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0)
-    throw Error(ErrorKind::io, "getsockname", errno_text(errno));
-  return ntohs(address.sin_port);
-}
-
-// From now on the kernel drops the first segment (SYN) of every new connection to `listener`, and
-// nothing else: who has begun to connect can finish. The program reads byte 13 of the TCP header,
-// its flags. False where the system does not allow it.
-bool drop_new_connections(const UniqueFd& listener) {
-  constexpr std::uint32_t kFlagsOffset = 13, kSyn = 0x02, kWhole = 0xffffffff;
-  sock_filter program[] = {BPF_STMT(BPF_LD | BPF_B | BPF_ABS, kFlagsOffset),
-                           BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, kSyn, 0, 1),
-                           BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, kWhole)};
-  const sock_fprog filter{.len = std::size(program), .filter = program};
-  return ::setsockopt(listener.get(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
-}
-
-UniqueFd make_epoll() {
-  UniqueFd fd(::epoll_create1(EPOLL_CLOEXEC));
-  if (!fd) throw Error(ErrorKind::io, "epoll_create1", errno_text(errno));
-  return fd;
-}
-
 }  // namespace
 
 class HttpServer::Loop {
@@ -89,14 +44,6 @@ class HttpServer::Loop {
   }
 
  private:
-  static int control(const UniqueFd& epoll, int operation, int fd, std::uint64_t id,
-                     std::uint32_t interest) {
-    epoll_event event{.events = interest, .data = {.u64 = id}};
-    return ::epoll_ctl(epoll.get(), operation, fd, &event);
-  }
-  int control(int operation, int fd, std::uint64_t id, std::uint32_t interest) const {
-    return control(epoll_, operation, fd, id, interest);
-  }
   void watch_promptly(Connection& c, bool prompt);
   void lend_parser(Connection& c);
   void take_back_parser(Connection& c);
@@ -138,8 +85,8 @@ class HttpServer::Loop {
   HttpHandler handler_;
   TurnEnd turn_end_;
   Log& log_;
-  UniqueFd epoll_;   // watches everything
-  UniqueFd prompt_;  // what must not wait for the computing of many requests
+  Epoll epoll_;   // watches everything
+  Epoll prompt_;  // what must not wait for the computing of many requests
   UniqueFd listener_;
   std::uint16_t port_;  // also when the listener is closed
   std::shared_ptr<Completions> completions_ = std::make_shared<Completions>();
@@ -168,13 +115,11 @@ HttpServer::Loop::Loop(const HttpServerOptions& options, HttpHandler handler, Lo
       handler_(std::move(handler)),
       turn_end_(std::move(turn_end)),
       log_(log),
-      epoll_(make_epoll()),
-      prompt_(make_epoll()),
-      listener_(listen_on(options)),
+      listener_(listen_on(options.address, options.port)),
       port_(port_of(listener_)) {
-  for (const UniqueFd* epoll : {&epoll_, &prompt_})
-    if (control(*epoll, EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) != 0 ||
-        control(*epoll, EPOLL_CTL_ADD, completions_->fd(), kCompletions, EPOLLIN) != 0)
+  for (const Epoll* epoll : {&epoll_, &prompt_})
+    if (epoll->control(EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) != 0 ||
+        epoll->control(EPOLL_CTL_ADD, completions_->fd(), kCompletions, EPOLLIN) != 0)
       throw Error(ErrorKind::io, "epoll_ctl", errno_text(errno));
 }
 
@@ -203,11 +148,9 @@ bool HttpServer::Loop::run() {
     const auto wait = !ready_.empty() || !deferred_.empty() ? 0
                       : timed                               ? static_cast<int>(tick().count())
                                                             : -1;
-    const int count =
-        ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait);
-    if (count < 0 && errno != EINTR) throw Error(ErrorKind::io, "epoll_wait", errno_text(errno));
+    const std::span<const epoll_event> ready = epoll_.wait(events, wait);
     now_ = Clock::now();
-    if (count > 0) on_events({events.data(), static_cast<std::size_t>(count)});
+    on_events(ready);
     for (const std::uint64_t id : std::exchange(ready_, {}))
       if (Connection* c = find(id); c && c->phase == Phase::reading)
         advance(*c, std::exchange(c->input, {}));
@@ -241,8 +184,7 @@ void HttpServer::Loop::on_events(std::span<const epoll_event> events) {
 // They stand in the list of epoll_ too, and are found without bytes when their turn comes there.
 void HttpServer::Loop::on_prompt_events() {
   std::array<epoll_event, kTurnEvents> events;
-  const int count = ::epoll_wait(prompt_.get(), events.data(), static_cast<int>(events.size()), 0);
-  for (int i = 0; i < count; ++i) on_event(events[static_cast<std::size_t>(i)]);
+  for (const epoll_event& event : prompt_.wait(events, 0)) on_event(event);
 }
 
 void HttpServer::Loop::on_event(const epoll_event& event) {
@@ -261,7 +203,7 @@ void HttpServer::Loop::accept_all() {
       open(std::move(fd));
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       log_.once("the system gives no more sockets: " + errno_text(errno));
-      control(EPOLL_CTL_MOD, listener_.get(), kListener, 0);  // until the next sweep
+      epoll_.control(EPOLL_CTL_MOD, listener_.get(), kListener, 0);  // until the next sweep
       accepting_later_ = true;
       return;
     } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -282,7 +224,7 @@ void HttpServer::Loop::open(UniqueFd fd) {
     c.send();
     return;
   }
-  if (control(EPOLL_CTL_ADD, fd.get(), id, EPOLLIN) != 0) return;
+  if (epoll_.control(EPOLL_CTL_ADD, fd.get(), id, EPOLLIN) != 0) return;
   Connection& c = connections_.try_emplace(id, id, std::move(fd)).first->second;
   c.deadline = now_ + (draining_ ? options_.drain_idle_time : options_.header_time);
   c.interest = EPOLLIN;
@@ -293,7 +235,7 @@ void HttpServer::Loop::open(UniqueFd fd) {
 void HttpServer::Loop::watch_promptly(Connection& c, bool prompt) {
   if (c.prompt == prompt) return;
   const int operation = prompt ? EPOLL_CTL_ADD : EPOLL_CTL_DEL;
-  if (control(prompt_, operation, c.fd.get(), c.id, EPOLLIN) == 0) c.prompt = prompt;
+  if (prompt_.control(operation, c.fd.get(), c.id, EPOLLIN) == 0) c.prompt = prompt;
 }
 
 void HttpServer::Loop::lend_parser(Connection& c) {
@@ -470,7 +412,7 @@ void HttpServer::Loop::tell_epoll(Connection& c) {
     interest |= EPOLLOUT;
   else if (c.phase != Phase::deferred && c.input.empty())
     interest |= EPOLLIN;
-  if (interest != c.interest && control(EPOLL_CTL_MOD, c.fd.get(), c.id, interest) != 0)
+  if (interest != c.interest && epoll_.control(EPOLL_CTL_MOD, c.fd.get(), c.id, interest) != 0)
     return close(c);
   c.interest = interest;
 }
@@ -489,7 +431,7 @@ void HttpServer::Loop::set_deadline(Connection& c) {
 void HttpServer::Loop::sweep() {
   next_sweep_ = now_ + tick();
   accepting_later_ = false;
-  if (listener_) control(EPOLL_CTL_MOD, listener_.get(), kListener, EPOLLIN);
+  if (listener_) epoll_.control(EPOLL_CTL_MOD, listener_.get(), kListener, EPOLLIN);
   for (const std::uint64_t id : ids())
     if (Connection* c = find(id); c && now_ >= c->deadline) expire(*c);
 }

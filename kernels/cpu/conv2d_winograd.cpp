@@ -62,28 +62,14 @@ struct WinogradPass {
   WinogradFilters all_filters(float* slices) const {
     return {slices, 0, layout.columns, filter_slice(layout.columns)};
   }
-  // Whether a thread transforms the filters of one panel of columns after the other and multiplies
-  // with them at once, out of its cache: where no filter is wanted again.
-  bool by_panels() const { return layout.shared && layout.blocks == 1; }
-  std::int64_t panels() const { return (layout.columns + kPanel - 1) / kPanel; }
-  WinogradFilters panel_filters(std::int64_t panel, float* slices) const {
-    const std::int64_t begin = panel * kPanel;
-    const std::int64_t count = std::min(kPanel, layout.columns - begin);
-    return {slices, begin, count, filter_slice(count)};
-  }
-  // Panels that are under way together.
-  std::int64_t panel_sets(std::int64_t thread_count) const {
-    return std::min(thread_count, panels());
-  }
-
   std::int64_t scratch_count(int thread_count, Filters filters) const {
     const std::int64_t tensors = (layout.shared ? 1 : thread_count) * layout.block_count();
     if (filters == Filters::transformed) return tensors;
-    return tensors + (by_panels() ? panel_sets(thread_count) * filter_count(kPanel)
-                                  : filter_count(layout.columns));
+    return tensors + (layout.in_one_block()
+                          ? panel_sets(layout.columns, thread_count) * filter_count(kWinogradPanel)
+                          : filter_count(layout.columns));
   }
 
-  static constexpr std::int64_t kPanel = 32;  // columns
   WinogradTiles source, out;
   WinogradLayout layout;
 };
@@ -153,21 +139,20 @@ void share_products(ThreadPool& pool, const WinogradPass& pass, const WinogradFi
   });
 }
 
-// The same by panels: transform(panel) makes its filters.
+// The same with panels of filters, which transform(filters) makes.
 template <class Transform>
-void share_panels(ThreadPool& pool, const WinogradPass& pass, const Transform& transform,
-                  std::int64_t rows, float* block, float* sets) {
-  const bool set_for_each = pass.panels() <= pool.thread_count();
-  pool.parallel_for_threads(pass.panels(), [&](std::int64_t panel, int thread) {
-    float* set = sets + (set_for_each ? panel : thread) * pass.filter_count(WinogradPass::kPanel);
-    const WinogradFilters filters = pass.panel_filters(panel, set);
-    transform(filters);
-    for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
-      gemm_tile().for_each_block(filters.count,
-                                 [&](std::int64_t column, const GemmColumns& columns) {
-                                   multiply(pass, filters, block, slice, column, columns, rows);
-                                 });
-  });
+void share_panel_products(ThreadPool& pool, const WinogradPass& pass, const Transform& transform,
+                          std::int64_t rows, float* block, float* sets) {
+  share_panels(pool, pass.layout.columns, sets, pass.filter_count(kWinogradPanel),
+               [&](std::int64_t begin, std::int64_t count, float* set) {
+                 const WinogradFilters filters{set, begin, count, pass.filter_slice(count)};
+                 transform(filters);
+                 for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
+                   gemm_tile().for_each_block(
+                       count, [&](std::int64_t column, const GemmColumns& columns) {
+                         multiply(pass, filters, block, slice, column, columns, rows);
+                       });
+               });
 }
 
 // All stages of tiles [begin, end), each divided among the threads; `products` is the one between
@@ -219,10 +204,10 @@ void run_pass(ThreadPool& pool, const WinogradPass& pass, const PassData<T>& dat
 template <class T, class Transform>
 void transform_and_run(ThreadPool& pool, const WinogradPass& pass, PassData<T> data,
                        const Transform& transform, float* scratch) {
-  if (pass.by_panels()) {
+  if (pass.layout.in_one_block()) {
     float* sets = scratch + pass.layout.block_count();
     share_block(pool, pass, data, 0, pass.layout.tiles, scratch, [&] {
-      share_panels(
+      share_panel_products(
           pool, pass, [&](const WinogradFilters& filters) { transform(filters, nullptr); },
           pass.layout.tiles, scratch, sets);
     });

@@ -23,13 +23,11 @@ struct WeightGrad {
         bias_parts(reduction_parts),
         parts(layout.shared ? 1 : reduction_parts),
         row(whole_lines(s.c)),
-        slice(winograd_slice((by_rows() ? std::min(kRows, s.k) : s.k) * row)) {}
+        slice(winograd_slice((layout.in_one_block() ? std::min(kWinogradPanel, s.k) : s.k) * row)) {
+  }
 
-  static constexpr std::int64_t kRows = 32;  // of dU, that a thread takes together
-  bool by_rows() const { return layout.shared && layout.blocks == 1; }
-  std::int64_t row_panels() const { return (s.k + kRows - 1) / kRows; }
   std::int64_t sum_sets(int thread_count) const {
-    return by_rows() ? std::min<std::int64_t>(thread_count, row_panels()) : parts;
+    return layout.in_one_block() ? panel_sets(s.k, thread_count) : parts;
   }
   std::int64_t part_step() const { return kWinogradSlices * slice; }
   std::int64_t block_sets(int thread_count) const { return layout.shared ? 1 : thread_count; }
@@ -49,7 +47,7 @@ struct WeightGrad {
   WinogradTiles x_tiles, dy_tiles;
   WinogradLayout layout;
   int bias_parts, parts;    // of the batch
-  std::int64_t row, slice;  // of dU, or of kRows of its rows
+  std::int64_t row, slice;  // of dU, or of a panel of its rows
 };
 
 // The rows [begin, begin + count) of dU.
@@ -146,20 +144,18 @@ void finish_rows(const WeightGrad& g, const Conv2dGradArgs& a, RowRange rows, in
 
 // dw by panels of rows.
 template <class T>
-void run_by_rows(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* block,
-                 float* sets) {
+void run_by_panels(ThreadPool& pool, const WeightGrad& g, const Conv2dGradArgs& a, float* block,
+                   float* sets) {
   share_transform<T>(pool, g, a, 0, g.layout.tiles, block);
-  const bool set_for_each = g.row_panels() <= pool.thread_count();
-  pool.parallel_for_threads(g.row_panels(), [&](std::int64_t panel, int thread) {
-    float* sums = sets + (set_for_each ? panel : thread) * g.part_step();
-    const std::int64_t begin = panel * WeightGrad::kRows;
-    const RowRange rows{begin, std::min(WeightGrad::kRows, g.s.k - begin)};
-    for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
-      gemm_tile().for_each_block(g.s.c, [&](std::int64_t column, const GemmColumns& columns) {
-        multiply(g, block, slice, rows, column, columns, g.layout.tiles, false, sums);
+  share_panels(
+      pool, g.s.k, sets, g.part_step(), [&](std::int64_t begin, std::int64_t count, float* sums) {
+        const RowRange rows{begin, count};
+        for (std::int64_t slice = 0; slice < kWinogradSlices; ++slice)
+          gemm_tile().for_each_block(g.s.c, [&](std::int64_t column, const GemmColumns& columns) {
+            multiply(g, block, slice, rows, column, columns, g.layout.tiles, false, sums);
+          });
+        finish_rows(g, a, rows, 1, sums);
       });
-    finish_rows(g, a, rows, 1, sums);
-  });
 }
 
 const float* floats_of(const float* values, std::int64_t, float*) { return values; }
@@ -232,8 +228,8 @@ void run(Context& context, const WeightGrad& g, const Conv2dGradArgs& a) {
   float* sums = reinterpret_cast<float*>(a.scratch);
   float* bias_sums = sums + g.sum_sets(pool.thread_count()) * g.part_step();
   float* blocks = bias_sums + g.bias_parts * whole_lines(g.s.k);
-  if (g.by_rows())
-    run_by_rows<T>(pool, g, a, blocks, sums);
+  if (g.layout.in_one_block())
+    run_by_panels<T>(pool, g, a, blocks, sums);
   else
     run_by_parts<T>(pool, g, a, blocks, sums);
   if (!a.dbias.empty()) sum_bias<T>(pool, g, a, bias_sums, blocks);

@@ -42,6 +42,9 @@ struct WinogradLayout {
   WinogradLayout(std::int64_t depth_, std::int64_t columns_, std::int64_t tile_count);
 
   std::int64_t block_begin(std::int64_t index) const { return index * tiles / blocks; }
+  // Whether the threads share one block with all tiles: then no transformed filter is wanted twice,
+  // and no sum of their gradient is added to, so that both can be panels in a thread's cache.
+  bool in_one_block() const { return shared && blocks == 1; }
   // Floats of one block's tensors.
   std::int64_t block_count() const { return kWinogradSlices * (depth_slice + column_slice); }
   WinogradRows depth_rows(float* block) const { return {block, depth_slice, depth_row}; }
@@ -72,6 +75,28 @@ void share_tiles(ThreadPool& pool, std::int64_t count, const Body& body) {
   constexpr std::int64_t kTiles = 8;
   pool.parallel_for((count + kTiles - 1) / kTiles, [&](std::int64_t piece) {
     body(piece * kTiles, std::min((piece + 1) * kTiles, count));
+  });
+}
+
+// Channels of a panel.
+inline constexpr std::int64_t kWinogradPanel = 32;
+
+// Panels of `channels` that are under way together, each with memory of its own.
+constexpr std::int64_t panel_sets(std::int64_t channels, std::int64_t thread_count) {
+  return std::min(thread_count, (channels + kWinogradPanel - 1) / kWinogradPanel);
+}
+
+// All panels, dealt to the threads: body(first channel, count, memory), with set_count floats of
+// `sets` for each of the panel_sets.
+template <class Body>
+void share_panels(ThreadPool& pool, std::int64_t channels, float* sets, std::int64_t set_count,
+                  const Body& body) {
+  const std::int64_t panels = (channels + kWinogradPanel - 1) / kWinogradPanel;
+  const bool set_for_each = panels <= pool.thread_count();
+  pool.parallel_for_threads(panels, [&](std::int64_t panel, int thread) {
+    const std::int64_t first = panel * kWinogradPanel;
+    body(first, std::min(kWinogradPanel, channels - first),
+         sets + (set_for_each ? panel : thread) * set_count);
   });
 }
 
