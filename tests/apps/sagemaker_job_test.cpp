@@ -16,7 +16,6 @@ namespace {
 using test::error_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::Not;
 using testing::StartsWith;
 
 TEST(SageMakerJob, ValuesAreDecodedOnce) {
