@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "engine/core/utf8.h"
 #include "engine/http/http_parser.h"
 
 namespace kiln::http {
@@ -56,16 +57,19 @@ std::string http_date(std::chrono::system_clock::time_point time) {
 std::string http_error_body(std::string_view message) {
   static constexpr std::string_view kHex = "0123456789abcdef";
   std::string body = R"({"error": ")";
-  for (const char c : message) {
-    const auto code = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      body += {'\\', c};
-    } else if (code < ' ' || code >= 0x7f) {
-      body += "\\u00";
-      body += {kHex[code >> 4], kHex[code & 15]};
+  while (!message.empty()) {
+    const std::size_t length = utf8_length(message);
+    const auto code = static_cast<unsigned char>(message[0]);
+    if (length == 0) {
+      body += kReplacementCharacter;
+    } else if (code == '"' || code == '\\') {
+      body += {'\\', message[0]};
+    } else if (code < ' ' || code == 0x7f) {
+      body += {'\\', 'u', '0', '0', kHex[code >> 4], kHex[code & 15]};
     } else {
-      body += c;
+      body += message.substr(0, length);
     }
+    message.remove_prefix(length == 0 ? 1 : length);
   }
   return body + "\"}\n";
 }

@@ -4,31 +4,12 @@
 #include <cmath>
 #include <cstdio>
 
+#include "engine/core/utf8.h"
+
 namespace kiln {
 namespace {
 
-constexpr std::string_view kReplacement = "\uFFFD";
 constexpr std::string_view kThinSpace = "\u202F";  // and no line break
-
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u; }
-
-// Length of the UTF-8 sequence at the front of `text`, or 0 when there is none: neither overlong
-// forms nor surrogates count. Source: Unicode 15, table 3-7.
-std::size_t sequence_length(std::string_view text) {
-  const auto first = static_cast<unsigned char>(text[0]);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xC2 && first < 0xE0   ? 2
-                             : first >= 0xE0 && first < 0xF0 ? 3
-                             : first >= 0xF0 && first < 0xF5 ? 4
-                                                             : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i)
-    if (!is_continuation(text[i])) return 0;
-  const auto second = static_cast<unsigned char>(text[1]);
-  if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F)) return 0;
-  if ((first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F)) return 0;
-  return length;
-}
 
 std::string_view escaped(char c) {
   switch (c) {
@@ -47,7 +28,7 @@ std::string_view escaped(char c) {
   }
   const auto u = static_cast<unsigned char>(c);
   const bool forbidden = (u < 0x20 && c != '\n' && c != '\t') || u == 0x7F;
-  return forbidden ? kReplacement : std::string_view();
+  return forbidden ? kReplacementCharacter : std::string_view();
 }
 
 std::string print(const char* format, int digit_count, double value) {
@@ -63,10 +44,10 @@ std::string escape_html(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const std::size_t length = sequence_length(text);
+    const std::size_t length = utf8_length(text);
     const std::string_view special = length == 1 ? escaped(text[0]) : std::string_view();
     if (length == 0) {
-      out += kReplacement;
+      out += kReplacementCharacter;
     } else {
       out += special.empty() ? text.substr(0, length) : special;
     }

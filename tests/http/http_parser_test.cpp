@@ -178,7 +178,9 @@ TEST(HttpText, ADateIsThatOfTheStandard) {
 
 TEST(HttpText, AnErrorIsOneLineOfJson) {
   EXPECT_EQ(http_error_body("a \"b\" \\ \n\xff"),
-            "{\"error\": \"a \\\"b\\\" \\\\ \\u000a\\u00ff\"}\n");
+            "{\"error\": \"a \\\"b\\\" \\\\ \\u000a\uFFFD\"}\n");
+  EXPECT_EQ(http_error_body("gr\u00fc\u00df \U0001F600 \xc3"),
+            "{\"error\": \"gr\u00fc\u00df \U0001F600 \uFFFD\"}\n");
   EXPECT_EQ(http_reason(404), "Not Found");
   EXPECT_EQ(http_reason(299), "Unknown");
 }
