@@ -5,13 +5,24 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <fcntl.h>
 #include <new>
 #include <string>
+#include <unistd.h>
 
 #include "engine/core/error.h"
 
 namespace kiln {
 namespace {
+
+// A program that was started with a standard file closed (`>&-`) would give its number to the next
+// file that it opens, and print into that. An empty one in its place, open the wrong way round,
+// refuses what is printed or read as the closed one would.
+void hold_standard_files() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) [[maybe_unused]]
+      const int held = ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
 
 int fail(std::string_view name, std::string_view what, int code) {
   std::fflush(stdout);
@@ -46,6 +57,7 @@ int guarded(std::string_view name, int argc, char** argv, int (*body)(int, char*
 }  // namespace
 
 int run_app(std::string_view name, int argc, char** argv, int (*body)(int, char**)) {
+  hold_standard_files();
   const int code = guarded(name, argc, argv, body);
   errno = 0;
   const bool flushed = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;

@@ -25,7 +25,8 @@ struct Stopped {
 
 // Calls body(argc, argv) and returns its exit code. `name` is what a person typed: "kiln train".
 // Every exception becomes the line "kiln train: thing: what is wrong; what to do" on stderr. What
-// the body printed is flushed; a standard output that cannot be written to is an error.
+// the body printed is flushed; a standard output that cannot be written to is an error. A standard
+// file that is closed stays out of reach of what the body opens.
 int run_app(std::string_view name, int argc, char** argv, int (*body)(int, char**));
 
 }  // namespace kiln

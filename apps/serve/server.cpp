@@ -1,6 +1,7 @@
 #include "apps/serve/server.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -152,7 +153,8 @@ class Server {
         http_(
             http_options(settings),
             [this](http::HttpRequest& request) { return service_.handle(request); }, log_,
-            [this] { service_.finish_turn(); }),
+            [this] { service_.finish_turn(); },
+            [this](int status) { service_.count_refusal(status); }),
         keeper_(
             settings.root,
             settings.versions == "all" ? serve::VersionPolicy::all : serve::VersionPolicy::latest,
@@ -170,7 +172,7 @@ class Server {
   std::string url() const {
     return "http://" + settings_.address + ":" + std::to_string(http_.port());
   }
-  void announce() const;
+  void announce();
   [[noreturn]] void give_up();
   int drain(int signal, LoopThread& loop);
   int next_signal(Clock::time_point until);
@@ -188,13 +190,15 @@ class Server {
 };
 
 // The one line on standard output.
-void Server::announce() const {
+void Server::announce() {
   std::string models = settings_.multi_model ? "models come by POST /models" : "";
   for (const auto& model : table_.all())
     models += (models.empty() ? "" : ", ") + model->identity->name + " version " +
               model->identity->version;
   std::printf("kiln serve: ready on %s: %s\n", url().c_str(), models.c_str());
-  std::fflush(stdout);
+  if (std::fflush(stdout) == 0) return;
+  log_.warning("standard output: cannot write that the server is ready: " + errno_text(errno));
+  std::clearerr(stdout);  // who asks /ping knows it as well
 }
 
 // SIGINT or SIGTERM, or 0 for anything else and when the time has come.

@@ -85,6 +85,13 @@ TEST_F(Dispatch, AFullStandardOutputIsAnError) {
   EXPECT_THAT(result.err, HasSubstr("standard output: cannot write"));
 }
 
+TEST_F(Dispatch, AClosedStandardOutputIsAnError) {
+  const ProcessResult result =
+      run_process({"/bin/sh", "-c", "exec '" + bin_folder() + "/kiln-inspect' lenet >&-"});
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.err, HasSubstr("standard output: cannot write"));
+}
+
 // The helper itself: a program that hangs is ended, and its signal is seen.
 TEST_F(Dispatch, HelperEndsWhatHangs) {
   const ProcessResult result = run_process({"/bin/sh", "-c", "sleep 100"}, 0.2);

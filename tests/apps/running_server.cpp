@@ -69,7 +69,7 @@ bool wait_until(double seconds, const Done& done) {
 }  // namespace
 
 RunningServer::RunningServer(std::vector<std::string> words,
-                             const std::vector<std::string>& variables)
+                             const std::vector<std::string>& variables, Output output)
     : out_file_(temporary_file()), err_file_(temporary_file()) {
   words.insert(words.begin(), bin_folder() + "/kiln-serve");
   std::vector<std::string> environment = clean_environment(variables);
@@ -78,6 +78,7 @@ RunningServer::RunningServer(std::vector<std::string> words,
   if (id_ != 0) return;
   ::dup2(::open(out_file_.c_str(), O_WRONLY | O_APPEND), 1);
   ::dup2(::open(err_file_.c_str(), O_WRONLY | O_APPEND), 2);
+  if (output == Output::closed) ::close(1);
   ::execve(argv[0], argv.data(), envp.data());
   ::_exit(127);
 }

@@ -13,9 +13,13 @@ namespace kiln::test {
 
 class RunningServer {
  public:
-  // Of the variables KILN_... and SAGEMAKER_... the server sees these only.
+  enum class Output { kept, closed };
+
+  // Of the variables KILN_... and SAGEMAKER_... the server sees these only. Without a standard
+  // output nobody reads its ready line.
   explicit RunningServer(std::vector<std::string> words,
-                         const std::vector<std::string>& variables = {});
+                         const std::vector<std::string>& variables = {},
+                         Output output = Output::kept);
   RunningServer(const RunningServer&) = delete;
   RunningServer& operator=(const RunningServer&) = delete;
   ~RunningServer();

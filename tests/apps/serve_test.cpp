@@ -257,6 +257,17 @@ TEST_F(ServeTest, HoldsMoreConnectionsThanTheSystemAllowsAtFirst) {
   EXPECT_THAT(clients.back()->read_until("]]"), StartsWith("HTTP/1.1 200 "));
 }
 
+// Nor does its number go to a socket, which would then get the ready line.
+TEST_F(ServeTest, AClosedStandardOutputIsNoFault) {
+  RunningServer server(words(model()), {}, RunningServer::Output::closed);
+  const std::uint16_t port = server.wait_until_listening();
+  ASSERT_TRUE(server.wait_for_log("standard output: cannot write that the server is ready: "));
+  EXPECT_THAT(get(port, "/ping"), StartsWith("HTTP/1.1 200 "));
+  EXPECT_THAT(ask(port, picture_request()), StartsWith("HTTP/1.1 200 "));
+  server.signal(SIGTERM);
+  EXPECT_EQ(server.finish().code, 0);
+}
+
 TEST_F(ServeTest, ThePlanOfSettingsIsPrintedWithoutServing) {
   RunningServer server({"nowhere", "--print-config", "--port", "7"}, {"KILN_MAX_BATCH=9"});
   const ProcessResult end = server.finish();

@@ -297,6 +297,26 @@ TEST_F(TrainTest, AFailedWriteKeepsTheOldCheckpointAndNamesTheFile) {
     EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("safetensors.")));
 }
 
+// A file that the run opens must not take the number of a standard file that is closed, and with it
+// what is printed.
+TEST_F(TrainTest, NothingIsPrintedIntoTheFilesOfTheRun) {
+  std::string line = "exec '" + bin_folder() + "/kiln-train'";
+  for (const std::string& word : command("m", {"--epochs", "2"}))
+    if (word != "kiln-train") line += " '" + word + "'";
+  const ProcessResult result = run_process({"/bin/bash", "-c", line + " <&- >&- 2>&-"});
+  EXPECT_EQ(result.code, 1) << "standard output cannot be written to";
+  EXPECT_EQ(read_metrics(path("m/metrics.jsonl")).epochs.size(), 2u);
+  int file_count = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path("m"))) {
+    if (!entry.is_regular_file()) continue;
+    const std::vector<std::byte> bytes = read_file(entry.path(), 1 << 26);
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    EXPECT_EQ(text.find("epoch 1/2"), text.npos) << entry.path();
+    ++file_count;
+  }
+  EXPECT_GT(file_count, 5);
+}
+
 TEST_F(TrainTest, HelpTeaches) {
   const ProcessResult result = run_process({"kiln-train", "--help"});
   EXPECT_EQ(result.code, 0);
