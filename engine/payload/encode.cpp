@@ -26,6 +26,10 @@ bool names(const MediaType& element, ReplyFormat format) {
   return element.subtype == "*" ? element.is(type) : element.is(type, name.substr(slash + 1));
 }
 
+std::size_t place_of(ReplyFormat format) {
+  return static_cast<std::size_t>(std::ranges::find(kFormats, format) - kFormats.begin());
+}
+
 bool is_range(const MediaType& element) { return element.subtype == "*"; }
 
 // The formats that an element with `q=0`, unless it is `*/*`, strikes out of the ranges.
@@ -40,7 +44,9 @@ std::array<bool, kFormats.size()> struck_formats(const std::vector<MediaType>& l
 
 // nullopt where the element is not written here.
 std::optional<ReplyType> reply_type(const MediaType& element,
-                                    const std::array<bool, kFormats.size()>& struck) {
+                                    const std::array<bool, kFormats.size()>& struck,
+                                    const ReplyType& any) {
+  if (element.type == "*" && element.subtype == "*" && !struck[place_of(any.format)]) return any;
   for (std::size_t i = 0; i < kFormats.size(); ++i) {
     if (!names(element, kFormats[i]) || (is_range(element) && struck[i])) continue;
     const auto dtype = element.parameter("dtype").value_or("float64");
@@ -155,13 +161,13 @@ std::string_view ReplyType::content_type() const {
   return format == ReplyFormat::csv ? "text/csv" : "application/json";
 }
 
-std::optional<ReplyType> choose_reply_type(std::string_view accept) {
-  if (accept.find_first_not_of(" \t,") == std::string_view::npos) return ReplyType{};
+std::optional<ReplyType> choose_reply_type(std::string_view accept, const ReplyType& any) {
+  if (accept.find_first_not_of(" \t,") == std::string_view::npos) return any;
   const std::vector<MediaType> list = parse_accept(accept);
   const auto struck = struck_formats(list);
   for (const MediaType& element : list)
     if (element.quality > 0)
-      if (const auto type = reply_type(element, struck)) return type;
+      if (const auto type = reply_type(element, struck, any)) return type;
   return {};
 }
 

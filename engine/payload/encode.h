@@ -18,11 +18,11 @@ struct ReplyType {
   std::string_view content_type() const;
 };
 
-// The first type of the list that is written here; JSON where the list is empty or takes anything.
+// The first type of the list that is written here; `any` where the list is empty, and for `*/*`.
 // `q` only strikes out, where it is 0: between the others the order of the list decides.
 // npy comes as float64 as the reference toolkit writes it; `application/x-npy; dtype=float32` asks
 // for half of the bytes. nullopt: nothing in the list is written here.
-std::optional<ReplyType> choose_reply_type(std::string_view accept);
+std::optional<ReplyType> choose_reply_type(std::string_view accept, const ReplyType& any = {});
 
 // `values` is [rows, columns]. JSON and CSV write the shortest digits that read back as the same
 // double that the f32 widens to, as Python does. JSON: nested lists; with `predictions` within

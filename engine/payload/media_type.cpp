@@ -72,12 +72,14 @@ class Scanner {
   std::string_view rest_;
 };
 
-// 0, 1 and up to three decimals, as thousandths.
-std::optional<int> quality_of(std::string_view text) {
-  if (text.empty() || text.size() > 5 || (text[0] != '0' && text[0] != '1')) return {};
+// 0, 1 and up to three decimals, as thousandths. Java's own client leaves the 0 out: `.2`.
+std::optional<int> quality_of(std::string_view written) {
+  const std::string text = (written.starts_with('.') ? "0" : "") + std::string(written);
+  if (text.empty() || text.size() > 5 || (text[0] != '0' && text[0] != '1') || written == ".")
+    return {};
   if (text.size() > 1 && text[1] != '.') return {};
   int result = (text[0] - '0') * 1000, unit = 100;
-  for (const char c : text.substr(std::min<std::size_t>(2, text.size()))) {
+  for (const char c : std::string_view(text).substr(std::min<std::size_t>(2, text.size()))) {
     if (!is_digit(c)) return {};
     result += (c - '0') * unit;
     unit /= 10;

@@ -196,7 +196,7 @@ std::unique_ptr<Job> make_invocation(const http::HttpRequest& request,
                                      std::shared_ptr<const ModelIdentity> identity,
                                      std::shared_ptr<const Hooks> hooks, std::string_view accept,
                                      const JobSupport& support) {
-  const auto type = payload::choose_reply_type(accept);
+  const auto type = payload::choose_reply_type(accept, support.any_reply);
   const HookSet& set = hooks->overridden();
   if (!type && !set.output_fn && !set.transform_fn) return nullptr;
   return std::make_unique<Invocation>(request, std::move(identity), std::move(hooks), accept, type,

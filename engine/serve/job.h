@@ -22,7 +22,8 @@ struct JobSupport {
   payload::DecodeLimits limits;
   std::shared_ptr<RequestMetrics> metrics;
   std::function<void(std::string_view)> on_failure;
-  int overload_status = 429;  // of what is refused because too much waits
+  int overload_status = 429;       // of what is refused because too much waits
+  payload::ReplyType any_reply{};  // where a client takes anything
 };
 
 // Waits for its own result. Owns what it needs but the model, which must not be dropped by a thread

@@ -52,6 +52,27 @@ TEST(ReplyType, IsTheFirstOfTheListThatIsWrittenHere) {
   }
 }
 
+TEST(ReplyType, AClientThatTakesAnythingGetsTheDefault) {
+  const ReplyType npy{.format = ReplyFormat::npy, .single = true};
+  const struct {
+    const char *accept, *expected;
+  } table[] = {
+      {"", "application/x-npy"},
+      {"*/*", "application/x-npy"},
+      {"*/*;q=0.8", "application/x-npy"},
+      {"text/html, image/jpeg, */*; q=.2", "application/x-npy"},
+      {"application/*", "application/json"},
+      {"text/csv, */*", "text/csv"},
+      {"*/*, application/x-npy;q=0", "application/json"},
+      {"*/*;q=0", "-"},
+  };
+  for (const auto& [accept, expected] : table) {
+    const auto type = choose_reply_type(accept, npy);
+    EXPECT_EQ(type ? type->content_type() : "-", expected) << accept;
+    EXPECT_EQ(type && type->single, type && type->format == ReplyFormat::npy) << accept;
+  }
+}
+
 TEST(EncodeOutputs, DigitsAreThoseOfPython) {
   std::istringstream lines(test::source_file("tests/payload/golden/digits.txt"));
   std::uint32_t bits = 0;

@@ -30,6 +30,8 @@ TEST(MediaType, IsReadOrRefused) {
       {"a/b;Q=0", "a/b q0"},
       {"a/b;q=0.001", "a/b q1"},
       {"a/b;q=1.;flag", "a/b"},
+      {"a/b;q=0.", "a/b q0"},
+      {"*/*; q=.2", "*/* q200"},
       {"*/*", "*/*"},
       {"application/*;q=0.1", "application/* q100"},
       {"", "-"},
@@ -51,6 +53,8 @@ TEST(MediaType, IsReadOrRefused) {
       {"a/b;q=-1", "-"},
       {"a/b;q=0.0001", "-"},
       {"a/b;q=05", "-"},
+      {"a/b;q=.", "-"},
+      {"a/b;q=.0001", "-"},
       {"text\xC3\xA4/csv", "-"},
   };
   for (const auto& [text, expected] : table)

@@ -127,6 +127,13 @@ TEST_F(ServiceTest, AnswersPicturesInEveryType) {
   EXPECT_EQ(npy.body.size(), 128 + 2 * 8u);
 }
 
+TEST_F(ServiceTest, AClientThatTakesAnythingGetsTheDefault) {
+  options_.default_accept = "text/csv";
+  for (const char* accept : {"*/*", "*/*;q=0.8", "text/html, */*;q=0.1"})
+    EXPECT_EQ(invoke("text/csv", "1,2,3,4,5,6", {{"Accept", accept}}).content_type, "text/csv")
+        << accept;
+}
+
 TEST_F(ServiceTest, ChannelsOfJsonComeFirst) {
   // [C,H,W] = [3,1,2]; the first number in memory is that of channel 0, the second of channel 1.
   EXPECT_EQ(invoke("application/json", "[[[9, 2]], [[3, 4]], [[5, 6]]]").body, "[[29.0, 9.0]]");
@@ -403,11 +410,13 @@ TEST_F(ServiceTest, MetricsCountWhatHappened) {
   invoke("text/csv", "1,2,3,4,5,6\n1,1,1,1,1,1");
   invoke("text/csv", "oops");
   ask({"GET", "/nothing", "", {}});
+  service().count_refusal(408);
   const HttpReply page = ask({"GET", "/metrics", "", {}});
   EXPECT_THAT(page.content_type, StartsWith("text/plain; version=0.0.4"));
   for (const char* line : {"kiln_requests_total{endpoint=\"invocations\",code=\"200\"} 2\n",
                            "kiln_requests_total{endpoint=\"invocations\",code=\"400\"} 1\n",
                            "kiln_requests_total{endpoint=\"other\",code=\"404\"} 1\n",
+                           "kiln_requests_total{endpoint=\"refused\",code=\"408\"} 1\n",
                            "kiln_request_seconds_count{endpoint=\"invocations\"} 3\n",
                            "kiln_pictures_total{model=\"sum\",version=\"7\"} 3\n",
                            "kiln_batch_pictures_count{model=\"sum\",version=\"7\"} 2\n",
