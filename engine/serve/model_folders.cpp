@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include "engine/core/error.h"
-#include "engine/payload/model_name.h"
 #include "engine/serve/served_model.h"
 #include "models/model_directory.h"
 #include "models/torch_model.h"
@@ -46,16 +45,13 @@ std::vector<ModelFolder> versions_in(const Path& folder, const std::string& name
   return found;
 }
 
-// A folder `name` in the root; its name must do for an address.
+// A folder `name` in the root.
 void add_model(const Path& folder, const std::string& name, std::vector<ModelFolder>& all) {
-  std::vector<ModelFolder> found;
-  if (is_model(folder))
-    found.push_back({name, kFirstVersion, folder});
-  else
-    found = versions_in(folder, name);
-  if (!found.empty() && !payload::valid_model_name(name))
-    throw Error(ErrorKind::input, printable(folder.string()), "has a name that no model can have",
-                "use letters, digits, '.', '_' and '-', up to 64, a letter or digit first");
+  if (is_model(folder)) {
+    all.push_back({name, kFirstVersion, folder});
+    return;
+  }
+  const std::vector<ModelFolder> found = versions_in(folder, name);
   all.insert(all.end(), found.begin(), found.end());
 }
 

@@ -20,7 +20,8 @@
 namespace kiln::serve {
 
 struct ModelFolder {
-  std::string name;  // empty where the folder does not say: the card's name counts
+  std::string name;  // as the folder has it, which may not do for an address; empty where the
+                     // folder does not say: the card's name counts
   std::string version;
   Path path;
 };

@@ -95,11 +95,14 @@ std::string ModelLoader::name_of(const ModelFolder& folder, const ModelCard& car
   const std::string& name = !folder.name.empty()    ? folder.name
                             : options_.name.empty() ? card.name
                                                     : options_.name;
-  if (!options_.any_name && !payload::valid_model_name(name))
-    throw Error(ErrorKind::input, (folder.path / kCardFile).string(),
-                "has the name \"" + printable(name) + "\", which does not do for an address",
-                "give one with --name");
-  return name;
+  if (options_.any_name || payload::valid_model_name(name)) return name;
+  if (!folder.name.empty())
+    throw Error(ErrorKind::input, printable(folder.path.string()),
+                "is the folder of a model whose name does not do for an address",
+                "use letters, digits, '.', '_' and '-', up to 64, a letter or digit first");
+  throw Error(ErrorKind::input, (folder.path / kCardFile).string(),
+              "has the name \"" + printable(name) + "\", which does not do for an address",
+              "give one with --name");
 }
 
 void ModelLoader::forget(const std::string& name) {

@@ -74,9 +74,6 @@ TEST_F(ModelFoldersTest, FaultsAreNamed) {
   add("1");
   add("cats");
   EXPECT_THAT(fault(), HasSubstr("holds versions (1) and models (cats) side by side"));
-  std::filesystem::remove_all(folder() / "1");
-  add("no name");
-  EXPECT_THAT(fault(), HasSubstr("has a name that no model can have"));
   EXPECT_THROW(find_models(folder() / "nothing"), Error);
 }
 

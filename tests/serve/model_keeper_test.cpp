@@ -16,6 +16,7 @@ namespace kiln::serve {
 namespace {
 
 using Look = ModelKeeper::Look;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -198,6 +199,33 @@ TEST_F(ModelKeeperTest, AtTheStartTheFirstBadModelIsAnError) {
 }
 
 // As many connections as the system allows leave none to read a folder with.
+// A copy that a person made beside the models must not keep the others from coming.
+TEST_F(ModelKeeperTest, AFolderWithAnImpossibleNameIsNoConcernOfTheOthers) {
+  write("a", 1);
+  load_all();
+  write("a (copy)", 2);
+  write("b", 3);
+  keeper().look(Look::at_once);
+  EXPECT_THAT(served(), ElementsAre("a 1", "b 1"));
+  EXPECT_EQ(failed(), 1u);
+  keeper().look(Look::patient);
+  EXPECT_EQ(failed(), 1u) << "told once";
+  std::filesystem::remove_all(at("b"));
+  keeper().look(Look::at_once);
+  EXPECT_THAT(served(), ElementsAre("a 1"));
+}
+
+TEST_F(ModelKeeperTest, AtTheStartAnImpossibleNameIsAnError) {
+  write("a (copy)", 1);
+  try {
+    load_all();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("a (copy)"), HasSubstr("does not do for an address"),
+                                    HasSubstr("use letters, digits")));
+  }
+}
+
 TEST_F(ModelKeeperTest, ALookWithoutDescriptorsLeavesWhatIsThere) {
   write(".", 1);
   load_all();
