@@ -50,6 +50,7 @@ struct Connection {
   HttpParser::State timed = HttpParser::State::empty;  // the state that `deadline` was set for
   bool continued = false;                              // "100 Continue" was sent for this request
   bool input_ended = false;                            // the client sends nothing more
+  bool turned_away = false;                            // it is one too many
   std::size_t lingered_bytes = 0;
   std::uint32_t interest = 0;  // what epoll watches
   bool prompt = false;  // its last request was no POST: the loop's second epoll watches it too

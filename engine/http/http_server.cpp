@@ -14,6 +14,7 @@
 #include "engine/http/connection.h"
 #include "engine/http/epoll.h"
 #include "engine/http/listener.h"
+#include "engine/http/parser_pool.h"
 
 namespace kiln::http {
 namespace {
@@ -28,13 +29,15 @@ constexpr std::size_t kTurnEvents = 32;  // that a turn takes, of all that are r
 constexpr std::size_t kFewEvents = 16;   // of a turn, that nobody minds to wait for
 constexpr milliseconds kPromptTime{2};
 constexpr std::size_t kSpareParsers = kTurnEvents;
-constexpr milliseconds kHandshakeTime{100};  // for what a client has begun when the port closes
+constexpr std::size_t kMostTurnedAway = 256;  // that are told so at once
+constexpr milliseconds kHandshakeTime{100};   // for what a client has begun when the port closes
 
 }  // namespace
 
 class HttpServer::Loop {
  public:
-  Loop(const HttpServerOptions& options, HttpHandler handler, Log& log, TurnEnd turn_end);
+  Loop(const HttpServerOptions& options, HttpHandler handler, Log& log, TurnEnd turn_end,
+       RefusalHeard refusal_heard);
 
   std::uint16_t port() const { return port_; }
   bool run();
@@ -45,9 +48,8 @@ class HttpServer::Loop {
 
  private:
   void watch_promptly(Connection& c, bool prompt);
-  void lend_parser(Connection& c);
-  void take_back_parser(Connection& c);
   void queue(Connection& c, const HttpReply& reply, bool keep);
+  void refuse(Connection& c, int status, std::string_view message);
   milliseconds tick() const;
   const std::string& date();
   void on_events(std::span<const epoll_event> events);
@@ -55,6 +57,7 @@ class HttpServer::Loop {
   void on_event(const epoll_event& event);
   void accept_all();
   void open(UniqueFd fd);
+  void turn_away(Connection& c);
   void on_completions();
   void end_turn();
   void on_client(Connection& c, std::uint32_t events);
@@ -84,6 +87,7 @@ class HttpServer::Loop {
   HttpServerOptions options_;
   HttpHandler handler_;
   TurnEnd turn_end_;
+  RefusalHeard refusal_heard_;
   Log& log_;
   Epoll epoll_;   // watches everything
   Epoll prompt_;  // what must not wait for the computing of many requests
@@ -91,12 +95,12 @@ class HttpServer::Loop {
   std::uint16_t port_;  // also when the listener is closed
   std::shared_ptr<Completions> completions_ = std::make_shared<Completions>();
   std::unordered_map<std::uint64_t, Connection> connections_;
+  std::size_t turned_away_ = 0;               // of them
   std::uint64_t next_id_ = kCompletions + 1;  // never used twice: a late event finds nobody
   std::vector<std::uint64_t> ready_;          // have input that the last turn left
   std::vector<Completions::Entry> taken_;     // of on_completions(), kept for its memory
   std::vector<std::uint64_t> deferred_;       // in this turn; epoll does not know it yet
-  // What every request needs and no idle connection: the last one's memory, warm in the caches.
-  std::vector<HttpParser> spare_parsers_;
+  ParserPool parsers_;
   std::string spare_out_;
   std::vector<char> buffer_ = std::vector<char>(kReadBytes);
   Clock::time_point now_ = Clock::now();
@@ -110,13 +114,15 @@ class HttpServer::Loop {
 };
 
 HttpServer::Loop::Loop(const HttpServerOptions& options, HttpHandler handler, Log& log,
-                       TurnEnd turn_end)
+                       TurnEnd turn_end, RefusalHeard refusal_heard)
     : options_(options),
       handler_(std::move(handler)),
       turn_end_(std::move(turn_end)),
+      refusal_heard_(std::move(refusal_heard)),
       log_(log),
       listener_(listen_on(options.address, options.port)),
-      port_(port_of(listener_)) {
+      port_(port_of(listener_)),
+      parsers_(options.limits, kSpareParsers) {
   for (const Epoll* epoll : {&epoll_, &prompt_})
     if (epoll->control(EPOLL_CTL_ADD, listener_.get(), kListener, EPOLLIN) != 0 ||
         epoll->control(EPOLL_CTL_ADD, completions_->fd(), kCompletions, EPOLLIN) != 0)
@@ -216,19 +222,26 @@ void HttpServer::Loop::open(UniqueFd fd) {
   const int on = 1;
   ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const std::uint64_t id = next_id_++;
-  if (connections_.size() >= options_.connection_count) {
-    log_.once("connections are refused: " + std::to_string(options_.connection_count) +
-              " are open");
-    Connection c(id, std::move(fd));
-    queue(c, error_reply(503, "the server has too many connections"), false);
-    c.send();
-    return;
-  }
+  const bool full = connections_.size() - turned_away_ >= options_.connection_count;
+  if (full && turned_away_ >= kMostTurnedAway) return;
   if (epoll_.control(EPOLL_CTL_ADD, fd.get(), id, EPOLLIN) != 0) return;
   Connection& c = connections_.try_emplace(id, id, std::move(fd)).first->second;
   c.deadline = now_ + (draining_ ? options_.drain_idle_time : options_.header_time);
   c.interest = EPOLLIN;
-  watch_promptly(c, true);
+  if (full)
+    turn_away(c);
+  else
+    watch_promptly(c, true);
+}
+
+// What it sends is read before the connection is closed: otherwise it would be reset, and the reply
+// lost with it.
+void HttpServer::Loop::turn_away(Connection& c) {
+  log_.once("connections are refused: " + std::to_string(options_.connection_count) + " are open");
+  c.turned_away = true;
+  ++turned_away_;
+  refuse(c, 503, "the server has too many connections");
+  flush(c);
 }
 
 // Where the system has no memory for it, the connection has to wait its turn.
@@ -238,25 +251,15 @@ void HttpServer::Loop::watch_promptly(Connection& c, bool prompt) {
   if (prompt_.control(operation, c.fd.get(), c.id, EPOLLIN) == 0) c.prompt = prompt;
 }
 
-void HttpServer::Loop::lend_parser(Connection& c) {
-  if (c.parser) return;
-  if (spare_parsers_.empty()) {
-    c.parser.emplace(options_.limits);
-  } else {
-    c.parser.emplace(std::move(spare_parsers_.back()));
-    spare_parsers_.pop_back();
-  }
-}
-
-void HttpServer::Loop::take_back_parser(Connection& c) {
-  if (!c.parser || c.state() != State::empty) return;
-  if (spare_parsers_.size() < kSpareParsers) spare_parsers_.push_back(std::move(*c.parser));
-  c.parser.reset();
-}
-
 void HttpServer::Loop::queue(Connection& c, const HttpReply& reply, bool keep) {
   if (c.out.empty()) c.out.swap(spare_out_);
   c.queue(reply, keep, date());
+}
+
+// The last reply of a connection.
+void HttpServer::Loop::refuse(Connection& c, int status, std::string_view message) {
+  queue(c, error_reply(status, message), false);
+  if (refusal_heard_) refusal_heard_(status);
 }
 
 void HttpServer::Loop::on_completions() {
@@ -318,7 +321,7 @@ void HttpServer::Loop::linger(Connection& c) {
 // and what is left of the bytes waits in `input`. Nothing is parsed while a reply is stuck.
 void HttpServer::Loop::advance(Connection& c, std::string_view bytes) {
   int answered = 0;
-  lend_parser(c);
+  parsers_.lend(c.parser);
   while (!bytes.empty() && c.phase == Phase::reading && c.out.size() < kReadBytes &&
          answered < options_.pipelined_count) {
     bytes.remove_prefix(c.parser->feed(bytes));
@@ -326,7 +329,7 @@ void HttpServer::Loop::advance(Connection& c, std::string_view bytes) {
     if (!answer(c)) break;
   }
   if (c.phase == Phase::reading || c.phase == Phase::deferred) c.input = bytes;
-  take_back_parser(c);
+  parsers_.take_back(c.parser);
   set_deadline(c);
   flush(c);
 }
@@ -336,7 +339,7 @@ bool HttpServer::Loop::answer(Connection& c) {
   HttpParser& parser = *c.parser;
   switch (parser.state()) {
     case State::refused:
-      queue(c, error_reply(parser.refusal().status, parser.refusal().reason), false);
+      refuse(c, parser.refusal().status, parser.refusal().reason);
       return false;
     case State::complete:
       break;
@@ -372,6 +375,7 @@ std::optional<HttpReply> HttpServer::Loop::handle(Connection& c) {
     return handler_(request);
   } catch (const std::exception& error) {
     log_.warning(std::string("a request failed: ") + error.what());
+    if (refusal_heard_) refusal_heard_(500);
     return error_reply(500, "internal error");
   }
 }
@@ -441,10 +445,7 @@ void HttpServer::Loop::expire(Connection& c) {
   if (c.phase == Phase::deferred && c.out.empty()) return;
   const State state = c.state();
   if (c.phase != Phase::reading || !c.out.empty() || state == State::empty) return close(c);
-  queue(c,
-        error_reply(
-            408, state == State::body ? "the body came too slowly" : "the header came too slowly"),
-        false);
+  refuse(c, 408, state == State::body ? "the body came too slowly" : "the header came too slowly");
   flush(c);
 }
 
@@ -473,6 +474,7 @@ void HttpServer::Loop::end_listening() {
 
 void HttpServer::Loop::close(Connection& c) {
   if (const auto deferred = c.deferred.lock()) deferred->cancel();
+  if (c.turned_away) --turned_away_;
   connections_.erase(c.id);
 }
 
@@ -484,8 +486,9 @@ std::vector<std::uint64_t> HttpServer::Loop::ids() const {
 }
 
 HttpServer::HttpServer(const HttpServerOptions& options, HttpHandler handler, Log& log,
-                       TurnEnd turn_end)
-    : loop_(std::make_unique<Loop>(options, std::move(handler), log, std::move(turn_end))) {}
+                       TurnEnd turn_end, RefusalHeard refusal_heard)
+    : loop_(std::make_unique<Loop>(options, std::move(handler), log, std::move(turn_end),
+                                   std::move(refusal_heard))) {}
 HttpServer::~HttpServer() = default;
 
 std::uint16_t HttpServer::port() const { return loop_->port(); }

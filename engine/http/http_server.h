@@ -83,6 +83,10 @@ using HttpHandler = std::function<std::optional<HttpReply>(HttpRequest&)>;
 // less than from another thread. Must not wait.
 using TurnEnd = std::function<void()>;
 
+// Hears the status of every reply that the loop gives by itself: to what is no request, came too
+// slowly, or is a connection too many, and where the handler threw.
+using RefusalHeard = std::function<void(int status)>;
+
 struct HttpServerOptions {
   std::string address = "127.0.0.1";  // IPv4
   std::uint16_t port = 0;             // 0: the system chooses
@@ -102,8 +106,8 @@ struct HttpServerOptions {
 class HttpServer {
  public:
   // Binds and listens; clients connect from now on and wait for run().
-  HttpServer(const HttpServerOptions& options, HttpHandler handler, Log& log,
-             TurnEnd turn_end = {});
+  HttpServer(const HttpServerOptions& options, HttpHandler handler, Log& log, TurnEnd turn_end = {},
+             RefusalHeard refusal_heard = {});
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
   ~HttpServer();

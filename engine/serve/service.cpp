@@ -78,7 +78,8 @@ Service::Service(const ModelTable& models, const ServiceOptions& options)
     : models_(models),
       options_(options),
       metrics_(std::make_shared<RequestMetrics>()),
-      support_{options.limits, metrics_, options.on_failure, options.overload_status},
+      support_{options.limits, metrics_, options.on_failure, options.overload_status,
+               payload::choose_reply_type(options.default_accept).value_or(payload::ReplyType{})},
       default_hooks_(std::make_shared<const DefaultHooks>()),
       workers_(options.worker_count, options.waiting_bodies),
       page_(models, workers_, options.limits, options.overload_status, metrics_) {}

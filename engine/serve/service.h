@@ -63,6 +63,8 @@ class Service {
   std::optional<http::HttpReply> handle(http::HttpRequest& request);
   // Computes or submits what handle() has gathered.
   void finish_turn();
+  // What the loop refused before it became a request.
+  void count_refusal(int status) { metrics_->count_refusal(status); }
   // Whether /ping says 200: not before the models are loaded, nor while the server drains. No model
   // answers before the first time: the others may be missing yet, also the one that is meant where
   // none is named.

@@ -18,6 +18,8 @@ namespace kiln::http {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
@@ -34,7 +36,11 @@ class HttpServerTest : public testing::Test {
   void start(const HttpServerOptions& options = {}) {
     server_.emplace(
         options, [this](HttpRequest& request) { return answer(request); }, log_,
-        [this] { end_turn(); });
+        [this] { end_turn(); },
+        [this](int status) {
+          const std::lock_guard lock(mutex_);
+          refusals_.push_back(status);
+        });
     thread_ = std::thread([this] { finished_ = server_->run(); });
   }
   void TearDown() override {
@@ -56,6 +62,10 @@ class HttpServerTest : public testing::Test {
     std::unique_lock lock(mutex_);
     EXPECT_TRUE(arrived_.wait_for(lock, 20s, [&] { return later_.size() > index; }));
     return later_.size() > index ? later_[index] : nullptr;
+  }
+  std::vector<int> refusals() {
+    const std::lock_guard lock(mutex_);
+    return refusals_;
   }
   void forget_deferred() {
     const std::lock_guard lock(mutex_);
@@ -106,6 +116,7 @@ class HttpServerTest : public testing::Test {
   std::mutex mutex_;
   std::condition_variable arrived_;
   std::vector<std::shared_ptr<DeferredReply>> later_;
+  std::vector<int> refusals_;
 };
 
 TEST_F(HttpServerTest, AnswersOneAfterAnotherOnOneConnection) {
@@ -256,6 +267,36 @@ TEST_F(HttpServerTest, RefusesConnectionsAboveTheLimit) {
   EXPECT_THAT(two.read_until("0\n"), StartsWith("HTTP/1.1 200 "));
   Client three(port());
   EXPECT_THAT(three.read_all(), StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(refusals(), ElementsAre(503));
+}
+
+// A client that is turned away while it sends reads the reply and no reset, and its going leaves
+// the places of the others as they were.
+TEST_F(HttpServerTest, WhoIsTurnedAwayIsToldWhateverItSends) {
+  start({.connection_count = 1, .linger_time = 20s});
+  for (int round = 0; round < 3; ++round) {
+    Client one(port());
+    one.send(get("/size"));
+    EXPECT_THAT(one.read_until("0\n"), StartsWith("HTTP/1.1 200 "));
+    Client two(port());
+    two.read_until("\r\n\r\n");
+    Client three(port());
+    EXPECT_TRUE(three.send(post("Content-Length: 300000\r\n", std::string(300'000, 'x'))));
+    EXPECT_THAT(three.read_all(), AllOf(StartsWith("HTTP/1.1 503 "), HasSubstr("too many")));
+    one.send(get("/size"));
+    EXPECT_THAT(one.read_until("0\n"), StartsWith("HTTP/1.1 200 "));
+    one.end_input();
+    EXPECT_EQ(one.read_all(), "");
+  }
+}
+
+TEST_F(HttpServerTest, TellsOfWhatItRefuses) {
+  start({.header_time = 50ms});
+  EXPECT_THAT(exchange("nonsense\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
+  EXPECT_THAT(exchange("GET / HTTP/1.1\r\nHost:"), StartsWith("HTTP/1.1 408 "));
+  EXPECT_THAT(exchange(get("/fail", "Connection: close\r\n")), StartsWith("HTTP/1.1 500 "));
+  EXPECT_THAT(exchange(get("/nothing", "Connection: close\r\n")), StartsWith("HTTP/1.1 404 "));
+  EXPECT_THAT(refusals(), ElementsAre(400, 408, 500)) << "404 is the handler's own";
 }
 
 // Also where nobody is connected whose going would wake the loop.
