@@ -26,8 +26,8 @@ tsan:       ## ThreadSanitizer, the tests labelled `threads`
 	tools/test-preset tsan --only-label threads
 clang:      ## Clang, optimised, every test
 	tools/test-preset clang
-fuzz:       ## corpora and FUZZ_SECONDS (20) of libFuzzer for each target
-	tools/fuzz $(or $(FUZZ_SECONDS),20)
+fuzz:       ## corpora and FUZZ_SECONDS (13) of libFuzzer for each target
+	tools/fuzz $(or $(FUZZ_SECONDS),13)
 cover:      ## line coverage of our sources
 	tools/coverage
 install:    ## install into an empty folder and consume the package
