@@ -158,12 +158,11 @@ void Trainer::resume(const Path& checkpoint) {
                 "stands within a step of this batch size", "use --device cpu, or its batch size");
 }
 
-// Steps are counted in the pictures of this run's steps.
+// Within its epoch the position is counted in this run's steps. How many were taken stays as it is.
 void Trainer::settle_position() {
   const std::int64_t step = loader_->step_size(), pictures = position_.epoch_image_count;
   position_.epoch_step = pictures / step;
   seen_ = pictures % step;
-  position_.step = position_.epoch * loader_->batch_count() + position_.epoch_step;
 }
 
 TrainEnd Trainer::run(TrainObserver& observer, const std::function<bool()>& stop_requested) {
@@ -234,8 +233,8 @@ bool Trainer::take_steps(TrainObserver& observer, const StopAsked& stop_requeste
 void Trainer::take_step(const Batch& batch, TrainObserver& observer,
                         const StopAsked& stop_requested) {
   check_everyone_has_pictures(batch.step_count);
-  enter_step(position_.step);
-  last_rate_ = rate_of(position_.step);
+  enter_step(planned_step());
+  last_rate_ = rate_of(planned_step());
   gradients_->begin(context_);
   const BatchResult own = run_micro_batches(batch);
   double sums[] = {own.loss_sum, static_cast<double>(own.hit_count),
@@ -245,7 +244,7 @@ void Trainer::take_step(const Batch& batch, TrainObserver& observer,
     diverged(std::isfinite(own.loss_sum) ? std::string("another rank's") : not_finite_);
   stop_agreed_ = sums[2] > 0;
   optimizer_.step(context_, last_rate_, gradients_->rest(), groups_);
-  if (lookahead_ && lookahead_->after_step(context_, position_.step + 1,
+  if (lookahead_ && lookahead_->after_step(context_, planned_step() + 1,
                                            loader_->batch_count() * options_.epoch_count))
     refresh_copies(context_, parameters_);
   account({.loss_sum = sums[0], .hit_count = static_cast<std::int64_t>(sums[1])}, batch.step_count,
@@ -285,14 +284,15 @@ BatchResult Trainer::run_micro_batches(const Batch& batch) {
 
 bool Trainer::queue_steps(TrainObserver& observer, const StopAsked& stop_requested) {
   start_resident_epoch();
-  const std::int64_t first_step = position_.step - position_.epoch_step;
+  const std::int64_t first_step = planned_step() - position_.epoch_step;
+  const std::int64_t first_taken = position_.step - position_.epoch_step;
   const std::int64_t count = loader_->batch_count();
   for (std::int64_t batch = position_.epoch_step; batch < count;) {
     enter_step(first_step + batch);  // what is queued runs ahead of position_
     device_step_->queue(pass_for(picture_count(batch), picture_count(batch)), groups_);
     while (const auto loss = device_step_->finished()) tell(*loss, observer);
     if (++batch == count) break;
-    const bool stop = stop_requested(), due = checkpoint_due(first_step + batch);
+    const bool stop = stop_requested(), due = checkpoint_due(first_taken + batch);
     if (stop || due) tell_all(observer);
     if (stop) return false;
     if (due) save(observer);
@@ -302,12 +302,15 @@ bool Trainer::queue_steps(TrainObserver& observer, const StopAsked& stop_request
 }
 
 void Trainer::start_resident_epoch() {
-  const std::int64_t first_step = position_.step - position_.epoch_step;
+  const std::int64_t first_step = planned_step() - position_.epoch_step;
+  const std::int64_t first_taken = position_.step - position_.epoch_step;
   std::vector<StepRates> rates;
   for (std::int64_t batch = 0; batch < loader_->batch_count(); ++batch) {
     const std::int64_t step = first_step + batch;
+    // Steps that a resume has left behind are not taken again: their rates are not read.
+    const std::int64_t taken = std::max<std::int64_t>(first_taken + batch + 1, 1);
     rates.push_back(
-        step_rates(rate_of(step), options_.optimizer.beta1, options_.optimizer.beta2, step + 1));
+        step_rates(rate_of(step), options_.optimizer.beta1, options_.optimizer.beta2, taken));
     set_groups(step);
     for (std::size_t g = 0; g < groups_.size(); ++g)
       rates.back().group_rates[g] = groups_[g].learning_rate;
@@ -327,10 +330,10 @@ void Trainer::tell(const StepLoss& loss, TrainObserver& observer) {
   KILN_CHECK(static_cast<std::int64_t>(loss.step) == position_.step);
   const std::int64_t pictures = picture_count(position_.epoch_step);
   context_.counter.step = loss.step;
-  last_rate_ = rate_of(position_.step);
+  last_rate_ = rate_of(planned_step());
   // The device stands still at this step, its batch in the network's input.
   if (!std::isfinite(loss.loss_sum)) {
-    enter_step(position_.step);  // what is queued may be of other groups
+    enter_step(planned_step());  // what is queued may be of other groups
     diverged(pass_for(pictures, pictures).first_layer_not_finite(context_));
   }
   account({.loss_sum = loss.loss_sum, .hit_count = loss.hit_count}, pictures, observer);
@@ -402,7 +405,7 @@ void Trainer::save(TrainObserver& observer) {
   if (!alone()) check_equal_weights(*options_.communicator, parameters_, position_.step);
   if (options_.checkpoint.empty() || rank() != 0) return;
   observer.checkpoint_begins();
-  const std::int64_t step = std::max<std::int64_t>(position_.step - 1, 0);
+  const std::int64_t step = std::max<std::int64_t>(planned_step() - 1, 0);
   save_checkpoint(options_.checkpoint, parameters_, optimizer_, position_, options_.settings,
                   {.learning_rate = rate_of(step), .loss = last_loss_}, lookahead());
   observer.checkpoint_saved(options_.checkpoint, position_);
@@ -463,6 +466,12 @@ void Trainer::set_groups(std::int64_t step) {
                                             options_.epoch_count, group.until_epochs),
                        !over});
   }
+}
+
+// The step that schedules go by, which know epochs of this run's steps alone. After a resume with
+// another number of ranks it is not the number of steps that were taken.
+std::int64_t Trainer::planned_step() const {
+  return position_.epoch * loader_->batch_count() + position_.epoch_step;
 }
 
 double Trainer::rate_of(std::int64_t step) const {

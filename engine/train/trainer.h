@@ -154,6 +154,7 @@ class Trainer {
   [[noreturn]] void diverged(const std::string& layer);
   TrainPass& pass_for(std::int64_t count, std::int64_t step_count);
   std::int64_t picture_count(std::int64_t batch) const;
+  std::int64_t planned_step() const;
   double rate_of(std::int64_t step) const;
   const Lookahead* lookahead() const { return lookahead_ ? &*lookahead_ : nullptr; }
   // groups_, as they are at `step`.

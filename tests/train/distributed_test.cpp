@@ -392,9 +392,10 @@ TEST_F(DistributedResume, WithSmallerStepsEveryPictureIsStillSeenOnce) {
   const std::vector<Outcome> resumed = run(second);
   expect_equal_ranks(resumed);
   // 7 steps of up to 30 an epoch; the second goes on in its third one, 10 pictures of which are
-  // left.
+  // left. Steps go on being counted where the first run stopped, and so do the files that name
+  // them.
   EXPECT_EQ(resumed[0].losses.size(), 5u + 7u);
-  EXPECT_EQ(resumed[0].position.step, 3 * 7);
+  EXPECT_EQ(resumed[0].position.step, 7 + 5 + 7);
 }
 
 TEST(DistributedFaults, StepsSmallerThanTheRanksAreRefused) {
