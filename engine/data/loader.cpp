@@ -38,8 +38,10 @@ void check_options(const Dataset& dataset, const LoaderOptions& options) {
   if (options.unit < 1) refuse("unit " + std::to_string(options.unit), "must be 1 or more");
   if (dataset.size() == 0) refuse("data set", "is empty");
   if (options.drop_last && dataset.size() < step_size_of(options))
-    refuse("batch size " + std::to_string(options.batch_size),
-           "leaves no full batch in this data set");
+    throw Error(ErrorKind::usage, "--drop-last",
+                "leaves nothing of " + std::to_string(dataset.size()) +
+                    " pictures, where a step takes " + std::to_string(step_size_of(options)),
+                "use a smaller --batch-size, fewer ranks, or no --drop-last");
 }
 
 ImageExtents extents_of(const DatasetInfo& info) {

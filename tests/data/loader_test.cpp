@@ -202,7 +202,8 @@ TEST(Loader, RefusesSettingsThatCannotWork) {
     return [&dataset, options] { Loader(dataset, options); };
   };
   test::expect_error(make({.batch_size = 0}), {"batch size 0"});
-  test::expect_error(make({.batch_size = 26, .drop_last = true}), {"no full batch"});
+  test::expect_error(make({.batch_size = 26, .drop_last = true}), {"--drop-last", "25", "26"});
+  test::expect_error(make({.batch_size = 9, .drop_last = true, .rank_count = 3}), {"takes 27"});
   test::expect_error(make({.workers = -1}), {"workers -1"});
   test::expect_error(make({.rank = 2, .rank_count = 2}), {"rank 2"});
   test::expect_error(make({.augmentation = {.crop_padding = 8}}), {"crop padding 8"});
