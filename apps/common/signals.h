@@ -26,7 +26,12 @@ class SignalWatch {
     }
     ::pthread_sigmask(SIG_BLOCK, &set_, &before_);
   }
+  // A signal that nobody asked about any more, or a second one, does not end the program now that
+  // its work is done.
   ~SignalWatch() {
+    const timespec at_once{};
+    while (::sigtimedwait(&set_, nullptr, &at_once) > 0) {
+    }
     if (another_ != 0) ::sigaddset(&before_, another_);
     ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }

@@ -1,11 +1,14 @@
 // What all programs share, called directly.
 #include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdlib>
 #include <gmock/gmock.h>
 
 #include "apps/common/app_main.h"
 #include "apps/common/batch_runner.h"
 #include "apps/common/environment.h"
 #include "apps/common/options.h"
+#include "apps/common/signals.h"
 #include "apps/common/text.h"
 #include "apps/common/words.h"
 #include "engine/core/error.h"
@@ -22,6 +25,22 @@ std::vector<std::string> normalised(std::vector<std::string> words) {
   argv.reserve(words.size());
   for (std::string& word : words) argv.push_back(word.data());
   return normalise_flags(static_cast<int>(argv.size()), argv.data());
+}
+
+// Of both: the first stops the program, and the second is no reason to die behind its work.
+TEST(SignalWatchDeath, ASecondSignalDoesNotEndTheProgram) {
+  EXPECT_EXIT(
+      {
+        {
+          SignalWatch signals(SIGUSR1);
+          ::raise(SIGTERM);
+          if (signals.pending() != SIGTERM) std::exit(1);
+          ::raise(SIGTERM);
+          ::raise(SIGINT);
+        }
+        std::exit(7);
+      },
+      testing::ExitedWithCode(7), "");
 }
 
 TEST(Flags, UnderscoresInNamesBecomeDashes) {
