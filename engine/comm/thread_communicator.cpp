@@ -4,7 +4,9 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #include "engine/comm/collective.h"
 #include "engine/core/error.h"
@@ -242,6 +244,15 @@ void run_thread_ranks(const ThreadRanksOptions& options,
     if (!first) first = std::current_exception();
     communicator.abandon(why);
   };
+  // The others are not to wait for it.
+  const auto not_started = [&](int rank, const std::system_error& error) {
+    const Error fault(ErrorKind::io, "rank " + std::to_string(rank),
+                      "cannot be started as a thread: " + errno_text(error.code().value()),
+                      "use fewer ranks");
+    const std::lock_guard lock(mutex);
+    if (!first) first = std::make_exception_ptr(fault);
+    group.abandon(rank, "cannot be started as a thread");
+  };
   const auto run = [&](int rank) {
     ThreadCommunicator communicator(group, rank);
     try {
@@ -254,8 +265,13 @@ void run_thread_ranks(const ThreadRanksOptions& options,
   };
   {
     std::vector<std::jthread> threads;
-    for (int rank = 1; rank < options.size; ++rank) threads.emplace_back(run, rank);
-    run(0);
+    threads.reserve(static_cast<std::size_t>(options.size));
+    try {
+      for (int rank = 1; rank < options.size; ++rank) threads.emplace_back(run, rank);
+      run(0);
+    } catch (const std::system_error& error) {
+      not_started(static_cast<int>(threads.size()) + 1, error);
+    }
   }
   if (first) std::rethrow_exception(first);
 }

@@ -1,12 +1,16 @@
 #include "engine/comm/thread_communicator.h"
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <thread>
 
 #include "engine/comm/agreement.h"
 #include "engine/core/error.h"
+#include "tests/support/sanitizers.h"
 
 namespace kiln::test {
 namespace {
@@ -38,6 +42,24 @@ TEST(ThreadRanksFaults, WhatARankThrowsIsThrownAndEndsTheOthers) {
   });
   EXPECT_THAT(fault, HasSubstr("data set x: is broken"));
   EXPECT_EQ(told, 2);
+}
+
+// In a process of its own, with address space for the stacks of some of the threads.
+[[noreturn]] void start_more_than_can_be() {
+  rlimit little{};
+  little.rlim_cur = little.rlim_max = rlim_t{1} << 29;
+  ::setrlimit(RLIMIT_AS, &little);
+  const auto fault = fault_of({.size = 1000, .deadline = std::chrono::hours(1)},
+                              [](Communicator& c) { c.barrier(); });
+  std::fputs(fault.c_str(), stderr);
+  std::exit(0);
+}
+
+// Else it would be waited for until the deadline.
+TEST(ThreadRanksFaults, AThreadThatCannotBeStartedIsNamed) {
+  if (kWithSanitizer) GTEST_SKIP() << "a sanitizer needs more address space than there is here";
+  EXPECT_EXIT(start_more_than_can_be(), testing::ExitedWithCode(0),
+              "rank [0-9]+: cannot be started as a thread: ");
 }
 
 TEST(ThreadRanksFaults, ARankThatDoesNotComeIsNamed) {
