@@ -1,12 +1,16 @@
 #include "engine/comm/mpi_communicator.h"
 
 #include <array>
+#include <condition_variable>
 #include <dlfcn.h>
 #include <filesystem>
 #include <limits>
+#include <mutex>
 #include <optional>
 #include <sched.h>
+#include <stop_token>
 #include <system_error>
+#include <thread>
 
 #include "engine/comm/mpi_api.h"
 #include "engine/core/error.h"
@@ -40,14 +44,40 @@ const MpiApi* open_plugin(std::string& why) {
   return nullptr;
 }
 
+// MPI's start waits for every rank, for ever, and the watch begins behind it. A thread that calls
+// on_stuck where this object lives longer than the deadline.
+class StartLimit {
+ public:
+  explicit StartLimit(const WatchOptions& options) {
+    if (options.on_stuck)
+      thread_ = std::jthread([=](const std::stop_token& stop) { wait(options, stop); });
+  }
+
+ private:
+  static void wait(const WatchOptions& options, const std::stop_token& stop) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any over;
+    if (over.wait_for(lock, stop, options.deadline, [&] { return stop.stop_requested(); })) return;
+    options.on_stuck(Error(ErrorKind::io, "MPI",
+                           "has not started within " +
+                               std::to_string(options.deadline.count() / 1000) +
+                               " s: a rank hangs, or does not call MPI",
+                           "look at the ranks that do not say this"));
+  }
+
+  std::jthread thread_;
+};
+
 class MpiCommunicator final : public Communicator {
  public:
-  MpiCommunicator(const MpiApi& api, void* session, const WatchOptions& options)
+  MpiCommunicator(const MpiApi& api, void* session, const WatchOptions& options,
+                  std::optional<StartLimit>& limit)
       : Communicator(api.rank(session), api.size(session)),
         api_(api),
         session_(session),
         several_machines_(api.local_size(session) < size()) {
-    if (size() > 1) begin_watch(options);
+    if (size() > 1) begin_watch(options, limit);
   }
   // After a fault MPI is left as it is: ending it would wait for the rank that is gone.
   ~MpiCommunicator() override {
@@ -86,7 +116,7 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
-  void begin_watch(const WatchOptions& options);
+  void begin_watch(const WatchOptions& options, std::optional<StartLimit>& limit);
   void check(int fault) const;
   template <class Call>
   void blocking(const Call& call);
@@ -98,8 +128,8 @@ class MpiCommunicator final : public Communicator {
   std::array<bool, kMostReductions> busy_{};
 };
 
-// MPI itself tells the others where rank 0 listens.
-void MpiCommunicator::begin_watch(const WatchOptions& options) {
+// MPI itself tells the others where rank 0 listens. From then on its deadline holds.
+void MpiCommunicator::begin_watch(const WatchOptions& options, std::optional<StartLimit>& limit) {
   WatchAddress address;
   std::unique_ptr<RankWatch> watch;
   if (rank() == 0) {
@@ -115,6 +145,7 @@ void MpiCommunicator::begin_watch(const WatchOptions& options) {
   address.token = numbers[1];
   address.hosts.resize(static_cast<std::size_t>(numbers[2]));
   broadcast<char>(address.hosts);
+  limit.reset();
   if (rank() == 0)
     watch->gather();
   else
@@ -191,11 +222,12 @@ std::unique_ptr<Communicator> make_mpi_communicator(const WatchOptions& options)
   std::string why;
   const MpiApi* api = open_plugin(why);
   if (api == nullptr) throw Error(ErrorKind::unsupported, "MPI", "cannot be used: " + why, kMend);
+  std::optional<StartLimit> limit(options);
   char text[512] = "MPI does not start";
   void* session = api->open(text, sizeof text);
   if (session == nullptr)
     throw Error(ErrorKind::unsupported, "MPI", std::string("cannot be used: ") + text, kMend);
-  return std::make_unique<MpiCommunicator>(*api, session, options);
+  return std::make_unique<MpiCommunicator>(*api, session, options, limit);
 }
 
 }  // namespace kiln

@@ -33,6 +33,7 @@ struct RankWatch::Message {
 namespace {
 
 constexpr auto kBeatInterval = 200ms;
+constexpr std::string_view kGivesUp = "has failed";
 constexpr auto kConnectTime = 3s;
 
 [[noreturn]] void fail(const std::string& thing, const std::string& what) {
@@ -111,9 +112,12 @@ void RankWatch::gather() {
   while (peers_.size() + 1 < here.size()) {
     pollfd ready{.fd = listener_.get(), .events = POLLIN, .revents = 0};
     const int left = comm::milliseconds_until(end);
-    if (left == 0 || ::poll(&ready, 1, left) == 0)
-      fail("rank " + std::to_string(std::ranges::find(here, false) - here.begin()),
-           "did not come to rank 0 within " + seconds(options_.deadline));
+    if (left == 0 || ::poll(&ready, 1, left) == 0) {
+      // Those who have come are told, so that all name the same rank.
+      set_fault(static_cast<int>(std::ranges::find(here, false) - here.begin()),
+                "did not come to rank 0 within " + seconds(options_.deadline));
+      throw_fault();
+    }
     UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!socket) continue;
     Message hello;
@@ -282,8 +286,10 @@ void RankWatch::abandon(std::string_view why) noexcept {
 
 Error RankWatch::fault() const {
   const std::lock_guard lock(fault_mutex_);
+  // What a rank has said itself ends with its own mend.
+  const bool said = fault_.starts_with(kGivesUp);
   return {ErrorKind::io, "rank " + std::to_string(fault_rank_), fault_,
-          "go on with --resume when all ranks are well"};
+          said ? "" : "go on with --resume when all ranks are well"};
 }
 
 bool RankWatch::fault_of_another() const {
