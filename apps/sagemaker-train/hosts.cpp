@@ -15,7 +15,7 @@
 #include "apps/sagemaker-train/network.h"
 #include "apps/sagemaker-train/outcome.h"
 #include "apps/sagemaker-train/ssh.h"
-#include "apps/train/run.h"
+#include "apps/train/ranks.h"
 #include "engine/comm/mpi_communicator.h"
 #include "engine/core/error.h"
 

@@ -2,6 +2,7 @@
 #include "apps/common/app_main.h"
 #include "apps/common/signals.h"
 #include "apps/train/flags.h"
+#include "apps/train/ranks.h"
 #include "apps/train/run.h"
 
 namespace {

@@ -9,6 +9,7 @@
 
 #include "apps/common/environment.h"
 #include "apps/common/options.h"
+#include "apps/train/ranks.h"
 #include "apps/train/recorder.h"
 #include "apps/train/settings.h"
 #include "apps/train/summary.h"
@@ -30,7 +31,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kGoldenPictures = 4;
-constexpr std::chrono::milliseconds kTimeToSpeak{250};
 
 // What a rank is given.
 struct RankPlace {
@@ -368,24 +368,6 @@ void leave_at_once(int rank, const Error& error, RunListener* listener) {
   ::_exit(error.exit_code());
 }
 
-// This program with this command line, as ranks run it.
-std::vector<std::string> own_program(const std::vector<std::string>& command_line) {
-  std::vector<std::string> program = {std::filesystem::read_symlink("/proc/self/exe").string()};
-  program.insert(program.end(), command_line.begin() + 1, command_line.end());
-  return program;
-}
-
-// Whether this process, one of several that a launcher has started, reaches the others over TCP.
-bool meets_over_tcp(const TrainFlags& flags, const RankEnvironment& place) {
-  const bool by_mpirun = place.launcher == RankEnvironment::Launcher::open_mpi;
-  const bool tcp = flags.comm == "tcp" || (flags.comm == "auto" && !by_mpirun);
-  if (!tcp && !by_mpirun)
-    throw Error(ErrorKind::usage, "--comm " + flags.comm,
-                "does not fit WORLD_SIZE " + std::to_string(place.size) + ", which torchrun sets",
-                "use --comm tcp, or unset RANK and WORLD_SIZE");
-  return tcp;
-}
-
 int run_process(const TrainFlags& flags, SignalWatch& signals, const RankEnvironment& place,
                 RunListener* listener) {
   const WatchOptions options{
@@ -402,77 +384,27 @@ int run_process(const TrainFlags& flags, SignalWatch& signals, const RankEnviron
   return run_rank(flags, signals, {*communicator, place.local_size, nullptr, listener});
 }
 
-int exit_code(int code, SignalWatch& signals) {
-  return code == 0 && signals.pending() == SIGINT ? 130 : code;
-}
-
-int launch_here(const TrainFlags& flags, const std::vector<std::string>& command_line,
-                SignalWatch& signals) {
-  if (!flags.hosts.empty())
-    throw Error(ErrorKind::usage, "--hosts", "does not go with --comm tcp",
-                "use --comm mpi, or start the ranks with torchrun");
-  return exit_code(run_local_ranks(own_program(command_line), static_cast<int>(flags.ranks),
-                                   [&] { return signals.pending() != 0; }),
-                   signals);
-}
-
-int launch_mpirun(const TrainFlags& flags, const std::vector<std::string>& command_line,
-                  SignalWatch& signals) {
-  const auto wish = [&] { return signals.pending() != 0 ? LaunchWish::stop : LaunchWish::go_on; };
-  return exit_code(launch_ranks(flags, command_line, {.wish = wish}), signals);
-}
-
-// Whether ranks are processes of Open MPI. Throws where they are asked for and cannot be.
-bool wants_processes(const TrainFlags& flags, Log& log) {
-  if (flags.comm == "threads") return false;
-  std::string why;
-  const bool plugin = has_mpi(why);
-  if (plugin && !find_mpirun().empty()) return true;
-  if (plugin) why = "no mpirun in PATH";
-  if (flags.comm == "mpi" || !flags.hosts.empty())
-    throw Error(ErrorKind::unsupported, "--comm mpi", "cannot be used: " + why,
-                "install Open MPI (openmpi-bin), or use --comm threads");
-  log.info("ranks: threads of this process, since " + why);
-  return false;
-}
-
 }  // namespace
-
-void let_other_ranks_speak() {
-  try {
-    if (rank_environment().size > 1) std::this_thread::sleep_for(kTimeToSpeak);
-  } catch (const Error&) {
-    // A wrong variable, which has ended this rank: the others have it too.
-  }
-}
-
-// Ranks see a terminal of mpirun's own, also where there is none.
-int launch_ranks(const TrainFlags& flags, const std::vector<std::string>& command_line,
-                 RankLaunch launch) {
-  if (::isatty(STDOUT_FILENO) == 0) launch.variables.emplace_back("TERM=dumb");
-  const LaunchOptions options{.ranks = static_cast<int>(flags.ranks),
-                              .hosts = parse_hosts(flags.hosts),
-                              .interface = flags.interface,
-                              .remote_shell = flags.remote_shell,
-                              .variables = std::move(launch.variables),
-                              .more = std::move(launch.more)};
-  return run_launcher(mpirun_command(options, own_program(command_line)), launch.wish);
-}
 
 int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,
                  SignalWatch& signals, RunListener* listener) {
   const RankEnvironment place = rank_environment();
-  const bool launched = place.launcher != RankEnvironment::Launcher::none && place.size > 1;
-  if (launched && flags.ranks > 0 && flags.ranks != place.size)
-    throw Error(ErrorKind::usage, "--ranks " + std::to_string(flags.ranks),
-                "is not what the launcher has started: " + std::to_string(place.size));
-  if (launched) return run_process(flags, signals, place, listener);
+  const RankWay way = way_of_ranks(flags, place);
+  if (way == RankWay::launched) return run_process(flags, signals, place, listener);
   Log log(stderr, log_level(flags.common));
-  if (flags.ranks > 1) {
-    if (flags.comm == "tcp") return launch_here(flags, command_line, signals);
-    if (wants_processes(flags, log)) return launch_mpirun(flags, command_line, signals);
+  if (way == RankWay::tcp) return launch_here(flags, command_line, signals);
+  if (way == RankWay::mpirun_or_threads && can_mpirun(flags, log))
+    return launch_mpirun(flags, command_line, signals);
+  if (way != RankWay::alone)
     return run_threads(flags, signals, static_cast<int>(flags.ranks), listener);
-  }
+  if (const std::string several = unknown_launcher(); !several.empty())
+    log.warning(several +
+                ", but each of these processes trains alone: kiln knows the ranks of Open "
+                "MPI's mpirun and of torchrun's variables");
+  if (flags.comm != "auto" && flags.ranks == 0)
+    log.warning("--comm " + flags.comm +
+                " has no ranks: no launcher has started several processes, "
+                "and there is no --ranks");
   const auto alone = make_single_communicator();
   return run_rank(flags, signals, {*alone, 1, nullptr, listener});
 }

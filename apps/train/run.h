@@ -1,13 +1,11 @@
 // One training run, from resolved flags to the files of the model directory.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "apps/common/signals.h"
 #include "apps/train/flags.h"
-#include "engine/comm/launch.h"
 #include "engine/core/error.h"
 #include "engine/train/trainer.h"
 
@@ -44,19 +42,5 @@ class RunListener : public TrainObserver {
 // Ctrl-C with everything saved. Throws Error.
 int run_training(const TrainFlags& flags, const std::vector<std::string>& command_line,
                  SignalWatch& signals, RunListener* listener = nullptr);
-
-// For a process that ends with an error. One of several ranks waits for a moment: a launcher ends
-// all when one has ended so, and the others are to say first which rank is lost.
-void let_other_ranks_speak();
-
-// mpirun starts this program again, with this command line, once for each of flags.ranks on
-// flags.hosts; `variables` and `more` are those of LaunchOptions, `wish` is run_launcher()'s.
-// Returns mpirun's exit code. Throws Error.
-struct RankLaunch {
-  std::vector<std::string> variables, more;
-  std::function<LaunchWish()> wish;
-};
-int launch_ranks(const TrainFlags& flags, const std::vector<std::string>& command_line,
-                 RankLaunch launch);
 
 }  // namespace kiln

@@ -85,9 +85,9 @@ std::string exact(const Normalisation& n) {
 
 // Settings that may differ from rank to rank.
 constexpr std::string_view kOwnSettings[] = {
-    "data",   "model-dir",    "checkpoint-path", "threads",     "workers",
-    "device", "log-interval", "log-ranks",       "ranks",       "comm",
-    "hosts",  "interface",    "remote-shell",    "rank-timeout"};
+    "data",    "model-dir", "output-dir",   "checkpoint-path", "threads",
+    "workers", "device",    "log-interval", "log-ranks",       "ranks",
+    "comm",    "hosts",     "interface",    "remote-shell",    "rank-timeout"};
 
 // The version and a checksum of the program's file.
 std::string program_fingerprint() {
@@ -105,6 +105,9 @@ AgreedValues agreed_values(const TrainFlags& flags, const TrainSettings& shared,
   for (const auto& [name, value] : resolved(flags))
     if (std::ranges::find(kOwnSettings, name) == std::end(kOwnSettings))
       values.emplace_back("--" + name, value);
+  // The first rank alone reads the checkpoint: another that asks for it would be overruled.
+  values.emplace_back("--resume",
+                      flags.resume ? "true" : (flags.resume_if_present ? "if-present" : "false"));
   for (const auto& [name, value] : shared)
     if (name == "data" || name == "model" || name == "normalisation")
       values.emplace_back(name, value);

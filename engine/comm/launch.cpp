@@ -18,7 +18,9 @@
 #include <unistd.h>
 
 #include "engine/comm/sockets.h"
+#include "engine/comm/stop_signal.h"
 #include "engine/core/error.h"
+#include "engine/core/file.h"
 #include "engine/core/thread_pool.h"
 
 namespace kiln {
@@ -53,25 +55,63 @@ constexpr Names kNames[] = {
     {RankEnvironment::Launcher::torchrun, "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"},
 };
 
+[[noreturn]] void contradict(const char* name, int value, const char* other, int other_value) {
+  throw Error(
+      ErrorKind::usage, name,
+      "is " + std::to_string(value) + ", but " + other + " is " + std::to_string(other_value));
+}
+
+// One of the two alone: a rank that would take itself for the only one.
+void check_both_are_set(const Names& names, const std::optional<int>& rank,
+                        const std::optional<int>& size) {
+  if (rank.has_value() == size.has_value() || (size && *size == 1)) return;
+  throw Error(ErrorKind::usage, rank ? names.rank : names.size,
+              std::string("is set, but ") + (rank ? names.size : names.rank) + " is not",
+              "set both, or neither");
+}
+
+int local_size_of(const Names& names, int size) {
+  const int local_size = number_of(names.local_size, kMostRanks).value_or(1);
+  if (local_size < 1 || local_size > size)
+    contradict(names.local_size, local_size, names.size, size);
+  return local_size;
+}
+
+int local_rank_of(const Names& names, int local_size) {
+  const int local_rank = number_of(names.local_rank, kMostRanks).value_or(0);
+  if (!text_of(names.local_size).empty() && local_rank >= local_size)
+    contradict(names.local_rank, local_rank, names.local_size, local_size);
+  return local_rank;
+}
+
 }  // namespace
 
 RankEnvironment rank_environment() {
   for (const Names& names : kNames) {
     const auto rank = number_of(names.rank, kMostRanks), size = number_of(names.size, kMostRanks);
+    check_both_are_set(names, rank, size);
     if (!rank || !size) continue;
-    if (*rank >= *size)
-      throw Error(
-          ErrorKind::usage, names.rank,
-          "is " + std::to_string(*rank) + ", but " + names.size + " is " + std::to_string(*size));
+    if (*rank >= *size) contradict(names.rank, *rank, names.size, *size);
+    const int local_size = local_size_of(names, *size);
     return {.launcher = names.launcher,
             .rank = *rank,
             .size = *size,
-            .local_rank = number_of(names.local_rank, kMostRanks).value_or(0),
-            .local_size = number_of(names.local_size, kMostRanks).value_or(1),
+            .local_rank = local_rank_of(names, local_size),
+            .local_size = local_size,
             .address = text_of("MASTER_ADDR"),
             .port = number_of("MASTER_PORT", 65535).value_or(0),
             .launcher_holds_port = text_of("TORCHELASTIC_USE_AGENT_STORE") == "True",
             .run = text_of("TORCHELASTIC_RUN_ID") + " " + text_of("TORCHELASTIC_RESTART_COUNT")};
+  }
+  return {};
+}
+
+std::string unknown_launcher() {
+  for (const char* name : {"PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    int count = 0;
+    const std::string text = text_of(name);
+    std::from_chars(text.data(), text.data() + text.size(), count);
+    if (count > 1) return std::string(name) + " is " + std::to_string(count);
   }
   return {};
 }
@@ -176,36 +216,55 @@ using Variables = std::vector<std::pair<std::string, std::string>>;
 }
 
 pid_t start(const std::vector<std::string>& command, const Variables& variables) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0)
+    throw Error(ErrorKind::io, command.at(0), "cannot be started: " + errno_text(errno));
+  const UniqueFd out(ends[0]);
+  UniqueFd in(ends[1]);
   const pid_t child = ::fork();
   if (child < 0)
     throw Error(ErrorKind::io, command.at(0), "cannot be started: " + errno_text(errno));
   if (child == 0) become(command, variables);
+  // Until the pipe closes: from then on the signals that the child blocks are its own choice.
+  in.reset();
+  char byte = 0;
+  while (::read(out.get(), &byte, 1) < 0 && errno == EINTR) {
+  }
   return child;
 }
 
 int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
 constexpr auto kLook = std::chrono::milliseconds(20);  // at children, between two waits
+constexpr auto kAskAgain = std::chrono::seconds(1);
+constexpr auto kPatience = std::chrono::seconds(5);  // with a launcher that heeds no SIGUSR1
 
 // The ranks that are processes of this one; what is left of them ends with this object.
 class LocalRanks {
  public:
   explicit LocalRanks(std::chrono::milliseconds grace) : grace_(grace) {}
   ~LocalRanks() {
-    send(SIGKILL);
+    end();
     for (const pid_t child : children_)
       if (child > 0) ::waitpid(child, nullptr, 0);
   }
   LocalRanks(const LocalRanks&) = delete;
   LocalRanks& operator=(const LocalRanks&) = delete;
 
-  void add(pid_t child) { children_.push_back(child); }
+  void add(pid_t child) {
+    children_.push_back(child);
+    asked_.push_back(false);
+  }
   bool any() const {
     return std::ranges::any_of(children_, [](pid_t child) { return child > 0; });
   }
-  void send(int signal) const {
-    for (const pid_t child : children_)
-      if (child > 0) ::kill(child, signal);
+  // Each once, as soon as it can take it.
+  void ask_to_stop() {
+    for (std::size_t i = 0; i < children_.size(); ++i) {
+      if (children_[i] <= 0 || asked_[i] || !heeds_stop(children_[i])) continue;
+      ::kill(children_[i], SIGUSR1);
+      asked_[i] = true;
+    }
   }
   void look();
   int code() const { return code_; }
@@ -213,8 +272,14 @@ class LocalRanks {
  private:
   const std::chrono::milliseconds grace_;
   std::vector<pid_t> children_;  // by rank; 0: has ended
+  std::vector<bool> asked_;
   int code_ = 0;
   std::chrono::steady_clock::time_point failed_;
+
+  void end() const {
+    for (const pid_t child : children_)
+      if (child > 0) ::kill(child, SIGKILL);
+  }
 };
 
 void LocalRanks::look() {
@@ -226,7 +291,7 @@ void LocalRanks::look() {
     code_ = code_of(status);
     failed_ = std::chrono::steady_clock::now();
   }
-  if (code_ != 0 && std::chrono::steady_clock::now() - failed_ > grace_) send(SIGKILL);
+  if (code_ != 0 && std::chrono::steady_clock::now() - failed_ > grace_) end();
 }
 
 std::string random_name() {
@@ -238,16 +303,21 @@ std::string random_name() {
 
 int start_program(const std::vector<std::string>& words) { return start(words, {}); }
 
-int run_launcher(const std::vector<std::string>& command, const std::function<LaunchWish()>& wish) {
+int run_launcher(const std::vector<std::string>& command, const std::function<LaunchWish()>& wish,
+                 int local_ranks) {
+  using Clock = std::chrono::steady_clock;
   const pid_t child = start_program(command);
-  bool told = false;
+  Clock::time_point ask_at{}, first_wish{};
   int status = 0;
   while (::waitpid(child, &status, WNOHANG) == 0) {
     const LaunchWish wanted = wish();
     if (wanted == LaunchWish::kill) ::kill(child, SIGKILL);
-    if (wanted == LaunchWish::stop && !told) {
-      told = true;
-      ::kill(child, SIGUSR1);
+    if (wanted == LaunchWish::stop && Clock::now() >= ask_at) {
+      if (first_wish == Clock::time_point{}) first_wish = Clock::now();
+      if (launcher_heeds_stop(child, local_ranks) || Clock::now() - first_wish > kPatience) {
+        ::kill(child, SIGUSR1);
+        ask_at = Clock::now() + kAskAgain;
+      }
     }
     std::this_thread::sleep_for(kLook);
   }
@@ -275,11 +345,8 @@ int run_local_ranks(const std::vector<std::string>& program, int ranks,
     for (const char* name : {"RANK", "LOCAL_RANK"}) own.emplace_back(name, std::to_string(rank));
     children.add(start(program, own));
   }
-  for (bool told = false; children.any(); std::this_thread::sleep_for(kLook)) {
-    if (!told && stop_requested()) {
-      told = true;
-      children.send(SIGUSR1);
-    }
+  for (; children.any(); std::this_thread::sleep_for(kLook)) {
+    if (stop_requested()) children.ask_to_stop();
     children.look();
   }
   return children.code();

@@ -24,9 +24,13 @@ struct RankEnvironment {
 
 // OMPI_COMM_WORLD_RANK, _SIZE, _LOCAL_RANK and _LOCAL_SIZE of Open MPI's mpirun, else torchrun's
 // RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE; MASTER_ADDR, MASTER_PORT and what begins with
-// TORCHELASTIC_ with both. Throws Error (usage) for a value that is no number or does not fit the
-// others.
+// TORCHELASTIC_ with both. Throws Error (usage) for a value that is no number, does not fit the
+// others, or lacks the one that belongs to it.
 RankEnvironment rank_environment();
+
+// "NAME is COUNT" where the environment says that a launcher has started several processes of which
+// rank_environment() knows nothing: MPICH's mpirun (PMI_SIZE) or Slurm's srun. Else empty.
+std::string unknown_launcher();
 
 struct LaunchHost {
   std::string name;
@@ -64,16 +68,19 @@ int start_program(const std::vector<std::string>& words);
 enum class LaunchWish { go_on, stop, kill };
 
 // Runs `command`, whose first word is mpirun's path, and returns its exit code, or 128 + the signal
-// that ended it. `wish` is asked all the time. At the first `stop` mpirun is sent SIGUSR1: it hands
-// that on to the ranks, whereas behind SIGINT and SIGTERM it gives them one second. At `kill` it is
-// killed, and its daemons end the ranks. Throws Error (io).
-int run_launcher(const std::vector<std::string>& command, const std::function<LaunchWish()>& wish);
+// that ended it. `wish` is asked all the time. At `stop` mpirun is sent SIGUSR1, as soon as it and
+// the ranks on this machine, `local_ranks` or more, can take it, and then every second, since what
+// comes before ranks elsewhere are there is lost: it hands that on to the ranks, whereas behind
+// SIGINT and SIGTERM it gives them one second. At `kill` it is killed, and its daemons end the
+// ranks. Throws Error (io).
+int run_launcher(const std::vector<std::string>& command, const std::function<LaunchWish()>& wish,
+                 int local_ranks = 0);
 
 // Runs `program`, given by its path, with its arguments, once for each rank on this machine: each
 // has the variables of torchrun and meets the others at the loopback. Returns the exit code of the
 // first rank that failed, or 128 + the signal that ended it; 0 where all went well. When
-// stop_requested() says so each rank is sent SIGUSR1, once. A rank that has not ended `grace`
-// behind one that failed is killed. Throws Error (io).
+// stop_requested() says so each rank is sent SIGUSR1, once, when it can take it. A rank that has
+// not ended `grace` behind one that failed is killed. Throws Error (io).
 int run_local_ranks(const std::vector<std::string>& program, int ranks,
                     const std::function<bool()>& stop_requested,
                     std::chrono::milliseconds grace = std::chrono::seconds(5));

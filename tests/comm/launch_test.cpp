@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include "engine/comm/stop_signal.h"
 #include "engine/core/error.h"
 #include "engine/core/file.h"
 #include "tests/support/temp_folder.h"
@@ -25,6 +27,8 @@ constexpr const char* kVariables[] = {"OMPI_COMM_WORLD_RANK",
                                       "WORLD_SIZE",
                                       "LOCAL_RANK",
                                       "LOCAL_WORLD_SIZE",
+                                      "PMI_SIZE",
+                                      "SLURM_STEP_NUM_TASKS",
                                       "MASTER_ADDR",
                                       "MASTER_PORT",
                                       "TORCHELASTIC_RUN_ID",
@@ -88,6 +92,42 @@ TEST_F(LaunchTest, RefusesNumbersThatAreNone) {
   }
 }
 
+TEST_F(LaunchTest, RefusesVariablesThatLackTheOther) {
+  set("RANK", "0");
+  EXPECT_THROW(rank_environment(), Error);
+  ::unsetenv("RANK");
+  set("WORLD_SIZE", "2");
+  EXPECT_THROW(rank_environment(), Error);
+  set("WORLD_SIZE", "1");
+  EXPECT_EQ(rank_environment().launcher, RankEnvironment::Launcher::none);
+  set("OMPI_COMM_WORLD_RANK", "0");
+  EXPECT_THROW(rank_environment(), Error);
+}
+
+TEST_F(LaunchTest, RefusesLocalRanksThatDoNotFit) {
+  set("RANK", "1");
+  set("WORLD_SIZE", "2");
+  set("LOCAL_RANK", "1");  // without a LOCAL_WORLD_SIZE, as scripts write it
+  EXPECT_EQ(rank_environment().local_rank, 1);
+  for (const char* size : {"0", "1", "3"}) {
+    set("LOCAL_WORLD_SIZE", size);
+    EXPECT_THROW(rank_environment(), Error) << size;
+  }
+}
+
+TEST_F(LaunchTest, KnowsThatOtherLaunchersHaveStartedSeveral) {
+  EXPECT_EQ(unknown_launcher(), "");
+  set("SLURM_STEP_NUM_TASKS", "3");
+  EXPECT_EQ(unknown_launcher(), "SLURM_STEP_NUM_TASKS is 3");
+  set("PMI_SIZE", "2");
+  EXPECT_EQ(unknown_launcher(), "PMI_SIZE is 2");
+  for (const char* one : {"1", "", "x"}) {
+    set("PMI_SIZE", one);
+    set("SLURM_STEP_NUM_TASKS", one);
+    EXPECT_EQ(unknown_launcher(), "") << one;
+  }
+}
+
 TEST_F(LaunchTest, ReadsHosts) {
   const auto hosts = parse_hosts("algo-1:4,algo-2");
   ASSERT_EQ(hosts.size(), 2u);
@@ -148,6 +188,16 @@ TEST_F(LaunchTest, ARunIsStoppedOrKilledAsWished) {
             5);
   EXPECT_GT(asked, 1);
   std::remove(ready.c_str());
+}
+
+TEST(StopSignal, IsForProcessesThatExpectIt) {
+  EXPECT_FALSE(heeds_stop(::getpid()));
+  sigset_t stop, before;
+  ::sigemptyset(&stop);
+  ::sigaddset(&stop, SIGUSR1);
+  ::pthread_sigmask(SIG_BLOCK, &stop, &before);
+  EXPECT_TRUE(heeds_stop(::getpid()));
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 // Ranks that are a shell's script.
