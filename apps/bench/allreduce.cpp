@@ -64,7 +64,7 @@ double median_of_slowest(Communicator& c, const std::vector<double>& seconds) {
 }
 
 AllreduceResult measure(Communicator& c, std::int64_t bytes, const AllreduceOptions& options) {
-  AllreduceResult result{.bytes = bytes, .elements = bytes / 4};
+  AllreduceResult result{.bytes = bytes / 4 * 4, .elements = bytes / 4};
   std::vector<float> x(static_cast<std::size_t>(result.elements));
   fill(x, c.rank());
   reduce(c, x, options.asynchronous);
@@ -81,7 +81,7 @@ AllreduceResult measure(Communicator& c, std::int64_t bytes, const AllreduceOpti
       median_of_slowest(c, time_repeats(c, x, result.repeats, options.asynchronous));
   const int n = c.size();
   result.microseconds = seconds * 1e6;
-  result.algorithm_bandwidth = static_cast<double>(bytes) / seconds / 1e9;
+  result.algorithm_bandwidth = static_cast<double>(result.bytes) / seconds / 1e9;
   result.bus_bandwidth = result.algorithm_bandwidth * 2 * (n - 1) / n;
   return result;
 }
@@ -97,19 +97,35 @@ std::vector<AllreduceResult> measure_allreduce(Communicator& communicator,
   return results;
 }
 
+// The places and names of nccl-tests' reports, so that what reads those reads this; "repeats" and
+// what tells of the ranks are ours. Every sum is in place.
 std::string to_json(const std::vector<AllreduceResult>& results, const Communicator& communicator) {
-  nlohmann::ordered_json json = {
-      {"collective", "all_reduce"},   {"type", "float"},
-      {"operation", "sum"},           {"communicator", communicator.description()},
-      {"ranks", communicator.size()}, {"results", nlohmann::ordered_json::array()}};
-  for (const AllreduceResult& r : results)
+  nlohmann::ordered_json json = {{"collective", "all_reduce"},
+                                 {"communicator", communicator.description()},
+                                 {"ranks", communicator.size()},
+                                 {"results", nlohmann::ordered_json::array()}};
+  std::int64_t wrong = 0;
+  double bandwidths = 0;
+  for (const AllreduceResult& r : results) {
+    wrong += r.wrong;
+    bandwidths += r.bus_bandwidth;
     json["results"].push_back({{"size", r.bytes},
                                {"count", r.elements},
-                               {"repeats", r.repeats},
-                               {"time", r.microseconds},
-                               {"alg_bw", r.algorithm_bandwidth},
-                               {"bus_bw", r.bus_bandwidth},
-                               {"nwrong", r.wrong}});
+                               {"type", "float"},
+                               {"redop", "sum"},
+                               {"root", "-1"},
+                               {"out_of_place", nullptr},
+                               {"in_place",
+                                {{"time", r.microseconds},
+                                 {"alg_bw", r.algorithm_bandwidth},
+                                 {"bus_bw", r.bus_bandwidth},
+                                 {"nwrong", r.wrong}}},
+                               {"repeats", r.repeats}});
+  }
+  json["out_of_bounds"] = {{"count", wrong}, {"okay", wrong == 0 ? "true" : "false"}};
+  json["average_bus_bandwidth"] = {
+      {"bandwidth", bandwidths / static_cast<double>(std::max<std::size_t>(results.size(), 1))},
+      {"okay", "unchecked"}};
   return json.dump(2) + "\n";
 }
 

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "engine/comm/launch.h"
@@ -179,6 +180,44 @@ TEST_F(RankStartsTest, ARankThatNeverComesToMpiEndsTheOthers) {
   EXPECT_FALSE(result.timed_out);
   EXPECT_NE(result.code, 0);
   EXPECT_THAT(result.err, HasSubstr("[0] kiln train: MPI: has not started within 1 s"));
+}
+
+class BenchTest : public AppTest {
+ protected:
+  static ProcessResult bench(const Words& more, const Words& variables = {}) {
+    return run_process(Words{"/usr/bin/env"} + variables +
+                       Words{bin_folder() + "/kiln-bench", "allreduce", "--seconds", "0"} + more);
+  }
+};
+
+TEST_F(BenchTest, WritesWhatReadersOfNcclTestsRead) {
+  const ProcessResult result = bench(
+      {"--ranks", "3", "--min-bytes", "1022", "--max-bytes", "65536", "--factor", "8", "--json"});
+  ASSERT_EQ(result.code, 0) << result.err;
+  const auto json = nlohmann::json::parse(result.out);
+  ASSERT_EQ(json.at("results").size(), 3u);
+  const auto& first = json.at("results").at(0);
+  EXPECT_EQ(first.at("size"), 1020);  // whole elements
+  EXPECT_EQ(first.at("count"), 255);
+  EXPECT_EQ(first.at("type"), "float");
+  EXPECT_EQ(first.at("redop"), "sum");
+  EXPECT_TRUE(first.at("out_of_place").is_null());
+  const auto& sums = first.at("in_place");
+  EXPECT_EQ(sums.at("nwrong"), 0);
+  EXPECT_GT(sums.at("time"), 0.0);
+  EXPECT_NEAR(sums.at("bus_bw"), sums.at("alg_bw").get<double>() * 4 / 3, 1e-9);
+  EXPECT_EQ(json.at("out_of_bounds").at("okay"), "true");
+  EXPECT_GT(json.at("average_bus_bandwidth").at("bandwidth"), 0.0);
+}
+
+TEST_F(BenchTest, RefusesWhatDoesNotFit) {
+  EXPECT_TRUE(refused(bench({"--min-bytes", "4096", "--max-bytes", "1024"}), 2,
+                      {"--min-bytes 4096", "--max-bytes 1024"}));
+  const Words mpirun = {"OMPI_COMM_WORLD_RANK=0", "OMPI_COMM_WORLD_SIZE=2"};
+  EXPECT_TRUE(refused(bench({"--ranks", "3"}, mpirun), 2, {"--ranks 3", "has started: 2"}));
+  EXPECT_TRUE(refused(bench({"--comm", "threads"}, mpirun), 2, {"--comm threads", "mpirun"}));
+  const Words torchrun = {"RANK=0", "WORLD_SIZE=2"};
+  EXPECT_TRUE(refused(bench({"--comm", "mpi"}, torchrun), 2, {"--comm mpi", "torchrun"}));
 }
 
 }  // namespace
