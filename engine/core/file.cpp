@@ -66,6 +66,18 @@ int write_all(int fd, const char* data, std::size_t count) {
   return 0;
 }
 
+// A new file that can be renamed to `path`. The rename would put a file into the place of a device
+// or a pipe, too.
+UniqueFd open_beside(const Path& path, std::string& name) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    throw Error(ErrorKind::io, path.string(), "is not a regular file", "name a file");
+  name = path.string() + ".XXXXXX";
+  UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
+  if (!fd) fail(path, "create", errno);
+  return fd;
+}
+
 // A rename is durable only once the folder that holds the name is on the disk.
 int sync_folder(const Path& folder) {
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -100,10 +112,15 @@ std::string read_text_file(const Path& path, std::uint64_t limit_bytes) {
   return text;
 }
 
+void check_writable(const Path& path) {
+  std::string temporary;
+  open_beside(path, temporary);
+  ::unlink(temporary.c_str());
+}
+
 void write_file_atomic(const Path& path, std::span<const std::span<const std::byte>> pieces) {
-  std::string temporary = path.string() + ".XXXXXX";
-  UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
-  if (!fd) fail(path, "create", errno);
+  std::string temporary;
+  UniqueFd fd = open_beside(path, temporary);
   int error = write_and_sync(fd.get(), pieces);
   if (error == 0 && ::fchmod(fd.get(), 0644) != 0) error = errno;
   fd.reset();

@@ -20,11 +20,15 @@ std::string read_text_file(const Path& path, std::uint64_t limit_bytes);
 
 // Writes `bytes` to a temporary name in the same folder, fsyncs it, renames it over `path` and
 // fsyncs the folder. On any failure the temporary is removed, the old file stays as it was, and an
-// Error (io) names the path and the system's reason.
+// Error (io) names the path and the system's reason. What is there and is no regular file, such as
+// a device or a pipe, is left alone and an Error, too.
 void write_file_atomic(const Path& path, std::span<const std::byte> bytes);
 void write_file_atomic(const Path& path, std::string_view text);
 // The same for a file that lies in several pieces, which are written one behind the other.
 void write_file_atomic(const Path& path, std::span<const std::span<const std::byte>> pieces);
+// Throws what write_file_atomic would throw where it could not begin; for programs that work long
+// before they write.
+void check_writable(const Path& path);
 
 // Makes the folder and its parents. Throws Error (io).
 void make_directories(const Path& path);

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "engine/core/error.h"
 
@@ -45,6 +46,29 @@ TEST_F(FileTest, AFailedWriteLeavesTheOldFileAndNoTemporary) {
   std::filesystem::create_directory(path);  // rename over a folder fails
   EXPECT_THROW(write_file_atomic(path, "text"), Error);
   EXPECT_EQ(entry_count(), 1);
+}
+
+TEST_F(FileTest, APipeIsNotReplacedByAFile) {
+  const Path pipe = folder_ / "pipe", link = folder_ / "link";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::filesystem::create_symlink(pipe, link);
+  for (const Path& path : {pipe, link}) {
+    EXPECT_THROW(write_file_atomic(path, "text"), Error);
+    EXPECT_THROW(check_writable(path), Error);
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(entry_count(), 2);
+}
+
+TEST_F(FileTest, WhetherAFileCanBeWrittenIsToldBeforehand) {
+  write_file_atomic(folder_ / "there", "old");
+  EXPECT_NO_THROW(check_writable(folder_ / "there"));
+  EXPECT_NO_THROW(check_writable(folder_ / "new"));
+  EXPECT_EQ(read_text_file(folder_ / "there", 100), "old");
+  EXPECT_EQ(entry_count(), 1);
+  EXPECT_THROW(check_writable(folder_), Error);
+  EXPECT_THROW(check_writable(folder_ / "absent" / "new"), Error);
 }
 
 TEST_F(FileTest, ErrorsNameTheFile) {
