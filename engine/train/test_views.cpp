@@ -60,7 +60,11 @@ ViewForward::ViewForward(TestViews views, const ModelSpec& spec, std::int64_t mo
                .width = static_cast<int>(spec.width),
                .channels = static_cast<int>(spec.channels)} {
   if (views == TestViews::none) return;
-  if (views == TestViews::translate) check_augmentation(kShift, extents_);
+  if (views == TestViews::translate && std::min(spec.height, spec.width) < 2)
+    throw Error(ErrorKind::usage, "--tta translate",
+                "shifts a picture by a pixel, and those of " + spec.name + " are " +
+                    std::to_string(spec.height) + "x" + std::to_string(spec.width),
+                "use --tta mirror");
   pictures_.resize(
       static_cast<std::size_t>(most_pictures * spec.height * spec.width * spec.channels));
   mean_.resize(static_cast<std::size_t>(most_pictures * spec.class_count));

@@ -72,6 +72,19 @@ TEST_F(Views, WeightsSumToOne) {
   EXPECT_THROW(parse_test_views("both"), Error);
 }
 
+TEST(ViewForward, NamesTheFlagWhereAPictureCannotBeShifted) {
+  const ModelSpec line{.name = "line", .height = 1, .width = 8, .channels = 1, .class_count = 2};
+  EXPECT_NO_THROW(ViewForward(TestViews::mirror, line, 1));
+  try {
+    ViewForward(TestViews::translate, line, 1);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "--tta translate: shifts a picture by a pixel, and those of line are 1x8; use "
+                 "--tta mirror");
+  }
+}
+
 // Loss, hits, confusion and probabilities out of the mean; batches of two leave one picture over.
 TEST_F(Views, EvaluatorScoresTheMean) {
   Buffer bytes(Device{}, images_.size());
