@@ -39,7 +39,7 @@ int guarded(std::string_view name, int argc, char** argv, int (*body)(int, char*
   } catch (const Stopped& stopped) {
     return fail(name,
                 std::string("stopped by ") + (stopped.signal == SIGINT ? "Ctrl-C" : "SIGTERM") +
-                    "; nothing was written",
+                    "; " + (stopped.kept.empty() ? "nothing was written" : stopped.kept),
                 128 + stopped.signal);
   } catch (const Error& error) {
     return fail(name, error.what(), error.exit_code());

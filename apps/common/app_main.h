@@ -8,6 +8,7 @@
 //   143  SIGTERM, where it lost the work (kiln train saves it and returns 0)
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace kiln {
@@ -18,9 +19,10 @@ struct ExitEarly {
 };
 
 // Thrown between two pieces of work after a signal; what was half done is taken back on the way
-// out.
+// out. `kept`: what is left of the work, such as "2 runs are in FILE"; nothing where it is empty.
 struct Stopped {
   int signal = 0;
+  std::string kept = {};
 };
 
 // Calls body(argc, argv) and returns its exit code. `name` is what a person typed: "kiln train".

@@ -10,6 +10,7 @@
 #include "apps/common/words.h"
 #include "apps/speedrun/one_run.h"
 #include "apps/speedrun/output.h"
+#include "apps/train/settings.h"
 #include "engine/core/backend.h"
 #include "engine/core/error.h"
 #include "models/zoo.h"
@@ -81,7 +82,9 @@ NamedTexts settings_of(const TrainFlags& flags) {
   return settings;
 }
 
-NamedTexts environment_of(const Context& context, const DatasetPair& data) {
+NamedTexts environment_of(const Track& track) {
+  const Context& context = track.context;
+  const DatasetPair& data = track.data;
   NamedTexts environment = environment_info(context.pool().thread_count());
   const Device device = context.device();
   environment.emplace_back("device", to_string(device));
@@ -90,6 +93,9 @@ NamedTexts environment_of(const Context& context, const DatasetPair& data) {
   environment.emplace_back("pictures", std::to_string(data.train.size()) + " training, " +
                                            std::to_string(data.test.size()) + " test, " +
                                            info.name + (info.synthetic ? " (SYNTHETIC)" : ""));
+  environment.emplace_back("network", fingerprint(track.spec));
+  environment.emplace_back("training set", fingerprint(data.train));
+  environment.emplace_back("test set", fingerprint(data.test));
   return environment;
 }
 
@@ -99,6 +105,12 @@ void check_data(const SpeedrunFlags& o, const DatasetPair& data) {
   if (data.test.size() == 0)
     throw Error(ErrorKind::input, o.train.data, "has no test pictures to score a run on",
                 "see docs/data.md");
+}
+
+// Before hours of work, not behind them.
+void check_outputs(const SpeedrunFlags& o) {
+  for (const std::string& path : {o.json, o.plot})
+    if (!path.empty()) check_writable(path);
 }
 
 // What an earlier call has finished of the same series.
@@ -129,8 +141,26 @@ void run_all(Series& series, const SpeedrunFlags& o, Track& track, SignalWatch& 
   }
 }
 
+void print(const Series& series) {
+  const std::string text = to_table(series);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+// A stopped series says what it has.
+void run_or_stop(Series& series, const SpeedrunFlags& o, Track& track, SignalWatch& signals) {
+  try {
+    run_all(series, o, track, signals);
+  } catch (const Stopped& stopped) {
+    if (series.runs.empty()) throw;
+    print(series);
+    const std::string runs = std::to_string(series.runs.size()) + " finished runs are ";
+    throw Stopped{stopped.signal, runs + (o.json.empty() ? "above" : "in " + o.json)};
+  }
+}
+
 int run(int argc, char** argv) {
   const SpeedrunFlags o = parse(argc, argv);
+  check_outputs(o);
   SignalWatch signals;
   Log log(stderr, log_level(o.train.common));
   ThreadPool pool(thread_count(o.train.common));
@@ -144,12 +174,11 @@ int run(int argc, char** argv) {
               choose_storage(o.train.common, context.device(), log),
               context,
               providers};
-  Series series{.settings = settings_of(o.train), .environment = environment_of(context, data)};
+  Series series{.settings = settings_of(o.train), .environment = environment_of(track)};
   take_finished(series, o, log);
-  run_all(series, o, track, signals);
+  run_or_stop(series, o, track, signals);
   save(series, o);
-  const std::string text = to_table(series);
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  print(series);
   return 0;
 }
 

@@ -60,7 +60,18 @@ class EpochClock final : public TrainObserver {
 // Pictures that an epoch shows.
 std::int64_t epoch_images(const Trainer& trainer, const TrainOptions& options,
                           const Dataset& train) {
-  return std::min(train.size(), trainer.batch_count() * options.batch_size);
+  return std::min(train.size(), trainer.batch_count() * options.batch_size * options.accumulate);
+}
+
+TrainEnd trained(Trainer& trainer, RunResult& result, const Track& track,
+                 const std::function<int()>& stop_asked) {
+  EpochClock epochs(result, track);
+  try {
+    return trainer.run(epochs, [&] { return stop_asked() != 0; });
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::diverged) throw;
+    throw Error(ErrorKind::diverged, "seed " + std::to_string(result.seed), error.what());
+  }
 }
 
 }  // namespace
@@ -82,9 +93,7 @@ RunResult run_once(Track& track, std::uint64_t seed, const std::function<int()>&
   options.seed = seed;
   Trainer trainer(track.spec, parameters, options, track.data.train, no_test, track.context,
                   track.providers);
-  EpochClock epochs(result, track);
-  if (trainer.run(epochs, [&] { return stop_asked() != 0; }) == TrainEnd::stopped)
-    throw Stopped{stop_asked()};
+  if (trained(trainer, result, track, stop_asked) == TrainEnd::stopped) throw Stopped{stop_asked()};
   result.trained_images = options.epoch_count * epoch_images(trainer, options, track.data.train);
 
   Evaluator evaluator(track.spec, parameters, normalisation, track.data.test, track.context,

@@ -62,14 +62,6 @@ unsigned long crc_of(std::span<const std::uint8_t> bytes, unsigned long seed = 0
   return crc;
 }
 
-// Labels and every 64th picture: enough to tell data sets apart, a millisecond for CIFAR-10.
-std::string fingerprint(const Dataset& dataset) {
-  const auto labels = std::as_bytes(dataset.labels());
-  unsigned long crc = crc_of({reinterpret_cast<const std::uint8_t*>(labels.data()), labels.size()});
-  for (std::int64_t i = 0; i < dataset.size(); i += 64) crc = crc_of(dataset.image(i), crc);
-  return std::to_string(dataset.size()) + " pictures, " + hex(crc);
-}
-
 std::string exact(const Normalisation& n) {
   if (n.mode == Normalisation::Mode::per_image) return "per-image";
   std::string text;
@@ -98,6 +90,19 @@ std::string program_fingerprint() {
 }
 
 }  // namespace
+
+std::string fingerprint(const Dataset& dataset) {
+  const auto labels = std::as_bytes(dataset.labels());
+  unsigned long crc = crc_of({reinterpret_cast<const std::uint8_t*>(labels.data()), labels.size()});
+  for (std::int64_t i = 0; i < dataset.size(); i += 64) crc = crc_of(dataset.image(i), crc);
+  return std::to_string(dataset.size()) + " pictures, " + hex(crc);
+}
+
+std::string fingerprint(const ModelSpec& spec) {
+  const std::string text = to_json(spec);
+  return spec.name + " " +
+         hex(crc_of({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}));
+}
 
 AgreedValues agreed_values(const TrainFlags& flags, const TrainSettings& shared,
                            const Dataset& test) {
@@ -186,26 +191,23 @@ std::string groups_of(const TrainFlags& f) {
 
 TrainSettings shared_settings(const TrainFlags& f, const ModelSpec& spec, const Dataset& train,
                               const Normalisation& normalisation) {
-  const std::string text = to_json(spec);
-  return {
-      {"model", spec.name + " " +
-                    hex(crc_of({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}))},
-      {"data", fingerprint(train)},
-      {"batch-size", std::to_string(f.batch_size)},
-      {"accumulate", std::to_string(f.accumulate)},
-      {"sync-bn", f.sync_bn ? "true" : "false"},
-      {"seed", std::to_string(f.seed)},
-      {"optimizer", f.optimizer},
-      {"group", groups_of(f)},
-      {"drop-last", f.drop_last ? "true" : "false"},
-      {"lookahead", std::to_string(f.lookahead)},
-      {"crop-padding", std::to_string(f.crop_padding)},
-      {"crop-fill", f.crop_fill},
-      {"flip", f.flip},
-      {"cutout", std::to_string(f.cutout)},
-      {"label-smoothing", std::to_string(f.label_smoothing)},
-      {"normalisation", exact(normalisation)},
-      {"math", f.common.math}};
+  return {{"model", fingerprint(spec)},
+          {"data", fingerprint(train)},
+          {"batch-size", std::to_string(f.batch_size)},
+          {"accumulate", std::to_string(f.accumulate)},
+          {"sync-bn", f.sync_bn ? "true" : "false"},
+          {"seed", std::to_string(f.seed)},
+          {"optimizer", f.optimizer},
+          {"group", groups_of(f)},
+          {"drop-last", f.drop_last ? "true" : "false"},
+          {"lookahead", std::to_string(f.lookahead)},
+          {"crop-padding", std::to_string(f.crop_padding)},
+          {"crop-fill", f.crop_fill},
+          {"flip", f.flip},
+          {"cutout", std::to_string(f.cutout)},
+          {"label-smoothing", std::to_string(f.label_smoothing)},
+          {"normalisation", exact(normalisation)},
+          {"math", f.common.math}};
 }
 
 }  // namespace kiln

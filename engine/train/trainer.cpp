@@ -429,11 +429,11 @@ Evaluation Trainer::evaluate_alone(const Evaluator::Visitor& visitor) {
 void Trainer::diverged(const std::string& layer) {
   char rate[32];
   std::snprintf(rate, sizeof rate, "%g", last_rate_);
-  throw Error(ErrorKind::diverged, "step " + std::to_string(position_.step + 1),
-              "the loss is not finite; the first layer whose output is not finite is " +
-                  (layer.empty() ? std::string("the loss itself") : layer) + ", at learning rate " +
-                  rate,
-              "lower --lr; the last good checkpoint was kept");
+  throw Error(
+      ErrorKind::diverged, "step " + std::to_string(position_.step + 1),
+      "the loss is not finite; the first layer whose output is not finite is " +
+          (layer.empty() ? std::string("the loss itself") : layer) + ", at learning rate " + rate,
+      options_.checkpoint.empty() ? "lower --lr" : "lower --lr; the last good checkpoint was kept");
 }
 
 // Planned before the first step, but for the rest of a step after a resume.

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "models/zoo.h"
 #include "tests/apps/app_test.h"
 #include "tests/support/sanitizers.h"
 
@@ -114,6 +115,58 @@ TEST_F(Speedrun, ASignalKeepsTheFinishedRuns) {
   const json series = kept("runs.json");
   EXPECT_GE(series["runs"].size(), 1u);
   EXPECT_EQ(series["summary"]["runs"], series["runs"].size());
+}
+
+// Both pictures of a step of two micro-batches are trained on.
+TEST_F(Speedrun, CountsThePicturesOfEveryMicroBatch) {
+  ASSERT_EQ(speedrun({"--runs", "1", "--accumulate", "2", "--json", path("runs.json")}).code, 0);
+  EXPECT_EQ(kept("runs.json")["runs"][0]["trained_images"], 240);
+}
+
+TEST_F(Speedrun, AStoppedSeriesSaysWhatItHas) {
+  const ProcessResult result =
+      run_and_signal({"kiln-speedrun", "--data", data_, "--threads", "1", "--epochs", "20",
+                      "--device", "cpu", "--runs", "100000", "--json", path("runs.json")},
+                     SIGINT, [&](int) { return std::filesystem::exists(path("runs.json")); });
+  EXPECT_EQ(result.code, 130) << result.err;
+  const std::string count = std::to_string(kept("runs.json")["runs"].size());
+  EXPECT_THAT(result.err, HasSubstr(count + " finished runs are in " + path("runs.json")));
+  EXPECT_THAT(result.out, HasSubstr(count + " runs"));
+}
+
+TEST_F(Speedrun, WhatCannotBeWrittenIsSaidBeforeTheFirstRun) {
+  for (const char* flag : {"--json", "--plot"}) {
+    const ProcessResult result = speedrun({"--runs", "1", flag, path("absent/file")});
+    EXPECT_TRUE(refused(result, 1, {"absent/file", "cannot create"}));
+    EXPECT_EQ(result.err.find("seed 1"), result.err.npos) << result.err;
+  }
+}
+
+// Pictures or a spec file that have changed under the same name.
+TEST_F(Speedrun, ASeriesIsOfTheSamePicturesAndTheSameNetwork) {
+  ModelSpec spec = lenet();
+  spec.name = "mine";
+  write("mine.json", to_json(spec));
+  const auto again = [&] {
+    return speedrun({"--runs", "2", "--model", path("mine.json"), "--json", path("runs.json")});
+  };
+  ASSERT_EQ(again().code, 0);
+  spec.layers.front().out_features = 4;
+  write("mine.json", to_json(spec));
+  EXPECT_TRUE(refused(again(), 1, {"runs whose network is mine "}));
+  spec.layers.front().out_features = 6;
+  write("mine.json", to_json(spec));
+  EXPECT_EQ(again().code, 0);
+  std::string bytes = read_text_file(data_ + "/test_batch.bin", 1 << 20);
+  bytes[0] = static_cast<char>(bytes[0] == 1 ? 2 : 1);
+  write_file_atomic(data_ + "/test_batch.bin", bytes);
+  EXPECT_TRUE(refused(again(), 1, {"runs whose test set is 24 pictures, "}));
+}
+
+TEST_F(Speedrun, ALossThatIsNotFiniteNamesTheSeed) {
+  const ProcessResult result = speedrun({"--runs", "1", "--lr", "1e6"});
+  EXPECT_TRUE(refused(result, 3, {"seed 1: step ", "lower --lr"}));
+  EXPECT_EQ(result.err.find("checkpoint"), result.err.npos) << result.err;
 }
 
 TEST_F(Speedrun, WhatDoesNotFitIsOneLine) {
