@@ -35,17 +35,23 @@ void require(bool holds, std::string_view flag, std::string_view wrong) {
   if (!holds) throw Error(ErrorKind::usage, flag, wrong);
 }
 
+// Neither below zero, nor infinite, nor not a number.
+bool from_zero_on(double value) { return value >= 0.0 && std::isfinite(value); }
+
 void check(const OptimizerOptions& o) {
-  require(o.momentum >= 0.0, "--momentum", "must be zero or more");
-  require(o.weight_decay >= 0.0, "--weight-decay", "must be zero or more");
+  require(from_zero_on(o.momentum), "--momentum", "must be a number, zero or more");
+  require(from_zero_on(o.weight_decay), "--weight-decay", "must be a number, zero or more");
+  require(std::isfinite(o.dampening), "--dampening", "must be a number");
   require(!o.nesterov || (o.momentum > 0.0 && o.dampening == 0.0), "--nesterov",
           "needs a momentum above zero and no dampening");
   require(o.rho >= 0.0 && o.rho <= 1.0, "--rho", "must be 0 to 1");
   require(o.beta1 >= 0.0 && o.beta1 < 1.0, "--beta1", "must be 0 to 1, 1 excluded");
   require(o.beta2 >= 0.0 && o.beta2 < 1.0, "--beta2", "must be 0 to 1, 1 excluded");
-  require(o.epsilon >= 0.0, "--epsilon", "must be zero or more");
-  require(o.groups.empty() || o.kind == OptimizerKind::sgd, "--group",
-          "goes with --optimizer sgd alone");
+  require(from_zero_on(o.epsilon), "--epsilon", "must be a number, zero or more");
+  if (!o.groups.empty() && o.kind != OptimizerKind::sgd)
+    throw Error(ErrorKind::usage, "--optimizer " + std::string(name_of(o.kind)),
+                "does not go with --group, which needs sgd",
+                "use --optimizer sgd, or --model in place of a --recipe that has groups");
   require(o.groups.size() <= static_cast<std::size_t>(kMostGroups), "--group",
           "may be given at most 8 times");
   for (const ParameterGroup& g : o.groups) {
@@ -98,6 +104,9 @@ OptimizerKind parse_optimizer(std::string_view name) {
   for (const OptimizerKind kind :
        {OptimizerKind::sgd, OptimizerKind::adadelta, OptimizerKind::adam, OptimizerKind::adamw})
     if (name_of(kind) == name) return kind;
+  if (name == "muon")
+    throw Error(ErrorKind::usage, "--optimizer muon", "takes matrices alone, not every parameter",
+                "name them: --group \"match=NAMES optimizer=muon lr=X\"");
   throw Error(ErrorKind::usage, "--optimizer " + printable(name), "is no known optimizer",
               "use sgd, adadelta, adam or adamw");
 }
@@ -150,15 +159,20 @@ void set_word(ParameterGroup& group, std::string_view text, std::string_view wor
 
 ParameterGroup parse_group(std::string_view text) {
   ParameterGroup group;
-  bool has_rate = false;
+  std::vector<std::string_view> keys;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find(' ', at), text.size());
     const std::string_view word = text.substr(at, end - at);
-    if (!word.empty()) set_word(group, text, word);
-    has_rate = has_rate || word.starts_with("lr=");
     at = end + 1;
+    if (word.empty()) continue;
+    set_word(group, text, word);
+    const std::string_view key = word.substr(0, word.find('='));
+    if (std::ranges::find(keys, key) != keys.end())
+      bad_group(text, "has " + std::string(key) + " twice");
+    keys.push_back(key);
   }
-  if (group.match.empty() || !has_rate) bad_group(text, "lacks match=NAMES or lr=NUMBER");
+  if (group.match.empty() || std::ranges::find(keys, "lr") == keys.end())
+    bad_group(text, "lacks match=NAMES or lr=NUMBER");
   return group;
 }
 

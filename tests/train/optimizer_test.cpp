@@ -1,6 +1,7 @@
 #include "engine/train/optimizer.h"
 
 #include <gtest/gtest.h>
+#include <limits>
 
 #include "engine/core/error.h"
 #include "engine/train/schedule.h"
@@ -17,6 +18,25 @@ TEST(Optimizer, RefusesWhatPyTorchRefuses) {
   EXPECT_THROW(Optimizer({.dampening = 0.1, .nesterov = true}, parameters), Error);
   EXPECT_THROW(Optimizer({.momentum = 0.0, .nesterov = true}, parameters), Error);
   EXPECT_THROW(parse_optimizer("sdg"), Error);
+}
+
+// An infinite one would be a loss that is not finite, some steps later.
+TEST(Optimizer, RefusesWhatIsNoNumber) {
+  const ParameterStore parameters(lenet(), DType::f32, Device{});
+  for (const double bad :
+       {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    EXPECT_THROW(Optimizer({.momentum = bad}, parameters), Error);
+    EXPECT_THROW(Optimizer({.dampening = bad}, parameters), Error);
+    EXPECT_THROW(Optimizer({.weight_decay = bad}, parameters), Error);
+    EXPECT_THROW(Optimizer({.epsilon = bad}, parameters), Error);
+  }
+}
+
+TEST(ParameterGroups, AWordIsGivenOnce) {
+  EXPECT_EQ(parse_group("match=*.bias  lr=0.1").learning_rate, 0.1);
+  EXPECT_THROW(parse_group("match=*.bias lr=0.1 lr=0.2"), Error);
+  EXPECT_THROW(parse_group("match=*.bias lr=0.1 match=*.weight"), Error);
+  EXPECT_THROW(parse_group("match=*.bias momentum=0.1"), Error);
 }
 
 TEST(Optimizer, PaddingBetweenParametersStaysZero) {
