@@ -25,7 +25,12 @@ std::string see_help(const CLI::App& app) { return "see " + app.get_name() + " -
     text.erase(0, kConvert.size());
     const std::size_t equals = text.find(" = ");
     const std::string name = text.substr(0, equals);
-    const std::string value = equals == text.npos ? "this" : text.substr(equals + 3);
+    std::string value = equals == text.npos ? "this" : text.substr(equals + 3);
+    // Of a flag that was given several times CLI11 names all values, the last is the one that
+    // holds.
+    const CLI::Option* option = app.get_option_no_throw(name);
+    if (option != nullptr && option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeLast)
+      value = option->results().back();
     throw Error(ErrorKind::usage, name, "cannot be " + printable(value), see_help(app));
   }
   const std::size_t end = text.find_first_of(": ");

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <set>
 #include <toml++/toml.h>
@@ -26,6 +27,15 @@ DIR holds CIFAR-10 (binary or Python), an image folder or MNIST files (docs/data
 synth DIR` draws a stand-in set. Ctrl-C and SIGTERM write a checkpoint and leave: 130 and 0.
 Exit codes: 0 done, 1 bad input or I/O, 2 wrong usage, 3 the loss diverged.)";
 
+// CLI11 takes -1 and 2^64 for 2^64 - 1, and 010 for 8. Nothing where the text is a seed.
+std::string fault_of_seed(const std::string& text) {
+  std::uint64_t seed = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, seed);
+  if (error == std::errc() && rest == end && (text.front() != '0' || text.size() == 1)) return {};
+  return "must be a whole number, 0 to 18446744073709551615, not " + text;
+}
+
 void add_network_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--model", f.model, known_models() + ", or the path of a spec file (.json)");
   app.add_option("--data", f.data, "folder or archive of the data set (also $KILN_DATA)")
@@ -39,7 +49,8 @@ void add_network_flags(CLI::App& app, TrainFlags& f) {
   app.add_flag("--drop-last", f.drop_last, "leave out an epoch's last step if it is not full");
   app.add_option("--accumulate", f.accumulate,
                  "micro-batches of --batch-size pictures whose gradients make one step");
-  app.add_option("--seed", f.seed, "of weights, order, augmentation and dropout");
+  app.add_option("--seed", f.seed, "of weights, order, augmentation and dropout")
+      ->check(CLI::Validator(fault_of_seed, ""));
 }
 
 void add_optimizer_flags(CLI::App& app, TrainFlags& f) {
@@ -59,7 +70,7 @@ void add_optimizer_flags(CLI::App& app, TrainFlags& f) {
   app.add_option("--warmup-epochs", f.warmup_epochs, "epochs of linear warm-up, any schedule");
   app.add_option("--warmup-start-ratio", f.warmup_start_ratio, "first rate over base rate");
   app.add_option("--final-lr-ratio", f.final_lr_ratio, "last rate over base rate: cosine, linear");
-  app.add_option("--label-smoothing", f.label_smoothing, "0 to 1");
+  app.add_option("--label-smoothing", f.label_smoothing, "0 to 1, 1 excluded");
   app.add_option("--lookahead", f.lookahead,
                  "steps after which weights are set to their average; 0: never");
   app.add_option("--lookahead-decay", f.lookahead_decay,
@@ -196,6 +207,7 @@ std::vector<std::string> read_config(std::string_view text, const std::string& p
                 "is not valid TOML: " + printable(error.description()));
   }
   std::vector<std::string> arguments;
+  std::set<std::string> given;
   for (const auto& [key, node] : table) {
     std::string name = "--" + std::string(key.str());
     std::replace(name.begin(), name.end(), '_', '-');
@@ -205,6 +217,8 @@ std::vector<std::string> read_config(std::string_view text, const std::string& p
     if (option == nullptr || name == "--config" || name == "--recipe" || name == "--help" ||
         name == "--version")
       throw Error(ErrorKind::usage, where, "is no setting", "see kiln train --help");
+    if (!given.insert(name).second)
+      throw Error(ErrorKind::usage, where, "is given twice, with - and with _");
     if (option->get_items_expected_max() > 1 && (option->count() > 0 || !taken.insert(name).second))
       continue;
     add_setting(arguments, *option, name, node, where);
@@ -259,15 +273,16 @@ void check(const TrainFlags& f) {
   constexpr std::string_view kComms[] = {"auto", "threads", "mpi", "tcp"};
   require(std::ranges::find(kComms, f.comm) != std::end(kComms), "--comm",
           "must be auto, threads, mpi or tcp");
-  for (const double s : f.std) require(s > 0.0, "--std", "must be above zero");
+  for (const double m : f.mean) require(m >= -1e6 && m <= 1e6, "--mean", "must be -1e6 to 1e6");
+  for (const double s : f.std) require(s >= 1e-6 && s <= 1e6, "--std", "must be 1e-6 to 1e6");
   require(f.mean.empty() == f.std.empty() && f.mean.size() == f.std.size(), "--mean and --std",
           "belong together, one value a channel each");
 }
 
+// The shortest text that is this number.
 std::string number(double value) {
   char text[40];
-  std::snprintf(text, sizeof text, "%.12g", value);
-  return text;
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
 }
 
 std::string list(const std::vector<double>& values) {

@@ -96,6 +96,12 @@ TEST_F(TrainTest, TheResolvedConfigurationRepeatsTheRun) {
   EXPECT_EQ(weights("a"), weights("b"));
 }
 
+TEST_F(TrainTest, TheResolvedConfigurationHasEveryDigit) {
+  const std::string rate = "0.012345678901234568";
+  ASSERT_EQ(train("a", {"--epochs", "1", "--lr", rate}).code, 0);
+  EXPECT_THAT(read_text_file(path("a/config.toml"), 1 << 16), HasSubstr("lr = " + rate + "\n"));
+}
+
 TEST_F(TrainTest, FlagsWinOverTheFile) {
   write("run.toml", "epochs = 3\nbatch_size = 8\nlr = 0.5\n");
   ASSERT_EQ(train("m", {"--config", path("run.toml"), "--epochs", "1", "--lr", "0.01"}).code, 0);
@@ -176,14 +182,24 @@ TEST_F(TrainTest, DeterministicBitsDoNotDependOnTheThreads) {
 TEST_F(TrainTest, BadFlagsAreOneLineAndWriteNothing) {
   EXPECT_TRUE(refused(train("m", {"--epochs", "0"}), 2, {"--epochs"}));
   EXPECT_TRUE(refused(train("m", {"--epochs", "ten"}), 2, {"--epochs"}));
+  EXPECT_TRUE(refused(train("m", {"--epochs", "3", "--epochs", "0.5"}), 2, {"cannot be 0.5;"}));
+  for (const char* seed : {"-1", "18446744073709551616", "0x10", "010", "1.5"})
+    EXPECT_TRUE(refused(train("m", {"--seed", seed}), 2, {"--seed: must be a whole number", seed}));
   EXPECT_TRUE(refused(train("m", {"--lr", "-1"}), 2, {"--lr"}));
   EXPECT_TRUE(refused(train("m", {"--lr", "nan"}), 2, {"--lr"}));
   EXPECT_TRUE(refused(train("m", {"--learning-rte", "1"}), 2, {"--learning-rte"}));
   EXPECT_TRUE(refused(train("m", {"--batch-size", "99999999999999999999"}), 2, {"--batch-size"}));
   EXPECT_TRUE(refused(train("m", {"--optimizer", "sdg"}), 2, {"sdg", "adamw"}));
+  EXPECT_TRUE(refused(train("m", {"--optimizer", "muon"}), 2, {"--optimizer muon", "--group"}));
   EXPECT_TRUE(refused(train("m", {"--schedule", "cos"}), 2, {"cosine"}));
   EXPECT_TRUE(refused(train("m", {"--flip", "up"}), 2, {"alternating"}));
   EXPECT_TRUE(refused(train("m", {"--mean", "0.5"}), 2, {"--std"}));
+  EXPECT_TRUE(refused(train("m", {"--mean", "nan", "--std", "1"}), 2, {"--mean"}));
+  EXPECT_TRUE(refused(train("m", {"--mean", "0", "--std", "inf"}), 2, {"--std"}));
+  EXPECT_TRUE(refused(train("m", {"--mean", "0", "--std", "1e-50"}), 2, {"--std"}));
+  EXPECT_TRUE(refused(train("m", {"--momentum", "inf"}), 2, {"--momentum"}));
+  EXPECT_TRUE(refused(train("m", {"--recipe", "speedrun94-smoke", "--optimizer", "adam"}), 2,
+                      {"--optimizer adam", "--group", "in place of a --recipe"}));
   EXPECT_TRUE(refused(train("m", {"--group", "match=fc1.* rate=1"}), 2, {"--group", "rate=1"}));
   EXPECT_TRUE(refused(train("m", {"--drop-last", "--batch-size", "121"}), 2, {"batch"}));
   EXPECT_TRUE(refused(train("m", {"--nesterov", "--momentum", "0"}), 2, {"--nesterov"}));
@@ -204,6 +220,8 @@ TEST_F(TrainTest, BadFilesAreOneLineAndWriteNothing) {
   EXPECT_TRUE(refused(train("m", {"--config", path("version.toml")}), 2, {"line 1", "version"}));
   write("empty.toml", "epochs = 1\nmodel_dir = \"\"\n");
   EXPECT_TRUE(refused(train("m", {"--config", path("empty.toml")}), 2, {"line 2", "model_dir"}));
+  write("twice.toml", "batch_size = 8\nbatch-size = 16\n");
+  EXPECT_TRUE(refused(train("m", {"--config", path("twice.toml")}), 2, {"batch", "given twice"}));
   write("flag.toml", "mean = [0.5, \"--help\"]\n");
   EXPECT_TRUE(refused(train("m", {"--config", path("flag.toml")}), 2, {"--mean", "--help"}));
   write("list.toml", "lr = [0.1, 0.2]\n");
