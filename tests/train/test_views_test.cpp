@@ -76,7 +76,7 @@ TEST(ViewForward, NamesTheFlagWhereAPictureCannotBeShifted) {
   const ModelSpec line{.name = "line", .height = 1, .width = 8, .channels = 1, .class_count = 2};
   EXPECT_NO_THROW(ViewForward(TestViews::mirror, line, 1));
   try {
-    ViewForward(TestViews::translate, line, 1);
+    const ViewForward forward(TestViews::translate, line, 1);
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(),
