@@ -28,8 +28,12 @@ void set_scale(ModelCard& card, const ConvertOptions& o) {
   if (o.mean.size() != channels || o.std.size() != channels)
     throw Error(ErrorKind::usage, "--mean and --std",
                 "need " + std::to_string(channels) + " numbers each, one per channel");
+  for (const double value : o.mean)
+    if (!(value >= -1e6 && value <= 1e6))
+      throw Error(ErrorKind::usage, "--mean", "must be -1e6 to 1e6");
   for (const double value : o.std)
-    if (!(value > 0.0)) throw Error(ErrorKind::usage, "--std", "must be above zero");
+    if (!(value >= 1e-6 && value <= 1e6))
+      throw Error(ErrorKind::usage, "--std", "must be 1e-6 to 1e6");
   card.normalisation = NormalisationMode::constants;
   card.mean = o.mean;
   card.std = o.std;
