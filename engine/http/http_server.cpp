@@ -234,8 +234,8 @@ void HttpServer::Loop::open(UniqueFd fd) {
     watch_promptly(c, true);
 }
 
-// What it sends is read before the connection is closed: otherwise it would be reset, and the reply
-// lost with it.
+// What it sends is read before the connection is closed: otherwise a reset would fail its next
+// send, and many clients then read no reply.
 void HttpServer::Loop::turn_away(Connection& c) {
   log_.once("connections are refused: " + std::to_string(options_.connection_count) + " are open");
   c.turned_away = true;
