@@ -135,6 +135,16 @@ void parse_flags(CLI::App& app, int argc, char** argv) {
   parse_words(app, argc, argv, refuse_extras);
 }
 
+// Whoever is no number fails every comparison.
+void check_mean_and_std(std::span<const double> mean, std::span<const double> std) {
+  for (const double value : mean)
+    if (!(value >= -1e6 && value <= 1e6))
+      throw Error(ErrorKind::usage, "--mean", "must be -1e6 to 1e6");
+  for (const double value : std)
+    if (!(value >= 1e-6 && value <= 1e6))
+      throw Error(ErrorKind::usage, "--std", "must be 1e-6 to 1e6");
+}
+
 void parse_known_flags(CLI::App& app, int argc, char** argv) {
   parse_words(app, argc, argv, [](const CLI::App&) {});
 }

@@ -9,6 +9,7 @@
 //   Context context(choose_device(common, log), pool, log, common.deterministic);
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "engine/core/device.h"
@@ -46,6 +47,9 @@ void parse_flags(CLI::App& app, int argc, char** argv);
 
 // The same, but words that `app` does not know stay in app.remaining(), in their order.
 void parse_known_flags(CLI::App& app, int argc, char** argv);
+
+// Throws Error (usage) where numbers of --mean and --std are none that pixels can be scaled by.
+void check_mean_and_std(std::span<const double> mean, std::span<const double> std);
 
 int thread_count(const CommonOptions& options);
 LogLevel log_level(const CommonOptions& options);

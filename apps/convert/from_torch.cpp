@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <set>
 
+#include "apps/common/options.h"
 #include "apps/common/text.h"
 #include "apps/convert/convert.h"
 #include "engine/core/error.h"
@@ -28,12 +29,7 @@ void set_scale(ModelCard& card, const ConvertOptions& o) {
   if (o.mean.size() != channels || o.std.size() != channels)
     throw Error(ErrorKind::usage, "--mean and --std",
                 "need " + std::to_string(channels) + " numbers each, one per channel");
-  for (const double value : o.mean)
-    if (!(value >= -1e6 && value <= 1e6))
-      throw Error(ErrorKind::usage, "--mean", "must be -1e6 to 1e6");
-  for (const double value : o.std)
-    if (!(value >= 1e-6 && value <= 1e6))
-      throw Error(ErrorKind::usage, "--std", "must be 1e-6 to 1e6");
+  check_mean_and_std(o.mean, o.std);
   card.normalisation = NormalisationMode::constants;
   card.mean = o.mean;
   card.std = o.std;

@@ -273,8 +273,7 @@ void check(const TrainFlags& f) {
   constexpr std::string_view kComms[] = {"auto", "threads", "mpi", "tcp"};
   require(std::ranges::find(kComms, f.comm) != std::end(kComms), "--comm",
           "must be auto, threads, mpi or tcp");
-  for (const double m : f.mean) require(m >= -1e6 && m <= 1e6, "--mean", "must be -1e6 to 1e6");
-  for (const double s : f.std) require(s >= 1e-6 && s <= 1e6, "--std", "must be 1e-6 to 1e6");
+  check_mean_and_std(f.mean, f.std);
   require(f.mean.empty() == f.std.empty() && f.mean.size() == f.std.size(), "--mean and --std",
           "belong together, one value a channel each");
 }

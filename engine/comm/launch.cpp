@@ -245,48 +245,49 @@ class LocalRanks {
   explicit LocalRanks(std::chrono::milliseconds grace) : grace_(grace) {}
   ~LocalRanks() {
     end();
-    for (const pid_t child : children_)
-      if (child > 0) ::waitpid(child, nullptr, 0);
+    for (const Child& child : children_)
+      if (child.id > 0) ::waitpid(child.id, nullptr, 0);
   }
   LocalRanks(const LocalRanks&) = delete;
   LocalRanks& operator=(const LocalRanks&) = delete;
 
-  void add(pid_t child) {
-    children_.push_back(child);
-    asked_.push_back(false);
-  }
+  void add(pid_t child) { children_.push_back({.id = child}); }
   bool any() const {
-    return std::ranges::any_of(children_, [](pid_t child) { return child > 0; });
+    return std::ranges::any_of(children_, [](const Child& child) { return child.id > 0; });
   }
   // Each once, as soon as it can take it.
   void ask_to_stop() {
-    for (std::size_t i = 0; i < children_.size(); ++i) {
-      if (children_[i] <= 0 || asked_[i] || !heeds_stop(children_[i])) continue;
-      ::kill(children_[i], SIGUSR1);
-      asked_[i] = true;
+    for (Child& child : children_) {
+      if (child.id <= 0 || child.asked || !heeds_stop(child.id)) continue;
+      ::kill(child.id, SIGUSR1);
+      child.asked = true;
     }
   }
   void look();
   int code() const { return code_; }
 
  private:
+  struct Child {
+    pid_t id = 0;  // 0: has ended
+    bool asked = false;
+  };
+
   const std::chrono::milliseconds grace_;
-  std::vector<pid_t> children_;  // by rank; 0: has ended
-  std::vector<bool> asked_;
+  std::vector<Child> children_;  // by rank
   int code_ = 0;
   std::chrono::steady_clock::time_point failed_;
 
   void end() const {
-    for (const pid_t child : children_)
-      if (child > 0) ::kill(child, SIGKILL);
+    for (const Child& child : children_)
+      if (child.id > 0) ::kill(child.id, SIGKILL);
   }
 };
 
 void LocalRanks::look() {
   int status = 0;
-  for (pid_t& child : children_) {
-    if (child <= 0 || ::waitpid(child, &status, WNOHANG) != child) continue;
-    child = 0;
+  for (Child& child : children_) {
+    if (child.id <= 0 || ::waitpid(child.id, &status, WNOHANG) != child.id) continue;
+    child.id = 0;
     if (code_ != 0 || code_of(status) == 0) continue;
     code_ = code_of(status);
     failed_ = std::chrono::steady_clock::now();

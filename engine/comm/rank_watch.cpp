@@ -21,7 +21,8 @@ using namespace std::chrono_literals;
 
 // What goes over a connection, always of this size; all ranks are of one build.
 struct RankWatch::Message {
-  enum Kind : std::uint32_t { kHello, kWelcome, kBeat, kFarewell, kFault };
+  // A fault is what others see of a rank, last words are what it says itself.
+  enum Kind : std::uint32_t { kHello, kWelcome, kBeat, kFarewell, kFault, kLastWords };
   std::uint32_t kind = kBeat;
   std::int32_t rank = 0;  // of the sender, or the one at fault
   std::int64_t token = 0;
@@ -33,7 +34,6 @@ struct RankWatch::Message {
 namespace {
 
 constexpr auto kBeatInterval = 200ms;
-constexpr std::string_view kGivesUp = "has failed";
 constexpr auto kConnectTime = 3s;
 
 [[noreturn]] void fail(const std::string& thing, const std::string& what) {
@@ -220,7 +220,8 @@ void RankWatch::read_peers(int timeout_ms) {
 void RankWatch::take(Peer& peer, const Message& m) {
   peer.heard = Clock::now();
   if (m.kind == Message::kFarewell) peer.gone = true;
-  if (m.kind == Message::kFault) set_fault(m.rank, {m.text, ::strnlen(m.text, sizeof m.text)});
+  if (m.kind == Message::kFault || m.kind == Message::kLastWords)
+    set_fault(m.rank, {m.text, ::strnlen(m.text, sizeof m.text)}, m.kind == Message::kLastWords);
   if (m.kind != Message::kBeat) return;
   if (m.collectives != peer.collectives) peer.moved = Clock::now();
   peer.collectives = m.collectives;
@@ -262,15 +263,16 @@ void RankWatch::look_for_waits() {
                       : "hangs: others have waited for it for " + seconds(options_.deadline));
 }
 
-void RankWatch::set_fault(int rank, std::string_view why) {
+void RankWatch::set_fault(int rank, std::string_view why, bool last_words) {
   {
     const std::lock_guard lock(fault_mutex_);
     if (fault_rank_ >= 0) return;
     fault_rank_ = rank;
     fault_ = why;
+    last_words_ = last_words;
   }
   faulty_.store(true, std::memory_order_release);
-  Message m = message(Message::kFault);
+  Message m = message(last_words ? Message::kLastWords : Message::kFault);
   m.rank = rank;
   std::memcpy(m.text, why.data(), std::min(why.size(), sizeof m.text - 1));
   if (rank_ == 0 || rank == rank_) send_all(m);
@@ -278,7 +280,7 @@ void RankWatch::set_fault(int rank, std::string_view why) {
 
 void RankWatch::abandon(std::string_view why) noexcept {
   try {
-    set_fault(rank_, why);
+    set_fault(rank_, why, true);
   } catch (const std::exception&) {
     // Without memory the closing connection still says that this rank is gone.
   }
@@ -286,10 +288,8 @@ void RankWatch::abandon(std::string_view why) noexcept {
 
 Error RankWatch::fault() const {
   const std::lock_guard lock(fault_mutex_);
-  // What a rank has said itself ends with its own mend.
-  const bool said = fault_.starts_with(kGivesUp);
   return {ErrorKind::io, "rank " + std::to_string(fault_rank_), fault_,
-          said ? "" : "go on with --resume when all ranks are well"};
+          last_words_ ? "" : "go on with --resume when all ranks are well"};
 }
 
 bool RankWatch::fault_of_another() const {

@@ -109,7 +109,7 @@ class RankWatch {
   void beat();
   void look_for_silence();
   void look_for_waits();
-  void set_fault(int rank, std::string_view why);
+  void set_fault(int rank, std::string_view why, bool last_words = false);
   [[noreturn]] void throw_fault() const;
   Error fault() const;
   bool fault_of_another() const;
@@ -129,6 +129,7 @@ class RankWatch {
   mutable std::mutex fault_mutex_;
   int fault_rank_ = -1;
   std::string fault_;
+  bool last_words_ = false;  // of that rank itself: they end with a mend of their own
   std::thread thread_;
 };
 

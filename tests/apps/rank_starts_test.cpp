@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include "engine/comm/launch.h"
-#include "engine/comm/mpi_communicator.h"
 #include "engine/comm/sockets.h"
 #include "engine/comm/stop_signal.h"
 #include "engine/report/metrics.h"
 #include "tests/apps/app_test.h"
+#include "tests/apps/missing_mpi.h"
 
 namespace kiln::test {
 namespace {
@@ -161,8 +161,7 @@ TEST_F(RankStartsTest, AStopBeforeTheRanksAreThereReachesThem) {
 }
 
 TEST_F(RankStartsTest, AStopBeforeMpirunIsReadyReachesTheRanks) {
-  std::string why;
-  if (!has_mpi(why) || find_mpirun().empty()) GTEST_SKIP() << why;
+  if (const std::string why = missing_mpi(); !why.empty()) GTEST_SKIP() << why;
   const ProcessResult stopped = stop_at_once("mpi");
   EXPECT_EQ(stopped.code, 0) << stopped.err;
   EXPECT_THAT(stopped.out, HasSubstr("stopped after step"));
@@ -170,8 +169,7 @@ TEST_F(RankStartsTest, AStopBeforeMpirunIsReadyReachesTheRanks) {
 
 // MPI itself would wait for it for ever.
 TEST_F(RankStartsTest, ARankThatNeverComesToMpiEndsTheOthers) {
-  std::string why;
-  if (!has_mpi(why) || find_mpirun().empty()) GTEST_SKIP() << why;
+  if (const std::string why = missing_mpi(); !why.empty()) GTEST_SKIP() << why;
   Words words = {find_mpirun(), "--oversubscribe", "--bind-to", "none"};
   if (::geteuid() == 0) words.emplace_back("--allow-run-as-root");
   words = words + Words{"-n", "1"} + command({"--rank-timeout", "1"}) +

@@ -9,12 +9,12 @@
 #include <unistd.h>
 
 #include "engine/comm/launch.h"
-#include "engine/comm/mpi_communicator.h"
 #include "engine/comm/sockets.h"
 #include "engine/report/metrics.h"
 #include "models/safetensors.h"
 #include "models/zoo.h"
 #include "tests/apps/app_test.h"
+#include "tests/apps/missing_mpi.h"
 #include "tests/support/sanitizers.h"
 #include "tests/train/mini_resnet.h"
 
@@ -22,12 +22,6 @@ namespace kiln::test {
 namespace {
 
 using testing::HasSubstr;
-
-std::string missing_mpi() {
-  std::string why;
-  if (!has_mpi(why)) return why;
-  return find_mpirun().empty() ? "no mpirun in PATH" : "";
-}
 
 class RanksTest : public AppTest {
  protected:

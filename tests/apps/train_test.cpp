@@ -46,6 +46,15 @@ class TrainTest : public AppTest {
     words.insert(words.end(), inner.begin() + 1, inner.end());
     return run_process(words);
   }
+  // What stands before and behind the command line is the shell's.
+  ProcessResult train_in_shell(std::string line, const std::string& model_dir,
+                               const std::vector<std::string>& more,
+                               const std::string& behind = "") const {
+    line += "exec '" + bin_folder() + "/kiln-train'";
+    const std::vector<std::string> words = command(model_dir, more);
+    for (std::size_t i = 1; i < words.size(); ++i) line += " '" + words[i] + "'";
+    return run_process({"/bin/bash", "-c", line + behind});
+  }
   static std::vector<std::string> with(std::vector<std::string> words,
                                        const std::vector<std::string>& more) {
     words.insert(words.end(), more.begin(), more.end());
@@ -304,10 +313,8 @@ TEST_F(TrainTest, KilledAtAnyMomentTheLastCheckpointIsWhole) {
 TEST_F(TrainTest, AFailedWriteKeepsTheOldCheckpointAndNamesTheFile) {
   ASSERT_EQ(train("m", {"--epochs", "1"}).code, 0);
   const auto good = read_file(path("m/checkpoint.safetensors"), 1 << 26);
-  std::string line = "trap '' XFSZ; ulimit -f 100; exec '" + bin_folder() + "/kiln-train'";
-  for (const std::string& word : command("m", {"--epochs", "2", "--resume"}))
-    if (word != "kiln-train") line += " '" + word + "'";
-  const ProcessResult result = run_process({"/bin/bash", "-c", line});
+  const ProcessResult result =
+      train_in_shell("trap '' XFSZ; ulimit -f 100; ", "m", {"--epochs", "2", "--resume"});
   EXPECT_EQ(result.code, 1) << result.err;
   EXPECT_THAT(result.err, HasSubstr("checkpoint.safetensors"));
   EXPECT_EQ(read_file(path("m/checkpoint.safetensors"), 1 << 26), good);
@@ -318,10 +325,7 @@ TEST_F(TrainTest, AFailedWriteKeepsTheOldCheckpointAndNamesTheFile) {
 // A file that the run opens must not take the number of a standard file that is closed, and with it
 // what is printed.
 TEST_F(TrainTest, NothingIsPrintedIntoTheFilesOfTheRun) {
-  std::string line = "exec '" + bin_folder() + "/kiln-train'";
-  for (const std::string& word : command("m", {"--epochs", "2"}))
-    if (word != "kiln-train") line += " '" + word + "'";
-  const ProcessResult result = run_process({"/bin/bash", "-c", line + " <&- >&- 2>&-"});
+  const ProcessResult result = train_in_shell("", "m", {"--epochs", "2"}, " <&- >&- 2>&-");
   EXPECT_EQ(result.code, 1) << "standard output cannot be written to";
   EXPECT_EQ(read_metrics(path("m/metrics.jsonl")).epochs.size(), 2u);
   int file_count = 0;
