@@ -36,35 +36,46 @@ function(kiln_labelled target)
   endforeach()
 endfunction()
 
-# kiln_precompile_gtest(TARGET): with Clang the test reads GoogleTest and what it includes from one
-# precompiled header. ccache would not cache such a test, so where it is in use nothing is
-# precompiled; nor with GCC, which then warns about the insides of std::string.
+# kiln_precompile_gtest(TARGET): the test reads GoogleTest and what it includes from one precompiled
+# header for each set of options. ccache would not cache such a test, so where it is in use nothing is
+# precompiled; nor does GCC where it optimises: it then warns about the insides of std::string.
 function(kiln_precompile_gtest target)
-  if(KILN_CCACHE OR NOT KILN_PRECOMPILE_GTEST OR NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  if(KILN_CCACHE OR NOT KILN_PRECOMPILE_GTEST OR
+     (CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT KILN_TEST_OPTIMISATION STREQUAL "-O0"))
     return()
   endif()
-  if(NOT TARGET kiln_gtest_header)
+  set(header kiln_gtest_header${KILN_TEST_OPTIMISATION})
+  if(NOT TARGET ${header})
     # Programs are compiled with -fPIE, and so the header.
-    add_library(kiln_gtest_header OBJECT ${PROJECT_SOURCE_DIR}/tests/support/precompiled.cpp)
-    set_target_properties(kiln_gtest_header PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-    target_compile_options(kiln_gtest_header PRIVATE -fPIE)
-    target_link_libraries(kiln_gtest_header PRIVATE GTest::gtest GTest::gmock
+    add_library(${header} OBJECT ${PROJECT_SOURCE_DIR}/tests/support/precompiled.cpp)
+    set_target_properties(${header} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${header} PRIVATE -fPIE ${KILN_TEST_OPTIMISATION})
+    target_link_libraries(${header} PRIVATE GTest::gtest GTest::gmock
       kiln_warnings kiln_sanitizers)
-    target_precompile_headers(kiln_gtest_header PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+    target_precompile_headers(${header} PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
   endif()
-  target_precompile_headers(${target} REUSE_FROM kiln_gtest_header)
+  target_precompile_headers(${target} REUSE_FROM ${header})
+endfunction()
+
+# kiln_test_program(NAME SOURCES ... LINKS ...): a GoogleTest executable. It is compiled with
+# KILN_TEST_OPTIMISATION, which the folder may set: most of what a test does happens in libraries that
+# are optimised all the same, and without optimisation it is compiled in half the time.
+function(kiln_test_program name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${KILN_TEST_OPTIMISATION}>)
+  target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest_main GTest::gmock
+    kiln_warnings kiln_sanitizers)
+  kiln_precompile_gtest(${name})
 endfunction()
 
 # kiln_test(NAME SOURCES ... LINKS ... [LABELS ...]): a GoogleTest executable, one CTest test.
 # Exit code 77 is CTest's "skipped"; a GTEST_SKIP inside is counted by tools/test_summary.py.
 function(kiln_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINKS;LABELS" ${ARGN})
-  add_executable(${name} ${arg_SOURCES})
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest_main GTest::gmock
-    kiln_warnings kiln_sanitizers)
-  kiln_precompile_gtest(${name})
+  kiln_test_program(${name} SOURCES ${arg_SOURCES} LINKS ${arg_LINKS})
   kiln_labelled(${name} ${arg_LABELS})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
@@ -102,12 +113,7 @@ endfunction()
 # kiln_device_tests(NAME SOURCES ... LINKS ...): a test that is only about devices beside the CPU.
 function(kiln_device_tests name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
-  add_executable(${name} ${arg_SOURCES})
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(${name} PRIVATE ${arg_LINKS} GTest::gtest_main GTest::gmock
-    kiln_warnings kiln_sanitizers)
-  kiln_precompile_gtest(${name})
+  kiln_test_program(${name} SOURCES ${arg_SOURCES} LINKS ${arg_LINKS})
   kiln_on_devices(${name})
 endfunction()
 

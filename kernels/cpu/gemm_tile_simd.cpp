@@ -13,27 +13,29 @@ namespace {
 // Eight lanes, for few columns.
 using Vec8 = float __attribute__((vector_size(32)));
 inline __mmask16 mask_of(int lanes) { return static_cast<__mmask16>((1u << lanes) - 1u); }
-inline Vec load_some(const float* p, int lanes, Vec) {
+KILN_SOME_LANES Vec load_some(const float* p, int lanes, Vec) {
   return _mm512_maskz_loadu_ps(mask_of(lanes), p);
 }
-inline Vec8 load_some(const float* p, int lanes, Vec8) {
+KILN_SOME_LANES Vec8 load_some(const float* p, int lanes, Vec8) {
   return _mm256_maskz_loadu_ps(static_cast<__mmask8>(mask_of(lanes)), p);
 }
-inline void store_some(float* p, Vec v, int lanes) { _mm512_mask_storeu_ps(p, mask_of(lanes), v); }
-inline void store_some(float* p, Vec8 v, int lanes) {
+KILN_SOME_LANES void store_some(float* p, Vec v, int lanes) {
+  _mm512_mask_storeu_ps(p, mask_of(lanes), v);
+}
+KILN_SOME_LANES void store_some(float* p, Vec8 v, int lanes) {
   _mm256_mask_storeu_ps(p, static_cast<__mmask8>(mask_of(lanes)), v);
 }
 inline constexpr bool kMaskIsFree = true;
 #elif defined(KILN_ISA_avx2)
-inline Vec load_some(const float* p, int lanes, Vec) {
+KILN_SOME_LANES Vec load_some(const float* p, int lanes, Vec) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), lane));
 }
-inline void store_some(float* p, Vec v, int lanes) { store_first(p, v, lanes); }
+KILN_SOME_LANES void store_some(float* p, Vec v, int lanes) { store_first(p, v, lanes); }
 inline constexpr bool kMaskIsFree = false;
 #else
-inline Vec load_some(const float* p, int lanes, Vec) { return load_first(p, lanes); }
-inline void store_some(float* p, Vec v, int lanes) { store_first(p, v, lanes); }
+KILN_SOME_LANES Vec load_some(const float* p, int lanes, Vec) { return load_first(p, lanes); }
+KILN_SOME_LANES void store_some(float* p, Vec v, int lanes) { store_first(p, v, lanes); }
 inline constexpr bool kMaskIsFree = false;
 #endif
 

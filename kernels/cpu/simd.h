@@ -20,6 +20,17 @@
 #pragma GCC diagnostic pop
 #endif
 
+// AddressSanitizer checks an access of some lanes lane by lane. Inlined into every unrolled tile
+// that took Clang minutes for one file, so there such an access is a call.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define KILN_SOME_LANES [[gnu::noinline]] inline
+#endif
+#endif
+#if !defined(KILN_SOME_LANES)
+#define KILN_SOME_LANES inline
+#endif
+
 namespace kiln::cpu::KILN_ISA {
 
 #if defined(KILN_ISA_avx512)
@@ -55,7 +66,7 @@ inline Vec fmadd(Vec a, Vec b, Vec c) {
 }
 inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
 // The first `count` lanes (0..kLanes) from memory, zeros in the rest; reads nothing beyond them.
-inline Vec load_first(const float* p, int count) {
+KILN_SOME_LANES Vec load_first(const float* p, int count) {
 #if defined(KILN_ISA_avx512)
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1u), p);
 #else
@@ -65,7 +76,7 @@ inline Vec load_first(const float* p, int count) {
 #endif
 }
 // Writes the first `count` lanes and nothing beyond them.
-inline void store_first(float* p, Vec v, int count) {
+KILN_SOME_LANES void store_first(float* p, Vec v, int count) {
 #if defined(KILN_ISA_avx512)
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1u), v);
 #else

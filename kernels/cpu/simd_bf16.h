@@ -26,7 +26,7 @@ inline float widened(BFloat16 value) {
   return wide;
 }
 
-inline Vec load_first(const BFloat16* p, int count) {
+KILN_SOME_LANES Vec load_first(const BFloat16* p, int count) {
 #if defined(KILN_ISA_avx512)
   const auto mask = static_cast<__mmask16>((1u << count) - 1u);
   return of_bf16_bits(
@@ -49,7 +49,7 @@ inline Vec load(const BFloat16* p) {
 #endif
 }
 
-inline void store_first(BFloat16* p, Vec v, int count) {
+KILN_SOME_LANES void store_first(BFloat16* p, Vec v, int count) {
   const UnsignedVec bits = bf16_bits(v);
 #if defined(KILN_ISA_avx512)
   const auto mask = static_cast<__mmask16>((1u << count) - 1u);

@@ -19,7 +19,7 @@ inline IntVec load_bytes(AllLanes, const std::uint8_t* p) {
   return v;
 #endif
 }
-inline IntVec load_bytes(FirstLanes lanes, const std::uint8_t* p) {
+KILN_SOME_LANES IntVec load_bytes(FirstLanes lanes, const std::uint8_t* p) {
 #if defined(KILN_ISA_avx512)
   const auto mask = static_cast<__mmask16>((1u << lanes.count) - 1u);
   return reinterpret_cast<IntVec>(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, p)));
@@ -38,7 +38,7 @@ inline void store_bytes(AllLanes, std::uint8_t* p, IntVec v) {
   for (int i = 0; i < kLanes; ++i) p[i] = static_cast<std::uint8_t>(v[i]);
 #endif
 }
-inline void store_bytes(FirstLanes lanes, std::uint8_t* p, IntVec v) {
+KILN_SOME_LANES void store_bytes(FirstLanes lanes, std::uint8_t* p, IntVec v) {
 #if defined(KILN_ISA_avx512)
   const auto mask = static_cast<__mmask16>((1u << lanes.count) - 1u);
   _mm512_mask_cvtepi32_storeu_epi8(p, mask, reinterpret_cast<__m512i>(v));
