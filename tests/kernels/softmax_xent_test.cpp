@@ -6,6 +6,7 @@
 #include "tests/reference/softmax_xent.h"
 #include "tests/support/check_op.h"
 #include "tests/support/grad_check.h"
+#include "tests/support/sanitizers.h"
 
 namespace kiln::test {
 namespace {
@@ -32,8 +33,9 @@ Results run_xent(Context& c, DType dtype, const Shape& shape, const Values& z, c
 }
 
 TEST(SoftmaxXent, MatchesTheOracle) {
+  const std::int64_t rows = kWithSanitizer ? 601 : 3001;
   for (const Shape& shape : std::vector<Shape>{
-           {1, 1}, {3, 2}, {4, 10}, {64, 10}, {17, 16}, {5, 17}, {2, 1000}, {3001, 10}, {33, 100}})
+           {1, 1}, {3, 2}, {4, 10}, {64, 10}, {17, 16}, {5, 17}, {2, 1000}, {rows, 10}, {33, 100}})
     for (const double smoothing : {0.0, 0.1}) {
       SCOPED_TRACE(to_string(shape));
       const auto classes = static_cast<std::size_t>(shape[1]);

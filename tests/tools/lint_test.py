@@ -73,6 +73,40 @@ class Lint(ToolTest):
         self.assertEqual(status, 0, output)
         self.assertIn("clang-tidy: 1 sources, 1 commands", output)
 
+    def test_recent_changes_alone(self):
+        """Three sources with the same fault; the last commit changed one, and a header of another."""
+        for name in ("lint", "own_sources.cpp"):
+            self.write({f"tools/{name}": (TOOLS / name).read_text(encoding="utf-8")})
+        (self.root / "tools/lint").chmod(0o755)
+        self.write({".clang-tidy": (HOME / ".clang-tidy").read_text(encoding="utf-8"),
+                    ".gitignore": "/build/\n", "part.h": "#pragma once\n"})
+        fault = "int* nothing() { return 0; }\n"
+        for name in ("old", "new", "part"):
+            self.write({f"{name}.cpp": ('#include "part.h"\n' if name == "part" else "") + fault})
+        self.write({"build/compile_commands.json": json.dumps(
+            [{"directory": str(self.root), "file": str(self.root / f"{name}.cpp"),
+              "command": f"clang++ -std=c++20 -I{self.root} -c {self.root}/{name}.cpp"}
+             for name in ("old", "new", "part")])})
+        git = ["git", "-C", str(self.root), "-c", "user.name=test", "-c", "user.email=test@test"]
+
+        def lint(*options: str) -> tuple[set[str], str]:
+            done = subprocess.run([self.root / "tools/lint", "--build", self.root / "build", *options],
+                                  capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            return {name for name, _, _ in reported_faults(done.stdout)}, done.stdout
+
+        subprocess.run([*git, "init", "-q"], check=True)
+        for more in ("", "// changed\n"):
+            for name in ("new.cpp", "part.h"):
+                with open(self.root / name, "a", encoding="utf-8") as file:
+                    file.write(more)
+            subprocess.run([*git, "add", "-A"], check=True)
+            subprocess.run([*git, "commit", "-qm", "next"], check=True)
+        self.assertEqual(lint("--recent", "1")[0], {"new.cpp", "part.cpp"})
+        faults, output = lint("--recent", "2")
+        self.assertEqual(faults, {"old.cpp", "new.cpp", "part.cpp"})
+        self.assertIn("everything is read", output)
+
 
 if __name__ == "__main__":
     probe = subprocess.run([sys.executable, TOOLS / "lint", "--build", "no_such_folder"],
