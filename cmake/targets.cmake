@@ -113,7 +113,8 @@ endfunction()
 # kiln_device_tests(NAME SOURCES ... LINKS ...): a test that is only about devices beside the CPU.
 function(kiln_device_tests name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINKS" ${ARGN})
-  kiln_test_program(${name} SOURCES ${arg_SOURCES} LINKS ${arg_LINKS})
+  kiln_test_program(${name}
+    SOURCES ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/support/device_only.cpp LINKS ${arg_LINKS})
   kiln_on_devices(${name})
 endfunction()
 
