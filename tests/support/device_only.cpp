@@ -1,5 +1,5 @@
-// Linked into programs whose tests are about devices beside the CPU: started without one they say so
-// and leave as skipped.
+// Linked into programs whose tests are about devices beside the CPU: started without one they say
+// so and leave as skipped.
 #include <cstdio>
 #include <cstdlib>
 #include <gtest/gtest.h>
