@@ -23,11 +23,3 @@ if(KILN_MOLD AND NOT KILN_SANITIZE STREQUAL "")
 endif()
 target_compile_options(kiln_sanitizers INTERFACE ${kiln_sanitize_flags})
 target_link_options(kiln_sanitizers INTERFACE ${kiln_sanitize_flags} ${kiln_sanitize_link_flags})
-
-# kiln_compile_quickly(): in a build with sanitizers this folder's own sources, which read flags and
-# print results, are not optimised: half the compile time. The libraries that they call are.
-function(kiln_compile_quickly)
-  if(NOT KILN_SANITIZE STREQUAL "")
-    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-O0>)
-  endif()
-endfunction()

@@ -31,11 +31,11 @@ KILN_SOME_LANES Vec load_some(const float* p, int lanes, Vec) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), lane));
 }
-KILN_SOME_LANES void store_some(float* p, Vec v, int lanes) { store_first(p, v, lanes); }
+inline void store_some(float* p, Vec v, int lanes) { store_first(p, v, lanes); }
 inline constexpr bool kMaskIsFree = false;
 #else
-KILN_SOME_LANES Vec load_some(const float* p, int lanes, Vec) { return load_first(p, lanes); }
-KILN_SOME_LANES void store_some(float* p, Vec v, int lanes) { store_first(p, v, lanes); }
+inline Vec load_some(const float* p, int lanes, Vec) { return load_first(p, lanes); }
+inline void store_some(float* p, Vec v, int lanes) { store_first(p, v, lanes); }
 inline constexpr bool kMaskIsFree = false;
 #endif
 
