@@ -1,9 +1,11 @@
 #include "engine/comm/thread_communicator.h"
 
+#include <cerrno>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -65,6 +67,7 @@ class Group {
       op.posted.resize(ranks);
       op.shared.resize(ranks);
     }
+    fault_.reserve(kFaultRoom);
   }
   int size() const { return static_cast<int>(next_.size()); }
 
@@ -72,9 +75,11 @@ class Group {
   int post(int rank, Kind kind, const comm::Elements& e, int root, void* target);
   bool test(int rank, int slot);
   void wait(int rank, int slot);
-  void abandon(int rank, std::string_view why);
+  // Allocates nothing: the fault may be that there is no memory. A long text is cut.
+  void abandon(int rank, std::string_view what, std::string_view why = {}) noexcept;
 
  private:
+  static constexpr std::size_t kFaultRoom = 1000;  // characters
   static constexpr std::size_t kOps = Communicator::kMostReductions + 1;
   using Lock = std::unique_lock<std::mutex>;
 
@@ -191,11 +196,12 @@ void Group::wait(int rank, int slot) {
   leave(op);
 }
 
-void Group::abandon(int rank, std::string_view why) {
+void Group::abandon(int rank, std::string_view what, std::string_view why) noexcept {
   const Lock lock(mutex_);
   if (fault_rank_ >= 0) return;
   fault_rank_ = rank;
-  fault_ = why;
+  fault_ = what.substr(0, kFaultRoom);
+  fault_ += why.substr(0, kFaultRoom - fault_.size());
   changed_.notify_all();
 }
 
@@ -239,40 +245,40 @@ void run_thread_ranks(const ThreadRanksOptions& options,
   Group group(options.size, options.deadline);
   std::mutex mutex;
   std::exception_ptr first;
-  const auto keep = [&](Communicator& communicator, std::string_view why) {
+  const auto keep = [&](int rank, std::string_view what, std::string_view why = {}) {
     const std::lock_guard lock(mutex);
     if (!first) first = std::current_exception();
-    communicator.abandon(why);
-  };
-  // The others are not to wait for it.
-  const auto not_started = [&](int rank, const std::system_error& error) {
-    const Error fault(ErrorKind::io, "rank " + std::to_string(rank),
-                      "cannot be started as a thread: " + errno_text(error.code().value()),
-                      "use fewer ranks");
-    const std::lock_guard lock(mutex);
-    if (!first) first = std::make_exception_ptr(fault);
-    group.abandon(rank, "cannot be started as a thread");
+    group.abandon(rank, what, why);
   };
   const auto run = [&](int rank) {
     ThreadCommunicator communicator(group, rank);
     try {
       body(communicator);
     } catch (const std::exception& error) {
-      keep(communicator, std::string("has failed: ") + error.what());
+      keep(rank, "has failed: ", error.what());
     } catch (...) {
-      keep(communicator, "has failed");
+      keep(rank, "has failed");
     }
   };
+  int rank = 1, not_started = 0;  // of the thread that could not be: errno
   {
     std::vector<std::jthread> threads;
     threads.reserve(static_cast<std::size_t>(options.size));
     try {
-      for (int rank = 1; rank < options.size; ++rank) threads.emplace_back(run, rank);
+      for (; rank < options.size; ++rank) threads.emplace_back(run, rank);
       run(0);
     } catch (const std::system_error& error) {
-      not_started(static_cast<int>(threads.size()) + 1, error);
+      not_started = error.code().value();
+    } catch (const std::bad_alloc&) {
+      not_started = ENOMEM;
     }
+    // The others are not to wait for it.
+    if (not_started != 0) group.abandon(rank, "cannot be started as a thread");
   }
+  // Said when the others have given back what it may have lacked.
+  if (not_started != 0)
+    throw Error(ErrorKind::io, "rank " + std::to_string(rank),
+                "cannot be started as a thread: " + errno_text(not_started), "use fewer ranks");
   if (first) std::rethrow_exception(first);
 }
 

@@ -21,6 +21,7 @@ struct ThreadRanksOptions {
 
 // Runs body(communicator) once on each rank, every rank a thread, and returns when all are done.
 // What a rank throws ends the others too: it is thrown here, of several the one that came first.
+// So does a thread that cannot be started: an Error (io) that names its rank.
 void run_thread_ranks(const ThreadRanksOptions& options,
                       const std::function<void(Communicator&)>& body);
 

@@ -1,10 +1,13 @@
 #include "engine/comm/thread_communicator.h"
 
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <list>
+#include <new>
 #include <sys/resource.h>
 #include <thread>
 
@@ -44,13 +47,27 @@ TEST(ThreadRanksFaults, WhatARankThrowsIsThrownAndEndsTheOthers) {
   EXPECT_EQ(told, 2);
 }
 
+// All there is, until it goes out of scope.
+std::list<std::array<char, 1000>> take_all_memory() {
+  std::list<std::array<char, 1000>> taken;
+  try {
+    while (true) taken.emplace_back();
+  } catch (const std::bad_alloc&) {
+    return taken;
+  }
+}
+
 // In a process of its own, with address space for the stacks of some of the threads.
-[[noreturn]] void start_more_than_can_be() {
+[[noreturn]] void start_more_than_can_be(bool leave_memory) {
   rlimit little{};
   little.rlim_cur = little.rlim_max = rlim_t{1} << 29;
   ::setrlimit(RLIMIT_AS, &little);
-  const auto fault = fault_of({.size = 1000, .deadline = std::chrono::hours(1)},
-                              [](Communicator& c) { c.barrier(); });
+  const auto fault =
+      fault_of({.size = 1000, .deadline = std::chrono::hours(1)}, [&](Communicator& c) {
+        std::list<std::array<char, 1000>> taken;
+        if (!leave_memory && c.rank() == 1) taken = take_all_memory();
+        c.barrier();
+      });
   std::fputs(fault.c_str(), stderr);
   std::exit(0);
 }
@@ -58,7 +75,13 @@ TEST(ThreadRanksFaults, WhatARankThrowsIsThrownAndEndsTheOthers) {
 // Else it would be waited for until the deadline.
 TEST(ThreadRanksFaults, AThreadThatCannotBeStartedIsNamed) {
   if (kWithSanitizer) GTEST_SKIP() << "a sanitizer needs more address space than there is here";
-  EXPECT_EXIT(start_more_than_can_be(), testing::ExitedWithCode(0),
+  EXPECT_EXIT(start_more_than_can_be(true), testing::ExitedWithCode(0),
+              "rank [0-9]+: cannot be started as a thread: ");
+}
+
+TEST(ThreadRanksFaults, ItIsNamedWhereThereIsNoMemoryLeftEither) {
+  if (kWithSanitizer) GTEST_SKIP() << "a sanitizer needs more address space than there is here";
+  EXPECT_EXIT(start_more_than_can_be(false), testing::ExitedWithCode(0),
               "rank [0-9]+: cannot be started as a thread: ");
 }
 
