@@ -73,6 +73,9 @@ function(kiln_sources_of_levels target levels)
     target_include_directories(${object} PRIVATE ${PROJECT_SOURCE_DIR})
     target_compile_definitions(${object} PRIVATE KILN_ISA=${level} KILN_ISA_${level}=1
       $<$<BOOL:${KILN_STATIC}>:KILN_SMALL>)
+    # No bytes between functions and before jumps; loops are aligned all the same.
+    target_compile_options(${object} PRIVATE
+      "$<$<BOOL:${KILN_STATIC}>:-fno-align-functions;-fno-align-jumps>")
     target_compile_options(${object} PRIVATE ${kiln_isa_flags_${level}}
       ${kiln_isa_optimisation_${level}} ${kiln_section_flags})
     target_link_libraries(${object} PRIVATE kiln_warnings kiln_sanitizers kiln_unrolled)

@@ -59,6 +59,7 @@ class HttpBody {
     return std::string(std::exchange(borrowed_, {}));
   }
   void borrow(std::string_view bytes) { borrowed_ = bytes; }
+  bool borrowed() const { return !borrowed_.empty(); }
   std::string& own() { return own_; }
   // Keeps memory of at most `kept_bytes`.
   void clear(std::size_t kept_bytes);

@@ -12,9 +12,11 @@
 #include "engine/core/error.h"
 #include "engine/http/completions.h"
 #include "engine/http/connection.h"
+#include "engine/http/date_cache.h"
 #include "engine/http/epoll.h"
 #include "engine/http/listener.h"
 #include "engine/http/parser_pool.h"
+#include "engine/http/turn_bytes.h"
 
 namespace kiln::http {
 namespace {
@@ -24,7 +26,6 @@ using Phase = Connection::Phase;
 using State = HttpParser::State;
 
 constexpr std::uint64_t kListener = 0, kCompletions = 1;  // numbers for epoll; clients' come behind
-constexpr std::size_t kReadBytes = 1 << 16;
 constexpr std::size_t kTurnEvents = 32;  // that a turn takes, of all that are ready
 constexpr std::size_t kFewEvents = 16;   // of a turn, that nobody minds to wait for
 constexpr milliseconds kPromptTime{2};
@@ -51,7 +52,6 @@ class HttpServer::Loop {
   void queue(Connection& c, const HttpReply& reply, bool keep);
   void refuse(Connection& c, int status, std::string_view message);
   milliseconds tick() const;
-  const std::string& date();
   void on_events(std::span<const epoll_event> events);
   void on_prompt_events();
   void on_event(const epoll_event& event);
@@ -83,6 +83,8 @@ class HttpServer::Loop {
     return found == connections_.end() ? nullptr : &found->second;
   }
   std::vector<std::uint64_t> ids() const;
+  // In this turn, also for a client that has gone since.
+  bool has_deferred() const { return gathered_ > 0 || !deferred_.empty(); }
 
   HttpServerOptions options_;
   HttpHandler handler_;
@@ -102,11 +104,12 @@ class HttpServer::Loop {
   std::vector<std::uint64_t> deferred_;       // in this turn; epoll does not know it yet
   ParserPool parsers_;
   std::string spare_out_;
-  std::vector<char> buffer_ = std::vector<char>(kReadBytes);
+  TurnBytes bytes_;
+  bool bytes_last_ = false;   // what is being parsed can be kept until the turn's end
+  std::size_t gathered_ = 0;  // requests that the handler deferred in this turn
   Clock::time_point now_ = Clock::now();
   Clock::time_point next_sweep_ = now_;
-  std::string date_ = http_date(std::chrono::system_clock::now());
-  Clock::time_point next_date_ = now_;
+  DateCache date_;
   Clock::time_point drain_end_, listen_end_;
   bool draining_ = false;
   bool accepting_later_ = false;  // the system gave no socket
@@ -138,29 +141,20 @@ milliseconds HttpServer::Loop::tick() const {
   return std::clamp(shortest / 4, milliseconds(5), milliseconds(250));
 }
 
-// For the field Date: a quarter of a second late at most, and made four times a second at most.
-const std::string& HttpServer::Loop::date() {
-  if (now_ >= next_date_) {
-    date_ = http_date(std::chrono::system_clock::now());
-    next_date_ = now_ + milliseconds(250);
-  }
-  return date_;
-}
-
 bool HttpServer::Loop::run() {
   std::array<epoll_event, kTurnEvents> events;
   while (!is_done()) {
     const bool timed = !connections_.empty() || draining_ || accepting_later_;
-    const auto wait = !ready_.empty() || !deferred_.empty() ? 0
-                      : timed                               ? static_cast<int>(tick().count())
-                                                            : -1;
+    const auto wait = !ready_.empty() || has_deferred() ? 0
+                      : timed                           ? static_cast<int>(tick().count())
+                                                        : -1;
     const std::span<const epoll_event> ready = epoll_.wait(events, wait);
     now_ = Clock::now();
     on_events(ready);
     for (const std::uint64_t id : std::exchange(ready_, {}))
       if (Connection* c = find(id); c && c->phase == Phase::reading)
         advance(*c, std::exchange(c->input, {}));
-    if (!deferred_.empty()) end_turn();
+    if (has_deferred()) end_turn();
     if (now_ >= next_sweep_) sweep();
     if (stop_asked_ && !draining_) begin_drain();
     if (draining_ && listener_ && now_ >= listen_end_) end_listening();
@@ -253,7 +247,7 @@ void HttpServer::Loop::watch_promptly(Connection& c, bool prompt) {
 
 void HttpServer::Loop::queue(Connection& c, const HttpReply& reply, bool keep) {
   if (c.out.empty()) c.out.swap(spare_out_);
-  c.queue(reply, keep, date());
+  c.queue(reply, keep, date_.at(now_));
 }
 
 // The last reply of a connection.
@@ -279,8 +273,10 @@ void HttpServer::Loop::on_completions() {
 // replies let begin, pipelined requests, belongs to the next turn.
 void HttpServer::Loop::end_turn() {
   const std::vector<std::uint64_t> deferred = std::exchange(deferred_, {});
+  gathered_ = 0;
   completions_->hold();
   turn_end_();
+  bytes_.next_turn();
   on_completions();
   for (const std::uint64_t id : deferred)
     if (Connection* c = find(id); c && c->phase == Phase::deferred) tell_epoll(*c);
@@ -299,7 +295,7 @@ void HttpServer::Loop::on_client(Connection& c, std::uint32_t events) {
 }
 
 void HttpServer::Loop::read(Connection& c) {
-  const ssize_t count = ::recv(c.fd.get(), buffer_.data(), buffer_.size(), 0);
+  const ssize_t count = bytes_.receive(c.fd.get());
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (count <= 0) {
     if (count < 0 || c.out.empty()) return close(c);
@@ -307,11 +303,15 @@ void HttpServer::Loop::read(Connection& c) {
     c.phase = Phase::closing;
     return flush(c);
   }
-  advance(c, {buffer_.data(), static_cast<std::size_t>(count)});
+  const auto read = static_cast<std::size_t>(count);
+  const std::size_t gathered = gathered_;
+  bytes_last_ = turn_end_ && bytes_.can_keep(read);
+  advance(c, bytes_.first(read));
+  if (std::exchange(bytes_last_, false) && gathered_ > gathered) bytes_.keep(read);
 }
 
 void HttpServer::Loop::linger(Connection& c) {
-  const ssize_t count = ::recv(c.fd.get(), buffer_.data(), buffer_.size(), 0);
+  const ssize_t count = bytes_.receive(c.fd.get());
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
   c.lingered_bytes += static_cast<std::size_t>(std::max<ssize_t>(count, 0));
   if (count <= 0 || c.lingered_bytes > options_.linger_bytes) close(c);
@@ -322,7 +322,7 @@ void HttpServer::Loop::linger(Connection& c) {
 void HttpServer::Loop::advance(Connection& c, std::string_view bytes) {
   int answered = 0;
   parsers_.lend(c.parser);
-  while (!bytes.empty() && c.phase == Phase::reading && c.out.size() < kReadBytes &&
+  while (!bytes.empty() && c.phase == Phase::reading && c.out.size() < TurnBytes::kReadBytes &&
          answered < options_.pipelined_count) {
     bytes.remove_prefix(c.parser->feed(bytes));
     if (c.state() == State::complete) ++answered;
@@ -354,6 +354,7 @@ bool HttpServer::Loop::answer(Connection& c) {
   const std::optional<HttpReply> reply = handle(c);
   if (!reply) {
     c.phase = Phase::deferred;
+    if (turn_end_) ++gathered_;
     return false;
   }
   queue(c, *reply, parser.header().keep_alive && !draining_);
@@ -369,7 +370,8 @@ std::optional<HttpReply> HttpServer::Loop::handle(Connection& c) {
     c.deferred = deferred;
     return deferred;
   };
-  HttpRequest request(c.parser->header(), c.parser->body(), now_, defer);
+  HttpRequest request(c.parser->header(), c.parser->body(), now_, defer,
+                      bytes_last_ && c.parser->body().borrowed());
   watch_promptly(c, request.header.method != "POST");
   try {
     return handler_(request);

@@ -60,12 +60,19 @@ class HttpRequest {
   using Defer = std::function<std::shared_ptr<DeferredReply>()>;
   using Clock = std::chrono::steady_clock;
   HttpRequest(const HttpHeader& request_header, HttpBody& request_body, Clock::time_point time,
-              const Defer& defer)
-      : header(request_header), body(request_body), arrived(time), defer_(defer) {}
+              const Defer& defer, bool lasts = false)
+      : header(request_header),
+        body(request_body),
+        arrived(time),
+        body_lasts(lasts),
+        defer_(defer) {}
 
   const HttpHeader& header;
   HttpBody& body;                   // may be taken
   const Clock::time_point arrived;  // the start of the loop's turn that read its end
+  // Where the handler defers and has not taken the body: what body.view() shows stays there until
+  // TurnEnd returns, also when the client goes.
+  const bool body_lasts;
   // Call it at most once, and let the handler return nothing.
   std::shared_ptr<DeferredReply> defer() { return defer_(); }
 

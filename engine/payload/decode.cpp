@@ -75,8 +75,7 @@ Pictures decode_picture(std::string_view body, ImageKind wanted, const PictureSh
   return pictures;
 }
 
-Pictures decode_octets(std::string_view body, const PictureShape& shape,
-                       const DecodeLimits& limits) {
+Pictures lend_octets(std::string_view body, const PictureShape& shape, const DecodeLimits& limits) {
   constexpr std::string_view kThing = "bytes";
   const auto size = static_cast<std::size_t>(shape.size());
   if (body.size() % size != 0)
@@ -89,13 +88,20 @@ Pictures decode_octets(std::string_view body, const PictureShape& shape,
   const auto count = static_cast<std::int64_t>(body.size() / size);
   detail::check_picture_count(kThing, count, limits);
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(body.data());
-  return {.count = count, .bytes = {bytes, bytes + body.size()}};
+  return {.count = count, .lent = {bytes, body.size()}};
 }
 
 }  // namespace
 
 Pictures decode_pictures(std::string_view body, std::string_view content_type,
                          const PictureShape& shape, const DecodeLimits& limits) {
+  Pictures pictures = lend_pictures(body, content_type, shape, limits);
+  pictures.keep();
+  return pictures;
+}
+
+Pictures lend_pictures(std::string_view body, std::string_view content_type,
+                       const PictureShape& shape, const DecodeLimits& limits) {
   if (content_type.empty()) refuse_missing_type(body);
   const auto type = parse_media_type(content_type);
   if (!type) refuse(415, "Content-Type", "is malformed", kTypes);
@@ -110,7 +116,7 @@ Pictures decode_pictures(std::string_view body, std::string_view content_type,
   if (!any_image && !png && !jpeg && !octets)
     refuse(415, "Content-Type", "'" + printable(type->name(), 80) + "' is not known here", kTypes);
   check_bytes_are_pixels(pixels);
-  if (octets) return decode_octets(body, shape, limits);
+  if (octets) return lend_octets(body, shape, limits);
   const ImageKind wanted = png ? ImageKind::png : jpeg ? ImageKind::jpeg : ImageKind::unknown;
   return decode_picture(body, wanted, shape, limits);
 }

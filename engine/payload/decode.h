@@ -38,4 +38,9 @@ struct DecodeLimits {
 Pictures decode_pictures(std::string_view body, std::string_view content_type,
                          const PictureShape& shape, const DecodeLimits& limits = {});
 
+// The same, but bytes that are pixels already (application/octet-stream) are lent, where they lie
+// in `body`.
+Pictures lend_pictures(std::string_view body, std::string_view content_type,
+                       const PictureShape& shape, const DecodeLimits& limits = {});
+
 }  // namespace kiln::payload

@@ -72,7 +72,7 @@ class Batcher::Impl {
   Admission submit(Work&& work) {
     const std::lock_guard lock(mutex_);
     const std::int64_t count = work.pictures.count;
-    KILN_CHECK(count > 0 && work.waiter != nullptr);
+    KILN_CHECK(count > 0 && work.waiter != nullptr && work.pictures.lent.empty());
     if (stopping_) return Admission::stopping;
     if (waiting_ > 0 && waiting_ + count > options_.queue_pictures) {
       metrics_.full.add();

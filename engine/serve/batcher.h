@@ -97,7 +97,8 @@ class Batcher {
   // stop().
   ~Batcher();
 
-  // `work` is left as it is unless it was taken. From any thread.
+  // `work` is left as it is unless it was taken; its pictures are its own, not lent. From any
+  // thread.
   Admission submit(Work&& work);
   // Computes `works` on the calling thread and tells their waiters. False, with `works` as they
   // were, where they are more pictures than it takes, something waits, or another thread is at it.

@@ -38,9 +38,15 @@ class Invocation final : public Job {
   bool transforms() const override { return hooks_->overridden().transform_fn; }
 
  private:
-  payload::Pictures do_decode(std::string_view body) override {
-    payload::Pictures pictures = hooks_->input_fn(
-        {.body = body, .content_type = content_type_, .model = identity(), .limits = limits()});
+  payload::Pictures do_decode(std::string_view body, bool lend) override {
+    payload::Pictures pictures;
+    if (lend && !hooks_->overridden().input_fn) {
+      pictures = payload::lend_pictures(body, content_type_, identity().shape, limits());
+    } else {
+      pictures = hooks_->input_fn(
+          {.body = body, .content_type = content_type_, .model = identity(), .limits = limits()});
+      pictures.keep();
+    }
     predictions_ = pictures.instances;
     return pictures;
   }
@@ -76,7 +82,7 @@ class Inference final : public Job {
         json_bytes_(request.header.field(kJsonBytesField)) {}
 
  private:
-  payload::Pictures do_decode(std::string_view body) override {
+  payload::Pictures do_decode(std::string_view body, bool /*lend*/) override {
     std::optional<std::size_t> json_bytes;
     if (!json_bytes_.empty()) json_bytes = payload::parse_json_bytes(json_bytes_, body.size());
     request_ = payload::read_inference_request(body, json_bytes, identity().shape, limits());
@@ -109,13 +115,13 @@ Job::Job(const http::HttpRequest& request, Endpoint endpoint,
       custom_attributes_(echo_of(request.header, kAttributesField, kMostAttributes)) {}
 
 // Hooks are code of others: what they say is held to the shape.
-payload::Pictures Job::decode(std::string_view body) {
-  payload::Pictures pictures = do_decode(body);
+payload::Pictures Job::decode(std::string_view body, bool lend) {
+  payload::Pictures pictures = do_decode(body, lend);
   const auto size =
       static_cast<std::size_t>(std::max<std::int64_t>(pictures.count, 0) * identity_->shape.size());
   if (pictures.count < 1 || pictures.count > limits().picture_count ||
-      pictures.bytes.size() + pictures.values.size() != size ||
-      (!pictures.bytes.empty() && !pictures.values.empty()))
+      pictures.pixels().size() + pictures.values.size() != size ||
+      (!pictures.pixels().empty() && !pictures.values.empty()))
     throw std::runtime_error("input_fn gave no pictures of the model's shape, or too many");
   return pictures;
 }

@@ -44,8 +44,8 @@ class Job : public Waiter {
   // Takes the body along: called where the request is left behind.
   void keep_body(std::string body) { body_ = std::move(body); }
   // The pictures of `body`, or of the one that was kept. Throws payload::Refusal, or what a hook
-  // throws.
-  payload::Pictures decode(std::string_view body);
+  // throws. They may lie in `body` where `lend` says so.
+  payload::Pictures decode(std::string_view body, bool lend = false);
   payload::Pictures decode_kept() { return decode(body_); }
   // Whether a hook makes the reply of the whole body, which was kept, and does.
   virtual bool transforms() const { return false; }
@@ -63,7 +63,7 @@ class Job : public Waiter {
   Clock::time_point begin() const { return begin_; }
 
  protected:
-  virtual payload::Pictures do_decode(std::string_view body) = 0;
+  virtual payload::Pictures do_decode(std::string_view body, bool lend) = 0;
   virtual http::HttpReply do_answer(std::span<const float> outputs) const = 0;
   virtual http::HttpReply do_transform(std::string_view body) const;
 

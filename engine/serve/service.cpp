@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,18 @@ HttpReply not_ready() { return error_reply(503, "the server is not ready"); }
 Endpoint endpoint_of(std::string_view path) {
   if (path == "/invocations") return Endpoint::invocations;
   return path.starts_with(kModels) && path.ends_with("/infer") ? Endpoint::infer : Endpoint::other;
+}
+
+// What was lent to a request does not outlast the turn. False, and refused, where there is no
+// memory.
+bool keep_pictures(Work& work) {
+  try {
+    work.pictures.keep();
+  } catch (const std::bad_alloc&) {
+    work.waiter->refuse(Refused::full);
+    return false;
+  }
+  return true;
 }
 
 void write_model(MetricsPage& page, const std::vector<ModelTable::Entry>& models) {
@@ -207,7 +220,7 @@ Service::Reply Service::start(HttpRequest& request, const ModelTable::Entry& mod
   }
   payload::Pictures pictures;
   try {
-    pictures = job->decode(request.body.view());
+    pictures = job->decode(request.body.view(), request.body_lasts);
   } catch (...) {
     return job->fail_by_exception("the request could not be decoded");
   }
@@ -265,7 +278,8 @@ void Service::compute(std::span<Arrival> arrivals) {
   for (Arrival& arrival : arrivals) works_.push_back(std::move(arrival.work));
   const ModelTable::Entry& model = arrivals.front().model;
   if (!model->batcher->try_inline(works_))
-    for (Work& work : works_) submit(model, std::move(work));
+    for (Work& work : works_)
+      if (keep_pictures(work)) submit(model, std::move(work));
   works_.clear();
 }
 

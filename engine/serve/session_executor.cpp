@@ -18,10 +18,10 @@ void SessionExecutor::load(std::int64_t row, const payload::Pictures& pictures, 
   const std::int64_t size = session_.picture_size();
   const auto from = static_cast<std::size_t>(first * size);
   const auto length = static_cast<std::size_t>(count * size);
-  if (pictures.bytes.empty())
-    session_.set_values(row, std::span(pictures.values).subspan(from, length));
+  if (pictures.values.empty())
+    session_.set_bytes(row, pictures.pixels().subspan(from, length));
   else
-    session_.set_bytes(row, std::span(pictures.bytes).subspan(from, length));
+    session_.set_values(row, std::span(pictures.values).subspan(from, length));
 }
 
 void SessionExecutor::run(std::int64_t count) {

@@ -105,5 +105,65 @@ TEST(HttpServerTurns, AGetWaitsForFewOfThePosts) {
   EXPECT_EQ(posts_before_get, 0);
 }
 
+// Clients whose requests are ready at once. What the server says will last does, also where it
+// comes to more than a turn's memory; then there are bodies of which it does not say so.
+void expect_bodies_last(std::size_t body_bytes, int least_lasting, int most_lasting) {
+  constexpr int kClients = 20;
+  struct Kept {
+    std::string_view body;
+    char filled;
+    std::shared_ptr<DeferredReply> reply;
+  };
+  Log log(stderr, LogLevel::quiet);
+  std::promise<void> blocked, go_on;
+  std::vector<Kept> kept;  // of the loop's thread, as what follows
+  int lasting = 0, damaged = 0;
+  HttpServer server(
+      {},
+      [&](HttpRequest& request) -> std::optional<HttpReply> {
+        if (request.header.target == "/block") {
+          blocked.set_value();
+          go_on.get_future().wait();
+          return HttpReply{};
+        }
+        if (request.body_lasts) ++lasting;
+        kept.push_back({request.body_lasts ? request.body.view() : std::string_view(),
+                        request.header.target.at(1), request.defer()});
+        return std::nullopt;
+      },
+      log,
+      [&] {
+        for (const Kept& k : kept) {
+          if (k.body.find_first_not_of(k.filled) != k.body.npos) ++damaged;
+          if (!k.body.empty() && k.body.size() != body_bytes) ++damaged;
+          k.reply->complete({.body = "done"});
+        }
+        kept.clear();
+      });
+  std::thread thread([&] { server.run(); });
+  Client blocker(server.port());
+  std::deque<Client> clients;
+  for (int i = 0; i < kClients; ++i) clients.emplace_back(server.port());
+  blocker.send(get("/block"));
+  blocked.get_future().wait();
+  char letter = 'a';
+  for (Client& client : clients) {
+    client.send("POST /" + std::string(1, letter) + " HTTP/1.1\r\nHost: a\r\nContent-Length: " +
+                std::to_string(body_bytes) + "\r\n\r\n" + std::string(body_bytes, letter));
+    ++letter;
+  }
+  go_on.set_value();
+  for (Client& client : clients) EXPECT_THAT(client.read_until("done"), HasSubstr("200"));
+  server.stop();
+  thread.join();
+  EXPECT_EQ(damaged, 0);
+  EXPECT_GE(lasting, least_lasting);
+  EXPECT_LE(lasting, most_lasting);
+}
+
+TEST(HttpServerTurns, BodiesLastUntilTheTurnsEnd) { expect_bodies_last(12288, 1, 20); }
+
+TEST(HttpServerTurns, MoreThanATurnHoldsIsNotSaidToLast) { expect_bodies_last(60000, 1, 19); }
+
 }  // namespace
 }  // namespace kiln::http

@@ -97,6 +97,20 @@ TEST(DecodePictures, OctetsAreWholePictures) {
                        {.picture_count = 1});
 }
 
+TEST(DecodePictures, OnlyOctetsAreLent) {
+  const PictureShape shape{.height = 1, .width = 2, .channels = 3};
+  std::string body = "abcdefghijkl";
+  Pictures pictures = lend_pictures(body, "application/octet-stream", shape);
+  EXPECT_EQ(pictures.count, 2);
+  EXPECT_TRUE(pictures.bytes.empty());
+  EXPECT_EQ(static_cast<const void*>(pictures.pixels().data()), body.data());
+  pictures.keep();
+  body.assign(body.size(), 'x');
+  EXPECT_EQ(std::string(pictures.bytes.begin(), pictures.bytes.end()), "abcdefghijkl");
+  EXPECT_EQ(pictures.pixels().data(), pictures.bytes.data());
+  EXPECT_THAT(lend_pictures("1,2,3,4,5,6", "text/csv", shape).lent, testing::IsEmpty());
+}
+
 TEST(DecodePictures, JsonGoesToItsOwnReader) {
   std::string list = "[0";
   for (std::int64_t i = 1; i < kPicture.size(); ++i) list += ", 0";

@@ -29,14 +29,18 @@ class ServiceClient {
   std::optional<http::HttpReply> send(Service& service, const Asked& asked) {
     const http::HttpHeader header{
         .method = asked.method, .target = asked.target, .fields = asked.fields};
-    http::HttpBody body(asked.body);
+    std::string bytes = asked.body;
+    http::HttpBody body;
+    body.borrow(bytes);
     const http::HttpRequest::Defer defer = [&] {
       last_ = std::make_shared<http::DeferredReply>(completions_, 1);
       return last_;
     };
-    http::HttpRequest request(header, body, std::chrono::steady_clock::now(), defer);
+    http::HttpRequest request(header, body, std::chrono::steady_clock::now(), defer, body_lasts_);
     auto reply = service.handle(request);
+    if (!body_lasts_) overwrite(bytes);
     service.finish_turn();
+    overwrite(bytes);
     return reply;
   }
   http::HttpReply wait() {
@@ -52,6 +56,10 @@ class ServiceClient {
     return reply ? *reply : wait();
   }
 
+  // Whether bodies lie where they are until the turn's end, or are gone when the request is
+  // handled.
+  void set_body_lasts(bool lasts) { body_lasts_ = lasts; }
+
   // Of the last ask().
   bool was_deferred() const { return was_deferred_; }
   // Of the last request that was deferred.
@@ -59,6 +67,9 @@ class ServiceClient {
   const std::shared_ptr<http::Completions>& completions() const { return completions_; }
 
  private:
+  static void overwrite(std::string& bytes) { bytes.assign(bytes.size(), '\x7f'); }
+
+  bool body_lasts_ = false;
   std::shared_ptr<http::Completions> completions_ = std::make_shared<http::Completions>();
   std::shared_ptr<http::DeferredReply> last_;
   bool was_deferred_ = false;

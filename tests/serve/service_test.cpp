@@ -243,6 +243,26 @@ TEST_F(ServiceTest, WhatCannotBeComputedNowIsDeferred) {
   EXPECT_EQ(wait().body, "[[21.0, 1.0], [6.0, 1.0]]");
 }
 
+TEST_F(ServiceTest, NoRequestReadsItsBodyWhenThatIsGone) {
+  const Asked one{"POST",
+                  "/invocations",
+                  "\x01\x02\x03\x04\x05\x06",
+                  {{"Content-Type", "application/octet-stream"}}};
+  Asked two = one;
+  two.body += "\x01\x01\x01\x01\x01\x01";
+  for (const bool lasts : {false, true}) {
+    client_.set_body_lasts(lasts);
+    EXPECT_EQ(ask(one).body, "[[21.0, 1.0]]");
+    std::unique_lock held(*hold_);
+    EXPECT_EQ(send(two), std::nullopt) << "goes to the batcher, which is busy";
+    held.unlock();
+    EXPECT_EQ(wait().body, "[[21.0, 1.0], [6.0, 1.0]]");
+    options_.inline_body_bytes = 4;
+    service_.reset();
+    EXPECT_EQ(ask(one).body, "[[21.0, 1.0]]") << "by a worker";
+  }
+}
+
 TEST_F(ServiceTest, LargeBodiesGoToWorkers) {
   options_.inline_body_bytes = 4;
   const HttpReply reply = invoke("text/csv", "1,2,3,4,5,6", {{"X-Request-Id", "abc"}});
