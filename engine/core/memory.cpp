@@ -46,9 +46,13 @@ void Memory::after_ops(int begin_op, int end_op) const {
 // nor one that shares them and is alive now.
 void Memory::poison_ended(int begin_op, int end_op) const {
   KILN_CHECK(!plan_.options.share);
-  for (const SlotPlan& slot : plan_.slots)
-    if (!slot.pinned && slot.last_op >= begin_op && slot.last_op < end_op)
+  for (const SlotPlan& slot : plan_.slots) {
+    const bool ended = std::ranges::any_of(slot.lives, [&](const Lifetime& life) {
+      return life.last_op >= begin_op && life.last_op < end_op;
+    });
+    if (ended && !slot.pinned)
       fill_bytes(device_, arena_.data() + slot.offset, kPoisonByte, slot.size_bytes);
+  }
 }
 
 // With sharing, a band may lie inside a neighbour that is alive later; so bands are checked only in

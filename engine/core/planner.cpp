@@ -23,15 +23,23 @@ std::size_t owner_of(const std::vector<SlotPlan>& slots, std::size_t slot) {
 struct Block {
   std::size_t slot;
   std::size_t size_bytes;
-  int first_op, last_op;
+  std::vector<Lifetime> lives;
   std::size_t offset = 0;
 };
+
+bool alive_together(const Block& a, const Block& b) {
+  return std::ranges::any_of(a.lives, [&](const Lifetime& one) {
+    return std::ranges::any_of(b.lives, [&](const Lifetime& other) {
+      return one.first_op <= other.last_op && other.first_op <= one.last_op;
+    });
+  });
+}
 
 // The lowest offset at which `block` meets none of the placed blocks that are alive with it.
 std::size_t lowest_free_offset(const Block& block, const std::vector<Block>& placed) {
   std::vector<const Block*> alive;
   for (const Block& other : placed)
-    if (other.first_op <= block.last_op && block.first_op <= other.last_op) alive.push_back(&other);
+    if (alive_together(block, other)) alive.push_back(&other);
   std::sort(alive.begin(), alive.end(),
             [](const Block* a, const Block* b) { return a->offset < b->offset; });
   std::size_t offset = 0;
@@ -50,14 +58,12 @@ std::vector<Block> blocks_of(const std::vector<SlotPlan>& slots, std::size_t ban
     const std::size_t owner = owner_of(slots, i);
     if (owner == i) {
       block_of[i] = blocks.size();
-      blocks.push_back(
-          {i, aligned(slots[i].size_bytes) + band_bytes, slots[i].first_op, slots[i].last_op});
+      blocks.push_back({i, aligned(slots[i].size_bytes) + band_bytes, {}});
     }
   }
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    Block& block = blocks[block_of[owner_of(slots, i)]];
-    block.first_op = std::min(block.first_op, slots[i].first_op);
-    block.last_op = std::max(block.last_op, slots[i].last_op);
+    std::vector<Lifetime>& lives = blocks[block_of[owner_of(slots, i)]].lives;
+    lives.insert(lives.end(), slots[i].lives.begin(), slots[i].lives.end());
   }
   return blocks;
 }
@@ -102,10 +108,10 @@ void Planner::pin(Slot slot) { slots_.at(static_cast<std::size_t>(slot.index)).p
 void Planner::touch(Slot slot, bool is_write) {
   SlotPlan& plan = slots_.at(static_cast<std::size_t>(slot.index));
   const int op = op_count() - 1;
-  KILN_CHECK(is_write || plan.pinned ||
-             plan.first_op >= 0);  // nothing is read before it is written
-  if (plan.first_op < 0) plan.first_op = op;
-  plan.last_op = op;
+  const bool unnamed = plan.lives.empty();
+  KILN_CHECK(is_write || plan.pinned || !unnamed);  // nothing is read before it is written
+  if (unnamed || (is_write && plan.lives.back().last_op < op)) plan.lives.push_back({op, op});
+  plan.lives.back().last_op = op;
 }
 
 void Planner::op(const OpSpec& spec) {
@@ -133,18 +139,17 @@ DType Planner::dtype(Slot slot) const {
 MemoryPlan Planner::finish(const ArenaOptions& options) const {
   MemoryPlan plan{slots_, op_names_, 0, 0, scratch_bytes_, options};
   for (SlotPlan& slot : plan.slots) {
-    if (slot.pinned) {
-      slot.first_op = 0;
-      slot.last_op = op_count();
-    }
+    if (slot.pinned) slot.lives = {{0, op_count()}};
     plan.separate_bytes += aligned(slot.size_bytes);
   }
   if (options.share) {
     for (const AliasRequest& request : alias_requests_) {
       const SlotPlan& read = plan.slots[static_cast<std::size_t>(request.read.index)];
       SlotPlan& write = plan.slots[static_cast<std::size_t>(request.write.index)];
-      const bool free_after = !read.pinned && !write.pinned && read.last_op == request.op;
-      if (free_after && write.first_op == request.op && read.size_bytes == write.size_bytes)
+      const bool free_after =
+          !read.pinned && !write.pinned && read.lives.back().last_op == request.op;
+      const bool new_there = write.lives.front().first_op == request.op;
+      if (free_after && new_there && read.size_bytes == write.size_bytes)
         write.aliases = request.read;
     }
   }
@@ -159,7 +164,10 @@ std::string to_table(const MemoryPlan& plan) {
                 "offset", "ops");
   std::string table = line;
   for (const SlotPlan& slot : plan.slots) {
-    const std::string ops = std::to_string(slot.first_op) + "-" + std::to_string(slot.last_op);
+    std::string ops;
+    for (const Lifetime& life : slot.lives)
+      ops += (ops.empty() ? "" : ", ") + std::to_string(life.first_op) + "-" +
+             std::to_string(life.last_op);
     std::snprintf(line, sizeof line, "%-36s %-22s %12zu %12zu %12s%s\n", slot.name.c_str(),
                   to_string(slot.shape).c_str(), slot.size_bytes, slot.offset, ops.c_str(),
                   slot.aliases ? " in place" : "");

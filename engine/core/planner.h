@@ -1,8 +1,9 @@
 // Planner: who needs which memory, and from when to when.
 //
 // Layers `define` slots (named, shaped, not yet placed) and list their ops in the order in which
-// they will run. A slot lives from the first op that names it to the last. `finish` turns lifetimes
-// into offsets of one arena: two slots share bytes only when their lifetimes do not meet.
+// they will run. A slot lives from the first op that names it to the last; where an op replaces
+// what it held, it is dead between that op and the one before that named it. `finish` turns
+// lifetimes into offsets of one arena: two slots share bytes only when their lifetimes do not meet.
 #pragma once
 
 #include <cstddef>
@@ -45,16 +46,20 @@ struct ArenaOptions {
   bool guards = false;  // a band of known bytes behind every slot, checked after every layer
 };
 
+// From the op that writes to the last one that reads.
+struct Lifetime {
+  int first_op, last_op;
+};
+
 struct SlotPlan {
   std::string name;
   Shape shape;
   DType dtype = DType::f32;
   std::size_t size_bytes = 0;
   std::size_t offset = 0;
-  int first_op = -1;
-  int last_op = -1;
-  bool pinned = false;  // lives through the whole program: inputs and outputs of a step
-  Slot aliases;         // the slot whose memory this one took over, if any
+  std::vector<Lifetime> lives;  // in the order of the ops; empty where no op names the slot
+  bool pinned = false;          // lives through the whole program: inputs and outputs of a step
+  Slot aliases;                 // the slot whose memory this one took over, if any
 };
 
 struct MemoryPlan {

@@ -54,6 +54,34 @@ TEST(Planner, PinnedSlotsShareWithNobody) {
   EXPECT_NE(plan.slots[0].offset, plan.slots[2].offset);
 }
 
+TEST(Planner, BetweenItsLastReaderAndANewWriteASlotLeavesItsMemoryToOthers) {
+  for (const bool read_between : {false, true}) {
+    Planner p;
+    const Slot x = p.define("x", {100}), y = p.define("y", {100}), z = p.define("z", {100});
+    p.op({.name = "make x", .writes = {x}});
+    p.op({.name = "x to y", .reads = {x}, .writes = {y}});
+    p.op({.name = "y to z", .reads = {y}, .writes = {z}});
+    p.op({.name = "use z", .reads = {z, read_between ? x : z}});
+    p.op({.name = "make x again", .reads = {y}, .writes = {x}});
+    p.op({.name = "use x again", .reads = {x}});
+    const MemoryPlan plan = p.finish();
+    EXPECT_EQ(plan.slots[0].lives.size(), 2u);
+    EXPECT_EQ(plan.slots[0].offset == plan.slots[2].offset, !read_between);
+    EXPECT_EQ(plan.arena_bytes, (read_between ? 3u : 2u) * 448u);
+  }
+}
+
+TEST(Planner, WhatIsWrittenAgainIsNotTakenOver) {
+  Planner p;
+  const Slot x = p.define("x", {8}), y = p.define("y", {8});
+  p.op({.name = "make x", .writes = {x}});
+  p.op({.name = "relu", .reads = {x}, .writes = {y}, .may_alias = true});
+  p.op({.name = "make x again", .reads = {y}, .writes = {x}});
+  p.op({.name = "use both", .reads = {x, y}});
+  const MemoryPlan plan = p.finish();
+  EXPECT_NE(plan.slots[0].offset, plan.slots[1].offset);
+}
+
 TEST(Memory, GuardBandsFindAWriteBehindASlot) {
   Planner p;
   const Slot x = p.define("x", {16});
@@ -77,6 +105,23 @@ TEST(Memory, PoisonMakesASlotNanOnceItsLifetimeIsOver) {
   memory.after_ops(1, 2);
   EXPECT_TRUE(std::isnan(memory[x].data<float>()[0]));
   EXPECT_EQ(memory[y].data<float>()[0], 0.0f);
+}
+
+TEST(Memory, PoisonsEveryLifeOfASlot) {
+  Planner p;
+  const Slot x = p.define("x", {4}), y = p.define("y", {4});
+  p.op({.name = "make", .writes = {x}});
+  p.op({.name = "use", .reads = {x}, .writes = {y}});
+  p.op({.name = "make again", .reads = {y}, .writes = {x}});
+  p.op({.name = "use again", .reads = {x}});
+  const Memory memory(p.finish({.share = false, .poison = true}), Device{});
+  for (const int first : {0, 2}) {
+    memory[x].data<float>()[0] = 1.0f;
+    memory.after_ops(first, first + 1);
+    EXPECT_EQ(memory[x].data<float>()[0], 1.0f);
+    memory.after_ops(first + 1, first + 2);
+    EXPECT_TRUE(std::isnan(memory[x].data<float>()[0]));
+  }
 }
 
 }  // namespace
