@@ -15,6 +15,7 @@ namespace kiln {
   X(add_relu_grad, AddReluGradArgs)                      \
   X(avgpool, AvgpoolArgs)                                \
   X(avgpool_grad, AvgpoolGradArgs)                       \
+  X(batchnorm_apply, BatchnormApplyArgs)                 \
   X(batchnorm_grad, BatchnormGradArgs)                   \
   X(batchnorm_infer, BatchnormInferArgs)                 \
   X(batchnorm_train, BatchnormTrainArgs)                 \

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "kernels/common/activation_math.h"
 #include "kernels/common/batchnorm_check.h"
+#include "kernels/common/batchnorm_map.h"
 #include "kernels/common/ranges.h"
 #include "kernels/common/rank_channels.h"
 #include "kernels/cpu/batchnorm_simd.h"
@@ -22,17 +22,21 @@ void check(const BatchnormTrainArgs& a) {
   require_optional_channels(kOp, a.x,
                             {{"gamma", a.gamma},
                              {"beta", a.beta},
+                             {"saved_scale", a.saved_scale},
+                             {"saved_shift", a.saved_shift},
                              {"running_mean", a.running_mean},
                              {"running_var", a.running_var}});
   require(a.running_mean.empty() == a.running_var.empty(), kOp,
           "running_mean and running_var come together");
+  require(a.saved_scale.empty() == a.saved_shift.empty(), kOp,
+          "saved_scale and saved_shift come together");
   require(a.scratch != nullptr, kOp, "scratch is missing");
 }
 
-// Per part and channel a mean and a sum of squared differences, then the numbers of the map.
+// Per part and channel a mean and a sum of squared differences, then scale and shift of the map.
 std::size_t batchnorm_train_scratch_bytes(const Context& c, const Shape& x, DType) {
   const auto parts = static_cast<std::size_t>(c.reduction_parts(row_count_of(x)));
-  return (2 * parts + 3) * static_cast<std::size_t>(x[-1]) * sizeof(double);
+  return (2 * parts + 2) * static_cast<std::size_t>(x[-1]) * sizeof(double);
 }
 
 namespace cpu {
@@ -81,48 +85,25 @@ Moments merged_moments(const double* parts, int part_count, std::int64_t rows,
   return all;
 }
 
-// What the map over the rows needs per channel: y = (x - mean) * scale + beta.
-template <class T>
-struct MapNumbers {
-  T *mean, *scale, *beta;
-};
-
 template <class T>
 void finish_channel(const BatchnormTrainArgs& a, const Moments& moments, std::int64_t channel,
-                    const MapNumbers<T>& numbers) {
+                    const BatchnormApplyArgs& map) {
   const double count = moments.count;
   const double inv_std = 1 / std::sqrt(moments.m2 / count + a.epsilon);
   a.saved_mean.data<T>()[channel] = static_cast<T>(moments.mean);
   a.saved_inv_std.data<T>()[channel] = static_cast<T>(inv_std);
   const double scale = channel_value<T>(a.gamma, channel, 1) * inv_std;
-  // What rounding takes from the mean goes into beta: it can be large against the deviation.
+  // What rounding takes from the mean goes into the shift: it can be large against the deviation.
   const double lost = moments.mean - static_cast<double>(static_cast<T>(moments.mean));
-  numbers.mean[channel] = static_cast<T>(moments.mean);
-  numbers.scale[channel] = static_cast<T>(scale);
-  numbers.beta[channel] = static_cast<T>(channel_value<T>(a.beta, channel, 0) - lost * scale);
+  map.scale.data<T>()[channel] = static_cast<T>(scale);
+  map.shift.data<T>()[channel] =
+      static_cast<T>(channel_value<T>(a.beta, channel, 0) - lost * scale);
   if (a.running_mean.empty()) return;
   const auto blend = [&a](T& running, double now) {
     running = static_cast<T>((1 - a.momentum) * static_cast<double>(running) + a.momentum * now);
   };
   blend(a.running_mean.data<T>()[channel], moments.mean);
   blend(a.running_var.data<T>()[channel], moments.m2 / (count - 1));
-}
-
-template <class T>
-void apply(const BatchnormTrainArgs& a, Range range, std::int64_t channels,
-           const MapNumbers<Accumulated<T>>& numbers) {
-  const T* x = a.x.data<T>() + range.begin * channels;
-  T* y = a.y.data<T>() + range.begin * channels;
-  if constexpr (!std::is_same_v<T, double>) {
-    KILN_CALL_ISA(batchnorm_apply(x, y, range.count(), channels, numbers.mean, numbers.scale,
-                                  numbers.beta, a.activation, a.y.size_bytes() >= kStreamedBytes));
-  } else {
-    for (std::int64_t i = 0; i < range.count() * channels; ++i) {
-      const std::int64_t c = i % channels;
-      y[i] = activated_or_gelu((x[i] - numbers.mean[c]) * numbers.scale[c] + numbers.beta[c],
-                               a.activation);
-    }
-  }
 }
 
 }  // namespace
@@ -135,16 +116,16 @@ void batchnorm_train(Context& c, const BatchnormTrainArgs& a) {
     double* mean = moments + 2 * part * channels;
     part_moments(a.x, part_of(rows, parts, part), channels, mean, mean + channels);
   });
+  const BatchnormApplyArgs map =
+      map_over_rows(a, reinterpret_cast<std::byte*>(moments + 2 * parts * channels));
   visit_float(accumulation_type(a.x.dtype()), [&](auto zero) {
     using T = decltype(zero);
-    T* free = reinterpret_cast<T*>(moments + 2 * parts * channels);
-    const MapNumbers<T> numbers{free, free + channels, free + 2 * channels};
     const auto own = [&](std::int64_t channel) {
       return merged_moments(moments, parts, rows, channels, channel);
     };
     const auto finish = [&](const auto& moments_of) {
       for (std::int64_t channel = 0; channel < channels; ++channel)
-        finish_channel<T>(a, moments_of(channel), channel, numbers);
+        finish_channel<T>(a, moments_of(channel), channel, map);
     };
     if (a.ranks == nullptr) {
       finish(own);
@@ -162,15 +143,8 @@ void batchnorm_train(Context& c, const BatchnormTrainArgs& a) {
         return all;
       });
     }
-    map_ranges(c, rows, kMapGrain / channels + 1, 1, [&](Range range) {
-      if constexpr (std::is_same_v<T, float>)
-        visit_vectorised(a.x.dtype(), [&](auto stored) {
-          apply<decltype(stored)>(a, range, channels, numbers);
-        });
-      else
-        apply<T>(a, range, channels, numbers);
-    });
   });
+  cpu::batchnorm_apply(c, map);
 }
 
 }  // namespace cpu

@@ -1,9 +1,10 @@
 // batchnorm_train on a GPU: two reads of x and one write of y: 12 bytes an element in f32, 6 in 16
 // bits, whose statistics, scale and shift are f32; 3 operations for the sums and 3 for y. Sums are
 // taken around the first row, x - x[0], so that a large mean cancels nothing.
-#include "kernels/common/activation_math.h"
 #include "kernels/common/batchnorm_check.h"
+#include "kernels/common/batchnorm_map.h"
 #include "kernels/cuda/batchnorm_rows.h"
+#include "kernels/cuda/ops.h"
 #include "kernels/include/batchnorm_train.h"
 
 namespace kiln::cuda {
@@ -36,7 +37,7 @@ struct Statistics {
   using A = Accumulated<T>;
   const T* x;
   const A *gamma, *beta;  // may be null
-  Line<A>* line;
+  A *scale, *shift;
   A *saved_mean, *saved_inv_std;
   A *running_mean, *running_var;  // may be null
   double rows, momentum, epsilon;
@@ -49,10 +50,11 @@ struct Statistics {
     const double variance = m2 < 0 ? 0.0 : m2 / rows, inv_std = 1 / std::sqrt(variance + epsilon);
     saved_mean[c] = static_cast<A>(mean);
     saved_inv_std[c] = static_cast<A>(inv_std);
-    const double scale = (gamma == nullptr ? 1.0 : static_cast<double>(gamma[c])) * inv_std;
-    const double shift = beta == nullptr ? 0.0 : static_cast<double>(beta[c]);
+    const double slope = (gamma == nullptr ? 1.0 : static_cast<double>(gamma[c])) * inv_std;
     const double rounding = static_cast<double>(saved_mean[c]) - mean;
-    line[c] = {static_cast<A>(scale), static_cast<A>(shift + rounding * scale)};
+    scale[c] = static_cast<A>(slope);
+    shift[c] =
+        static_cast<A>((beta == nullptr ? 0.0 : static_cast<double>(beta[c])) + rounding * slope);
     if (running_mean != nullptr) running_mean[c] = blend(running_mean[c], mean);
     if (running_var != nullptr)
       running_var[c] = blend(running_var[c], variance * rows / (rows - 1));
@@ -63,48 +65,20 @@ struct Statistics {
 };
 
 template <class T>
-struct Apply {
-  using A = Accumulated<T>;
-  const T* x;
-  T* y;
-  const A* mean;
-  const Line<A>* line;
-  Activation activation;
-
-  template <int count>
-  struct Own {
-    A mean[count];
-    Line<A> line[count];
-  };
-  template <int count>
-  __device__ Own<count> own(std::int64_t channel) const {
-    Own<count> all;
-    for (int k = 0; k < count; ++k) {
-      all.mean[k] = mean[channel + k];
-      all.line[k] = line[channel + k];
-    }
-    return all;
-  }
-  template <int count>
-  __device__ void map(const Own<count>& own, std::int64_t i) const {
-    store_pack(y + i, normalised(load_pack<count>(x + i), own.mean, own.line, activation));
-  }
-};
-
-template <class T>
 void run(Context& c, const BatchnormTrainArgs& a) {
   using A = Accumulated<T>;
   const Shape& shape = a.x.shape();
   const std::int64_t rows = row_count_of(shape);
   const T* x = a.x.data<T>();
-  T* y = a.y.data<T>();
   auto* partial = reinterpret_cast<SumPair*>(a.scratch);
-  auto* line = reinterpret_cast<Line<A>*>(partial + c.reduction_parts(rows) * shape[-1]);
+  const BatchnormApplyArgs map =
+      map_over_rows(a, reinterpret_cast<std::byte*>(partial + c.reduction_parts(rows) * shape[-1]));
   sum_channels<T>(c, "batchnorm_train", shape, ShiftedMoments<T>{x}, partial,
                   Statistics<T>{.x = x,
                                 .gamma = optional_data<A>(a.gamma),
                                 .beta = optional_data<A>(a.beta),
-                                .line = line,
+                                .scale = map.scale.data<A>(),
+                                .shift = map.shift.data<A>(),
                                 .saved_mean = a.saved_mean.data<A>(),
                                 .saved_inv_std = a.saved_inv_std.data<A>(),
                                 .running_mean = optional_data<A>(a.running_mean),
@@ -113,8 +87,7 @@ void run(Context& c, const BatchnormTrainArgs& a) {
                                 .momentum = a.momentum,
                                 .epsilon = a.epsilon},
                   x);
-  map_rows<T>(c, "batchnorm_train", shape,
-              Apply<T>{x, y, a.saved_mean.data<A>(), line, a.activation}, x, y);
+  cuda::batchnorm_apply(c, map);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "kernels/include/add_relu_grad.h"
 #include "kernels/include/avgpool.h"
 #include "kernels/include/avgpool_grad.h"
+#include "kernels/include/batchnorm_apply.h"
 #include "kernels/include/batchnorm_grad.h"
 #include "kernels/include/batchnorm_infer.h"
 #include "kernels/include/batchnorm_train.h"
@@ -48,6 +49,7 @@ void add_relu(Context& c, const AddReluArgs& args);
 void add_relu_grad(Context& c, const AddReluGradArgs& args);
 void avgpool(Context& c, const AvgpoolArgs& args);
 void avgpool_grad(Context& c, const AvgpoolGradArgs& args);
+void batchnorm_apply(Context& c, const BatchnormApplyArgs& args);
 void batchnorm_grad(Context& c, const BatchnormGradArgs& args);
 void batchnorm_infer(Context& c, const BatchnormInferArgs& args);
 void batchnorm_train(Context& c, const BatchnormTrainArgs& args);

@@ -9,7 +9,8 @@
 // With `ranks`, M counts the rows of all ranks and the sums run over them; on the CPU only.
 //
 // Shapes    x, y: floating [..., C] with M >= 2 rows    all others: accumulation type [C]
-//           gamma and beta may be empty (1 and 0); running_mean and running_var may be empty.
+//           gamma and beta may be empty (1 and 0); running_mean and running_var may be empty;
+//           saved_scale and saved_shift, for batchnorm_apply, may be empty together.
 //           scratch: batchnorm_train_scratch_bytes, aligned to 64.
 // Aliasing  y may be x; any other overlap is an error.
 // Order     the rows are cut into reduction_parts; a part's mean and sum of squared differences are
@@ -31,6 +32,7 @@ namespace kiln {
 struct BatchnormTrainArgs {
   Tensor x, gamma, beta, y;
   Tensor saved_mean, saved_inv_std;
+  Tensor saved_scale, saved_shift;
   Tensor running_mean, running_var;
   double momentum = 0.1;
   double epsilon = 1e-5;
