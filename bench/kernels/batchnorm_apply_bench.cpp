@@ -26,13 +26,12 @@ Case apply_case(Context& c, const Shape& shape, Activation activation) {
               },
           .fault =
               [x, y, k, activation] {
-                return fault_of(
-                    *y,
-                    activated_values(
-                        reference::batchnorm_apply(x->values(), k->running_mean.values(),
-                                                   k->gamma.values(), k->beta.values()),
-                        activation),
-                    5e-7);
+                return fault_of(*y,
+                                activated_values(reference::batchnorm_apply(
+                                                     x->values(), k->running_mean.values(),
+                                                     k->gamma.values(), k->beta.values()),
+                                                 activation),
+                                5e-7);
               }};
 }
 

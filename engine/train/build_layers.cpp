@@ -129,10 +129,15 @@ class ChainBuilder {
       return parameters_.find(spec().name + suffix);
     };
     const Activation activation = activation_behind();
+    const std::size_t taken = taken_with(activation);
+    // These need the output in backward as well, where it costs less to make than gelu does.
+    const bool again = activation != Activation::gelu &&
+                       (next_is(taken, LayerKind::conv2d) || next_is(taken, LayerKind::residual));
     add<BatchNorm>(BatchNorm::Weights{find(".weight"), find(".bias"), find(".running_mean"),
                                       find(".running_var")},
-                   spec().momentum, spec().epsilon, activation);
-    return taken_with(activation);
+                   spec().momentum, spec().epsilon, activation,
+                   again ? KeepsOutput::no : KeepsOutput::yes);
+    return taken;
   }
 
   void take_residual() {

@@ -33,6 +33,7 @@ void Chain::do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
   if (mode == GradWrite::skip)
     while (first_ < layers_.size() && !layers_[first_]->trains()) ++first_;
   for (std::size_t i = layers_.size(); i-- > first_;) {
+    if (i > 0) layers_[i - 1]->plan_output_again(p);
     const bool first = i == first_;
     const Slot dx_i = first ? dx : p.define(layers_[i]->name() + ".dx", p.shape(inputs_[i]));
     layers_[i]->plan_backward(p, dy, dx_i, first ? mode : GradWrite::overwrite);
@@ -45,7 +46,10 @@ void Chain::do_forward(Context& c, const Memory& m) {
 }
 
 void Chain::do_backward(Context& c, const Memory& m) {
-  for (std::size_t i = layers_.size(); i-- > first_;) layers_[i]->backward(c, m);
+  for (std::size_t i = layers_.size(); i-- > first_;) {
+    if (i > 0) layers_[i - 1]->output_again(c, m);
+    layers_[i]->backward(c, m);
+  }
 }
 
 std::string Residual::description() const {

@@ -20,9 +20,21 @@ void Layer::plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) {
   backward_ops_.end = p.op_count();
 }
 
+void Layer::plan_output_again(Planner& p) {
+  again_ops_.begin = p.op_count();
+  do_plan_output_again(p);
+  again_ops_.end = p.op_count();
+}
+
 void Layer::forward(Context& c, const Memory& m) {
   do_forward(c, m);
   m.after_ops(forward_ops_.begin, forward_ops_.end);
+}
+
+void Layer::output_again(Context& c, const Memory& m) {
+  if (again_ops_.begin == again_ops_.end) return;
+  do_output_again(c, m);
+  m.after_ops(again_ops_.begin, again_ops_.end);
 }
 
 void Layer::backward(Context& c, const Memory& m) {

@@ -32,7 +32,11 @@ class Layer {
   // Books backward. `dy`: gradient of the output, already planned. `dx`: where the input's gradient
   // goes, unless mode is skip. Parameter gradients are overwritten.
   void plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode);
+  // Books what makes the output once more before backward of the layer behind needs it, where
+  // forward leaves the memory to others; nothing in most layers, which keep it.
+  void plan_output_again(Planner& p);
   void forward(Context& c, const Memory& m);
+  void output_again(Context& c, const Memory& m);
   void backward(Context& c, const Memory& m);
 
   // Whether backward has gradients of parameters to write that somebody wants.
@@ -47,6 +51,8 @@ class Layer {
   virtual void do_plan_backward(Planner& p, Slot dy, Slot dx, GradWrite mode) = 0;
   virtual void do_forward(Context& c, const Memory& m) = 0;
   virtual void do_backward(Context& c, const Memory& m) = 0;
+  virtual void do_plan_output_again(Planner&) {}
+  virtual void do_output_again(Context&, const Memory&) {}
 
  private:
   struct OpRange {
@@ -56,7 +62,7 @@ class Layer {
   std::string name_;
   bool trains_ = false;
   Slot output_;
-  OpRange forward_ops_, backward_ops_;
+  OpRange forward_ops_, again_ops_, backward_ops_;
 };
 
 }  // namespace kiln

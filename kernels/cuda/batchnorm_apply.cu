@@ -1,7 +1,6 @@
 // batchnorm_apply on a GPU: 8 bytes an element in f32, 4 in 16 bits, and 3 operations.
-#include "kernels/include/batchnorm_apply.h"
-
 #include "kernels/cuda/batchnorm_rows.h"
+#include "kernels/include/batchnorm_apply.h"
 
 namespace kiln::cuda {
 namespace {

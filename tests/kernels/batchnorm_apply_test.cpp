@@ -125,12 +125,10 @@ TEST(BatchnormApply, RefusesWhatDoesNotFit) {
   in.gamma = OwnedTensor({4}, DType::f32);
   EXPECT_THROW(apply(c, in, Activation::none), Error);
   const BatchnormInputs whole({4, 3}, DType::f32);
-  EXPECT_THROW(batchnorm_apply(c, {.x = whole.x,
-                                   .mean = {},
-                                   .scale = whole.gamma,
-                                   .shift = whole.beta,
-                                   .y = whole.x}),
-               Error);
+  EXPECT_THROW(
+      batchnorm_apply(
+          c, {.x = whole.x, .mean = {}, .scale = whole.gamma, .shift = whole.beta, .y = whole.x}),
+      Error);
 }
 
 }  // namespace

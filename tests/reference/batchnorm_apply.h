@@ -1,5 +1,5 @@
-// Oracle of batchnorm_apply: a line through every channel of [rows, C]. Double, one thread, straight
-// from the definition.
+// Oracle of batchnorm_apply: a line through every channel of [rows, C]. Double, one thread,
+// straight from the definition.
 #pragma once
 
 #include "tests/support/guards.h"

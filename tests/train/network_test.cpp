@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
+#include <map>
 
 #include "engine/train/optimizer.h"
 #include "models/zoo.h"
@@ -302,6 +303,31 @@ TEST(Network, PackedArenaIsSmallerThanSeparate) {
   Network network(lenet(), parameters, bench.context, bench.providers, {.batch_size = 64});
   const MemoryPlan& plan = network.memory().plan();
   EXPECT_LT(plan.arena_bytes, plan.separate_bytes);
+}
+
+// What a normalisation leaves to others between the passes is there again behind backward.
+TEST(Network, MakesOutputsOfNormalisationsAgainWithTheSameBits) {
+  Workbench bench(2);
+  const ModelSpec spec = test::mini_resnet(8);
+  ParameterStore parameters(spec, DType::f32, Device{});
+  parameters.initialise(4);
+  Network network(spec, parameters, bench.context, bench.providers,
+                  {.batch_size = 6, .arena = {.share = false}});
+  const RandomBatch data(spec, 6, 9);
+  network.set_input(bench.context, data.images, data.labels, {});
+  test::forward_loss(network, bench.context);
+  std::map<int, std::vector<float>> forgotten;
+  const std::vector<SlotPlan>& slots = network.memory().plan().slots;
+  for (int i = 0; i < static_cast<int>(slots.size()); ++i) {
+    if (slots[static_cast<std::size_t>(i)].lives.size() < 2) continue;
+    const auto y = network.memory()[Slot{i}].elements<float>();
+    forgotten[i].assign(y.begin(), y.end());
+    std::ranges::fill(y, std::nanf(""));
+  }
+  network.backward(bench.context);
+  EXPECT_EQ(forgotten.size(), 3u);  // of the stem and of both blocks' first convolutions
+  for (const auto& [i, y] : forgotten)
+    EXPECT_TRUE(std::ranges::equal(network.memory()[Slot{i}].elements<float>(), y)) << i;
 }
 
 TEST(Network, EvaluationAndTrainingForwardAgreeWithoutDropoutAndNorm) {

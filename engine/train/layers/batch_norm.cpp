@@ -1,11 +1,17 @@
 #include "engine/train/layers/batch_norm.h"
 
 #include "engine/train/layers/unwanted_gradient.h"
+#include "kernels/include/batchnorm_apply.h"
 #include "kernels/include/batchnorm_grad.h"
 #include "kernels/include/batchnorm_infer.h"
 #include "kernels/include/batchnorm_train.h"
 
 namespace kiln {
+namespace {
+
+Tensor optional(const Memory& m, Slot slot) { return slot ? m[slot] : Tensor{}; }
+
+}  // namespace
 
 std::string BatchNorm::description() const {
   std::string text = weights_.scale.trainable() ? "batch_norm" : "batch_norm of weight 1";
@@ -21,9 +27,13 @@ Slot BatchNorm::do_plan_forward(Planner& p, Slot x) {
   const DType wide = accumulation_type(p.dtype());
   mean_ = p.define(name() + ".mean", per_channel, wide);
   inv_std_ = p.define(name() + ".inv_std", per_channel, wide);
+  if (keeps_output_ == KeepsOutput::no) {
+    scale_ = p.define(name() + ".scale", per_channel, wide);
+    shift_ = p.define(name() + ".shift", per_channel, wide);
+  }
   p.op({.name = name(),
         .reads = {x},
-        .writes = {y_, mean_, inv_std_},
+        .writes = {y_, mean_, inv_std_, scale_, shift_},
         .scratch_bytes = batchnorm_train_scratch_bytes(p.context(), p.shape(x), p.dtype())});
   return y_;
 }
@@ -62,6 +72,8 @@ void BatchNorm::do_forward(Context& c, const Memory& m) {
                       .y = m[y_],
                       .saved_mean = m[mean_],
                       .saved_inv_std = m[inv_std_],
+                      .saved_scale = optional(m, scale_),
+                      .saved_shift = optional(m, shift_),
                       .running_mean = weights_.running_mean.value,
                       .running_var = weights_.running_variance.value,
                       .momentum = momentum_,
@@ -86,6 +98,20 @@ void BatchNorm::do_backward(Context& c, const Memory& m) {
                      .mode = mode_,
                      .scratch = m.scratch(),
                      .ranks = c.channel_exchange});
+}
+
+void BatchNorm::do_plan_output_again(Planner& p) {
+  if (keeps_output_ == KeepsOutput::yes) return;
+  p.op({.name = name() + ".again", .reads = {x_, mean_, scale_, shift_}, .writes = {y_}});
+}
+
+void BatchNorm::do_output_again(Context& c, const Memory& m) {
+  batchnorm_apply(c, {.x = m[x_],
+                      .mean = m[mean_],
+                      .scale = m[scale_],
+                      .shift = m[shift_],
+                      .y = m[y_],
+                      .activation = activation_});
 }
 
 }  // namespace kiln
