@@ -24,7 +24,7 @@ class ColourExecutor final : public Executor {
   void load(std::int64_t row, const payload::Pictures& pictures, std::int64_t first,
             std::int64_t count) override {
     const auto size = static_cast<std::size_t>(shape_.size());
-    const std::span<const std::uint8_t> bytes = pictures.bytes;  // this one takes pixels only
+    const std::span<const std::uint8_t> bytes = pictures.pixels();  // this one takes pixels only
     for (std::int64_t i = 0; i < count; ++i)
       score(bytes.subspan(static_cast<std::size_t>(first + i) * size, size),
             &results_.at(static_cast<std::size_t>(row + i) * row_size_));
